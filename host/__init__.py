@@ -1,1 +1,16 @@
 # SPDX-License-Identifier: BSD-2-Clause
+"""mixpe: quantised LLM layers on an FPGA, on its simulation, or on the numpy reference.
+
+    w4  = mixpe.quantize(w, group_size=128)   # float (n, k) → Int4Matrix
+    dev = mixpe.open("sim")                   # "reference", "serial:///dev/ttyUSB0?baudrate=3000000", …
+    lin = dev.load(w4)
+    y   = lin(x)                              # (m, k) float → (m, n) float32
+    p   = lin.partials(xq)                    # (m, k) int8 → (m, n, k/G) int32, exact
+"""
+
+from mixpe import errors
+from mixpe.errors import MixpeError
+from mixpe.matrix import Int4Matrix, Int8Matrix
+from mixpe.quantize import quantize, quantize_activations
+
+__all__ = ["Int4Matrix", "Int8Matrix", "MixpeError", "errors", "quantize", "quantize_activations"]
