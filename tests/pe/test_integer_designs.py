@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The W4A8 dot products: every product of every lane, extreme groups, random vectors; gateware against reference."""
+
+import numpy as np
+import pytest
+
+from mixpe.gateware.pe import BitPlaneA8, ShiftAddA8
+from mixpe.gateware.spec.errors import ConfigError, DtypeError, RangeError, ShapeError
+
+DESIGNS = [ShiftAddA8, BitPlaneA8]
+SEED = 20251122
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_all_products_on_every_lane(design, products):
+    """All 16 × 256 products; lane l sees them rotated by 577·l (odd), so the lanes differ and each sees them all."""
+    params = design(lanes=4)
+    q, x = np.meshgrid(np.arange(16), np.arange(-128, 128), indexing="ij")
+    q = np.stack([np.roll(q.ravel(), 577*lane) for lane in range(4)], axis=-1)
+    x = np.stack([np.roll(x.ravel(), 577*lane) for lane in range(4)], axis=-1)
+    expected = (q.astype(np.int64)*x).sum(axis=-1)
+    assert np.array_equal(params.reference(q, x), expected)
+    assert np.array_equal(products(params, q, x), expected)
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+@pytest.mark.parametrize("lanes", [8, 32])
+def test_extremes_and_random(design, lanes, products):
+    rng = np.random.default_rng(SEED)
+    q = rng.integers(0, 16, (240, lanes))
+    x = rng.integers(-128, 128, (240, lanes))
+    q[:4], x[0], x[1], x[2], x[3] = 15, -128, 127, 0, -1
+    q[4], q[5], x[5] = 0, 8, -128
+    x[6:40] = rng.choice([-128, 127], (34, lanes))
+    params = design(lanes=lanes)
+    got, expected = products(params, q, x), params.reference(q, x)
+    assert np.array_equal(got, expected), f"seed {SEED}: first bad input {np.flatnonzero(got != expected)[:3]}"
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_groups(design, groups):
+    """Extreme and random groups, back to back and with garbage between them."""
+    rng = np.random.default_rng(SEED)
+    q = rng.integers(0, 16, (12, 4, 8))
+    x = rng.integers(-128, 128, (12, 4, 8))
+    q[0], x[0] = 15, -128
+    q[1], x[1] = 15, 127
+    got = groups(design(lanes=8), 32, q, x, gaps=[0, 0, 0, 1, 5, 0, 2, 0, 0, 9, 0, 0])
+    assert np.array_equal(got, (q*x).sum(axis=(1, 2))), f"seed {SEED}"
+
+
+@pytest.mark.parametrize("design", DESIGNS)
+def test_bad_parameters_and_operands(design):
+    with pytest.raises(ConfigError, match="lanes must be a power of two"):
+        design(lanes=12)
+    with pytest.raises(ConfigError, match="target must be one of"):
+        design(lanes=8, target="abacus")
+    with pytest.raises(ConfigError, match="multiple of lanes=8"):
+        design(lanes=8).create_group(12)
+    params = design(lanes=8)
+    good = np.zeros(8, np.int8)
+    with pytest.raises(DtypeError, match="must be integers"):
+        params.reference(good.astype(float), good)
+    with pytest.raises(ShapeError, match="8 elements"):
+        params.reference(good, good[:7])
+    with pytest.raises(RangeError, match="0..15"):
+        params.reference(good + 16, good)
