@@ -52,11 +52,22 @@ def partials(x, q, group_size):
         raise RangeError(f"weights are 0 … 15, not {int(q.max())}")
     if x.shape[1] != q.shape[1]:
         raise ShapeError(f"x has k={x.shape[1]}, the weights have k={q.shape[1]}")
-    # BLAS on floats is exact while every partial sum is an integer below the mantissa's range.
+    return partials_of(x, spread(q, group_size))
+
+
+def spread(q, group_size):
+    """Weights as `partials_of` multiplies them: (n, k) uint8 → (k/G, G, n) float.
+
+    BLAS on floats is exact while every sum is an integer below the mantissa's range.
+    """
     dtype = np.float32 if 15*128*group_size < 1 << 24 else np.float64
-    xg = _grouped(x, group_size, "x").astype(dtype).transpose(1, 0, 2)
-    qg = _grouped(q, group_size, "q").astype(dtype).transpose(1, 2, 0)
-    return np.matmul(xg, qg).transpose(1, 2, 0).astype(np.int32)
+    return np.ascontiguousarray(_grouped(q, group_size, "q").transpose(1, 2, 0), dtype)
+
+
+def partials_of(x, weights):
+    """Group dot products with weights from `spread`: (m, k) int8 → (m, n, k/G) int32, exact."""
+    grouped = x.reshape(len(x), *weights.shape[:2]).transpose(1, 0, 2)
+    return np.matmul(grouped.astype(weights.dtype), weights).transpose(1, 2, 0).astype(np.int32)
 
 
 def row_sums(x, group_size):
@@ -115,19 +126,38 @@ def accumulate(partial, sums, scales, zeros, shifts=None):
     -------
     (m, n) float32
     """
-    term = partial.astype(np.int64) - zeros.astype(np.int64)*sums.astype(np.int64)[:, None, :]
+    groups = partial.shape[2]
     mantissa, shift = split_float16(scales)
-    low = shift.min(axis=1) if shift.shape[1] else np.zeros(len(shift), np.int64)
-    shift = shift - low[:, None]
+    used  = shift[mantissa != 0]
+    low   = int(used.min(initial=29))
+    range_bits = int(used.max(initial=low)) - low + (0 if shifts is None else int(np.max(shifts, initial=0)))
+    largest = _largest(partial) + int(zeros.max(initial=0))*_largest(sums)
+    bits = largest.bit_length() + 11 + range_bits + groups.bit_length()
+    if bits <= 53:
+        return _accumulate_float64(partial, sums, scales.astype(np.float64), zeros, shifts)
+    kind = np.int64 if bits <= 62 else object
+    term = partial.astype(kind) - zeros.astype(kind)*sums.astype(kind)[:, None, :]
+    step = np.where(mantissa != 0, shift - low, 0)
     if shifts is not None:
-        shift = shift[None] + np.asarray(shifts, np.int64)[:, None, :]
-    term_bits = int(np.abs(term).max(initial=0)).bit_length()
-    bits = term_bits + 11 + int(shift.max(initial=0)) + max(1, partial.shape[2]).bit_length()
-    if bits > 62:
-        term, mantissa, shift = term.astype(object), mantissa.astype(object), shift.astype(object)
-    total = np.add.reduce((term*mantissa)*(1 << shift if bits > 62 else np.left_shift(1, shift)), axis=2)
-    exponent = np.broadcast_to(low + SCALE_UNIT_LOG2, total.shape)
-    return round_to_float32(total, exponent)
+        step = step + np.asarray(shifts, np.int64)[:, None, :]
+    total = np.add.reduce(term*(mantissa.astype(kind) << step.astype(kind)), axis=2)
+    return round_to_float32(total, low + SCALE_UNIT_LOG2)
+
+
+def _largest(array):
+    return max(int(array.max(initial=0)), -int(array.min(initial=0)))
+
+
+def _accumulate_float64(partial, sums, scales, zeros, shifts):
+    """`accumulate` where every sum fits the 53 bits of an FP64: exact in any order, rounded once at the end."""
+    sums = sums.astype(np.float64)
+    if shifts is not None:
+        sums = np.ldexp(sums, shifts)
+    total = -np.matmul(sums, (scales*zeros).T)
+    for group in range(partial.shape[2]):
+        term = partial[:, :, group]*scales[:, group]
+        total += term if shifts is None else np.ldexp(term, np.asarray(shifts)[:, group, None])
+    return (total + 0.0).astype(np.float32)  # + 0.0: an exact zero is +0
 
 
 def output(channel_sums, act_scales):
