@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The linear layers of a model as jobs: what shares an input is one matrix, on the host in float32 or on a device.
+
+Quantisation is per output channel and group, so joining matrices along n changes no result.
+"""
+
+import time
+
+import numpy as np
+
+JOBS = {  # job: tensors joined along n, in order
+    "qkv":     ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    "o":       ("self_attn.o_proj",),
+    "gate_up": ("mlp.gate_proj", "mlp.up_proj"),
+    "down":    ("mlp.down_proj",),
+}
+
+
+def job_names(config):
+    """Names of all jobs of a model, in the order in which a token passes them."""
+    return [f"layers.{i}.{job}" for i in range(config.num_hidden_layers) for job in JOBS] + ["lm_head"]
+
+
+def job_weight(tensors, name):
+    """Weight of one job, (n, k) float32, from a checkpoint's tensors."""
+    if name == "lm_head":
+        source = "lm_head.weight" if "lm_head.weight" in tensors else "model.embed_tokens.weight"
+        return np.ascontiguousarray(tensors[source], np.float32)
+    layer, _, job = name.rpartition(".")
+    parts = [np.asarray(tensors[f"model.{layer}.{part}.weight"], np.float32) for part in JOBS[job]]
+    return np.concatenate(parts, axis=0)
+
+
+class FloatLinear:
+    """x·Wᵀ in float32 on the host: (m, k) float32 → (m, n) float32."""
+
+    def __init__(self, weight):
+        self._transposed = np.ascontiguousarray(np.asarray(weight, np.float32).T)
+
+    def __call__(self, x):
+        return x @ self._transposed
+
+
+class Timed:
+    """A linear layer that adds up the time spent in it.
+
+    Attributes
+    ----------
+    calls : int
+    seconds : float
+    """
+
+    def __init__(self, linear):
+        self.linear  = linear
+        self.calls   = 0
+        self.seconds = 0.0
+
+    def __call__(self, x):
+        begin = time.perf_counter()
+        try:
+            return self.linear(x)
+        finally:
+            self.seconds += time.perf_counter() - begin
+            self.calls += 1

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Read and write safetensors files with numpy alone.
+
+    [header length: 8 bytes, little-endian] [header: JSON] [data]
+
+The header maps each tensor's name to its dtype, shape and byte range in the data. The ranges must cover the data
+without holes or overlaps, so a file that was cut off or tampered with is refused before any number is used. Nothing in
+the format can execute.
+
+Source: the format section of https://github.com/huggingface/safetensors.
+"""
+
+import json
+import math
+import os
+from pathlib import Path
+
+import numpy as np
+from mixpe.errors import ModelError
+
+HEADER_LIMIT_BYTES = 100_000_000  # as in the format's own implementation
+
+_DTYPES = {
+    "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1",
+    "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?", "BF16": "<u2",
+}
+_NAMES = {np.dtype(code): name for name, code in _DTYPES.items() if name != "BF16"}
+
+
+def _unique(pairs):
+    names = [name for name, _ in pairs]
+    if len(set(names)) != len(names):
+        raise ValueError("a name occurs twice")
+    return dict(pairs)
+
+
+def _entry(path, name, entry):
+    """Check one header entry; returns (dtype name, shape, begin, end)."""
+    try:
+        dtype, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
+    except (TypeError, KeyError, ValueError):
+        raise ModelError(f"{path}: the header entry of {name!r} must have dtype, shape and two data_offsets") from None
+    if dtype not in _DTYPES:
+        raise ModelError(f"{path}: {name!r} has the dtype {dtype!r}; known are {', '.join(_DTYPES)}")
+    numbers = [*shape, begin, end] if isinstance(shape, list) else [None]
+    if not all(type(number) is int and number >= 0 for number in numbers):
+        raise ModelError(f"{path}: {name!r} has the shape {shape!r} and the offsets {[begin, end]!r}; "
+                         "both must be lists of whole numbers from 0")
+    expected = math.prod(shape) * np.dtype(_DTYPES[dtype]).itemsize
+    if end - begin != expected:
+        raise ModelError(f"{path}: {name!r}, {dtype} {tuple(shape)}, needs {expected} bytes, "
+                         f"but the header gives it {end - begin}")
+    return dtype, tuple(shape), begin, end
+
+
+def read_header(path):
+    """Read and check the header.
+
+    Returns
+    -------
+    tensors : dict of name → (dtype name, shape, begin, end)
+        Byte range relative to the data.
+    metadata : dict of str
+    data_offset_bytes : int
+        Where the data begin in the file.
+
+    Raises
+    ------
+    ModelError
+        No such file, no safetensors file, cut off, or a header that contradicts itself.
+    """
+    path = Path(path)
+    try:
+        size = path.stat().st_size
+        with open(path, "rb") as file:
+            prefix = file.read(8)
+            length = int.from_bytes(prefix, "little")
+            if len(prefix) < 8 or not 2 <= length <= HEADER_LIMIT_BYTES:
+                raise ModelError(f"{path} is no safetensors file: it must begin with its header's length, "
+                                 f"2 … {HEADER_LIMIT_BYTES}, not {prefix.hex() or 'nothing'}")
+            text = file.read(length)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
+    if len(text) < length:
+        raise ModelError(f"{path} is cut off: its header has {length} bytes, the file has {size} in all")
+    try:
+        header = json.loads(text, object_pairs_hook=_unique)
+        metadata = header.pop("__metadata__", {})
+        entries = header.items()
+    except (ValueError, AttributeError) as error:
+        raise ModelError(f"{path} is no safetensors file: its header is not a JSON object ({error})") from None
+
+    tensors = {name: _entry(path, name, entry) for name, entry in entries}
+    position = 0
+    for name, (_, _, begin, end) in sorted(tensors.items(), key=lambda item: item[1][2:]):
+        if begin != position:
+            raise ModelError(f"{path}: the data of {name!r} begin at {begin}, those before end at {position}")
+        position = end
+    data_bytes = size - 8 - length
+    if data_bytes < position:
+        raise ModelError(f"{path} is cut off: its tensors need {position} bytes, the file has {data_bytes}")
+    if data_bytes > position:
+        raise ModelError(f"{path} has {data_bytes - position} bytes after its last tensor")
+    return tensors, metadata, 8 + length
+
+
+def load(path):
+    """Read all tensors of a file.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    dict of name → array
+        Read-only views of the file's mapping, in its dtypes; BF16, which numpy lacks, as float32 copies.
+
+    Raises
+    ------
+    ModelError
+        See `read_header`.
+    """
+    tensors, _, offset = read_header(path)
+    if not any(end for *_, end in tensors.values()):
+        return {name: np.zeros(shape, _DTYPES[dtype]) for name, (dtype, shape, _, _) in tensors.items()}
+    data = np.memmap(path, np.uint8, "r", offset)
+    arrays = {}
+    for name, (dtype, shape, begin, end) in tensors.items():
+        array = np.frombuffer(data[begin:end], _DTYPES[dtype]).reshape(shape)
+        if dtype == "BF16":
+            array = (array.astype(np.uint32) << 16).view(np.float32)
+        arrays[name] = array
+    return arrays
+
+
+def save(path, tensors, metadata=None):
+    """Write arrays to a file; it appears under its name only when it is complete.
+
+    Parameters
+    ----------
+    path : path
+    tensors : dict of name → array
+    metadata : dict of str → str, optional
+
+    Raises
+    ------
+    ModelError
+        An array has a dtype that the format does not know.
+    """
+    header, arrays, offset = {"__metadata__": dict(metadata)} if metadata else {}, [], 0
+    for name, array in tensors.items():
+        array = np.asarray(array)
+        dtype = array.dtype.newbyteorder("<") if array.dtype.itemsize > 1 else array.dtype
+        if dtype not in _NAMES:
+            raise ModelError(f"{name!r} has the dtype {array.dtype}; a safetensors file takes {', '.join(_DTYPES)}")
+        header[name] = {"dtype": _NAMES[dtype], "shape": list(array.shape),
+                        "data_offsets": [offset, offset + array.nbytes]}
+        arrays.append(np.ascontiguousarray(array, dtype))
+        offset += array.nbytes
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the data begin at a multiple of 8
+    path = Path(path)
+    temporary = path.with_name(path.name + ".part")
+    with open(temporary, "wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for array in arrays:
+            file.write(array.tobytes())
+    os.replace(temporary, path)
