@@ -9,8 +9,9 @@
 """
 
 from mixpe import errors
+from mixpe.devices import open_device as open
 from mixpe.errors import MixpeError
 from mixpe.matrix import Int4Matrix, Int8Matrix
 from mixpe.quantize import quantize, quantize_activations
 
-__all__ = ["Int4Matrix", "Int8Matrix", "MixpeError", "errors", "quantize", "quantize_activations"]
+__all__ = ["Int4Matrix", "Int8Matrix", "MixpeError", "errors", "open", "quantize", "quantize_activations"]

@@ -21,7 +21,7 @@ SCALE_UNIT_LOG2 = -24  # an FP16 is an integer times 2**SCALE_UNIT_LOG2
 def _grouped(array, group_size, name):
     if array.shape[-1] % group_size:
         raise ShapeError(f"the last axis of {name} must be a multiple of G={group_size}, not {array.shape[-1]}")
-    return array.reshape(array.shape[0], -1, group_size)
+    return array.reshape(array.shape[0], array.shape[1]//group_size, group_size)
 
 
 def _require(array, dtype, name):

@@ -38,7 +38,7 @@ def align(x, group_size):
     values = np.asarray(x, np.float64)
     if not np.isfinite(values).all():
         raise RangeError("activations must be finite, found Inf or NaN")
-    grouped = values.reshape(values.shape[0], -1, group_size)
+    grouped = values.reshape(values.shape[0], values.shape[1]//group_size, group_size)
     _, exponents = np.frexp(np.abs(grouped).max(axis=2, initial=0.0))     # largest < 2^exponent
     exponents = np.where(grouped.any(axis=2), exponents, -1000)
     token = exponents.max(axis=1, initial=-1000)
@@ -53,7 +53,7 @@ def split(a):
     """Aligned integers as pairs of INT8 rows: (m, k) int16 → (2m, k) int8, rows hi, lo, hi, lo …"""
     high = (a.astype(np.int32) + 128) >> 8
     low  = a.astype(np.int32) - 256*high
-    return np.stack([high, low], axis=1).reshape(2*len(a), -1).astype(np.int8)
+    return np.stack([high, low], axis=1).reshape(2*len(a), a.shape[1]).astype(np.int8)
 
 
 def join(pairs):

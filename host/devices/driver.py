@@ -1,0 +1,397 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The driver: one class for every device, over a link that reads and writes bus addresses."""
+
+import time
+import zlib
+from collections import Counter, deque
+from dataclasses import replace
+
+import numpy as np
+from mixpe.devices.bank import RegisterBank
+from mixpe.devices.jobqueue import POLL_S_MAX, JobQueue, raise_for
+from mixpe.devices.linear import DeviceLinear
+from mixpe.devices.memory import Allocator
+from mixpe.gateware.spec.errors import (
+    ConfigError,
+    DeviceError,
+    DeviceMemoryError,
+    JobError,
+    MixpeError,
+    ShapeError,
+    VerifyError,
+)
+from mixpe.gateware.spec.jobs import check_job
+from mixpe.gateware.spec.registers import (
+    CONTROL_COUNTERS,
+    CONTROL_LATCH,
+    COUNTERS,
+    STATUS_CHECKSUM,
+    STATUS_READY,
+    VERSION,
+    digest,
+)
+from mixpe.progress import Progress
+
+UPLOAD_CHUNK_BYTES = 1 << 20  # sent, and then verified, at a time
+RESULT_BYTES       = 4 << 20  # largest result buffer of one job
+ATTEMPTS           = 3        # for an upload or a read-back whose checksum is wrong
+VERIFY             = ("all", "weights", "none")
+
+
+class Device:
+    """An open device; use `mixpe.open`. Not for use from several threads at once.
+
+    Parameters
+    ----------
+    link
+        Has read_words, write_words, read_bytes and write_bytes on bus addresses, sent_bytes, received_bytes, and close.
+    url : str
+        What the user opened.
+    rate_hz : float, optional
+        Device cycles a second of real time, at the least, for the limits of waits. Left out: the device's clock.
+    floor_s : float
+        Shortest limit of any wait for the device.
+    ready_s : float
+        Limit of the wait for the device's memory at opening.
+    verify : str
+        ``all``: checksums over weights, activations and results, and descriptors are read back. ``weights``: over
+        weights only, for links that lose nothing. ``none``.
+    csr_base : int, optional
+        Address of the SoC's CSRs where it is not one of the usual ones.
+
+    Attributes
+    ----------
+    config : Config
+    clock_hz : int
+    epoch : int
+        Counts recoveries: weights loaded before one are checked again before they are used.
+    """
+
+    def __init__(self, link, url, *, rate_hz=None, floor_s=5.0, ready_s=10.0, verify="all", csr_base=None):
+        if verify not in VERIFY:
+            raise ConfigError(f"verify must be one of {VERIFY}, not {verify!r}")
+        self.url    = url
+        self.link   = link
+        self.bank   = RegisterBank(link, url, csr_base)
+        self.config = self.bank.config
+        self.clock_hz  = self.bank.identity["clock_hz"]
+        self.mem_base  = self.bank.identity["mem_base"]
+        self.mem_bytes = self.bank.identity["mem_bytes"]
+        self.verify    = verify
+        self.memory    = Allocator(self.mem_bytes)
+        self.queue     = JobQueue(self.bank, rate_hz=rate_hz or self.clock_hz, floor_s=floor_s, verify=verify == "all")
+        self.out_bytes_max = min(RESULT_BYTES, self.mem_bytes//8)
+        self.epoch     = 0
+        self._suspect  = False  # the queue may hold jobs that nobody will collect
+        self._closed   = False
+        self._wait_ready(ready_s)
+        self.queue.reset()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exception):
+        self.close()
+
+    def __repr__(self):
+        return f"Device({self.url!r}, {self.config.name}{', closed' if self._closed else ''})"
+
+    def close(self):
+        """Close the link, and stop what `open` started. A second call does nothing."""
+        if not self._closed:
+            self._closed = True
+            self.link.close()
+
+    def check_open(self):
+        """Raise DeviceError after `close`."""
+        if self._closed:
+            raise DeviceError(f"the device {self.url} was closed; open it again")
+
+    # Layers.
+
+    def load(self, matrix, activations="a8", fused=None):
+        """Put a quantised matrix into the device's memory.
+
+        Parameters
+        ----------
+        matrix : Int4Matrix or Int8Matrix
+        activations : str
+            ``a8``: int8 with one scale a token. ``a16``: FP16, aligned per group.
+        fused : bool, optional
+            Dequantise on the device (True), on the host (False), or on the device where it can (left out).
+            The bits of the results are the same.
+
+        Returns
+        -------
+        DeviceLinear
+
+        Raises
+        ------
+        DeviceMemoryError
+            It does not fit; nothing is left behind.
+        VerifyError
+            What the device's memory holds is not what was sent, three times.
+        """
+        self._recover()
+        linear = DeviceLinear(self, matrix, activations, fused)
+        linear.place(self.memory, lambda addr, stream: self._upload(addr, stream, self.verify != "none", "upload"))
+        return linear
+
+    def forget(self, _linear, addrs):
+        """Give back a layer's memory; called by `DeviceLinear.free`."""
+        for addr in addrs:
+            self.memory.free(addr)
+
+    def run(self, requests):
+        """Run independent layers without waiting between them.
+
+        Parameters
+        ----------
+        requests : list of (DeviceLinear, x)
+            x as for calling the layer. Layers that are given the same array share it on the device.
+
+        Returns
+        -------
+        list of (m, n) float32
+        """
+        shared = {}
+        calls = []
+        for linear, x in requests:
+            if linear.device is not self:
+                raise DeviceError(f"a layer of {linear.device.url} cannot run on {self.url}")
+            calls.append(linear.call(x, shared))
+        self.execute(calls)
+        return [call.result() for call in calls]
+
+    # Jobs.
+
+    def execute(self, calls):
+        """Run the jobs of calls with the queue kept full: activations of the next are written while one runs."""
+        self._recover()
+        for linear in {id(call.linear): call.linear for call in calls}.values():
+            linear.ensure(self.checksum, lambda addr, stream: self._upload(addr, stream, True, "upload"))
+        tasks = deque(task for call in calls for task in call.tasks())
+        stage = _Stage(self, Counter(task.act_key for task in tasks))
+        try:
+            while tasks or stage.pending:
+                if tasks and self.queue.level < self.queue.depth and stage.post(tasks[0]):
+                    tasks.popleft()
+                else:
+                    stage.collect()
+        except BaseException as error:
+            self._suspect = True
+            stage.drop()
+            if isinstance(error, MixpeError):
+                self._try_recover()
+            raise
+
+    def run_job(self, job):
+        """Run one descriptor exactly as it is, unchecked, and wait for it: for tests and measurements.
+
+        Returns
+        -------
+        Done
+            Its JobCode and its cycles; no error is raised for a code.
+        """
+        self._recover()
+        try:
+            self.queue.post(job)
+            return self.queue.collect()
+        except BaseException as error:
+            self._suspect = True
+            if isinstance(error, MixpeError):
+                self._try_recover()
+            raise
+
+    # Memory.
+
+    def write_memory(self, offset, data):
+        """Write bytes at an offset of the device's memory."""
+        self.check_open()
+        data = np.frombuffer(memoryview(data).cast("B"), np.uint8)
+        self._check_region(offset, data.size)
+        self.link.write_bytes(self.mem_base + offset, data)
+
+    def read_memory(self, offset, size):
+        """Read bytes at an offset of the device's memory: (size,) uint8."""
+        self.check_open()
+        self._check_region(offset, size)
+        return np.frombuffer(self.link.read_bytes(self.mem_base + offset, size), np.uint8)
+
+    def checksum(self, offset, size):
+        """CRC-32 of a region, computed by the device. Offset and size are multiples of the beat."""
+        self.check_open()
+        self._check_region(offset, size)
+        beat = self.config.beat_bytes
+        if offset % beat or size % beat:
+            raise ShapeError(f"checksums cover whole beats of {beat} bytes, not {size} bytes at {offset}")
+        self.bank.write("checksum_addr", offset, size)
+        self._wait_status(STATUS_CHECKSUM, 0, self.queue.limit_s(4*size/beat),
+            f"the checksum of {size} bytes did not end")
+        return self.bank.read("checksum_value")
+
+    # What the device tells.
+
+    def counters(self):
+        """Counters of the gateware, all of the same cycle: dict of int. See `spec.registers.COUNTER_TEXT`."""
+        self.check_open()
+        self.bank.write("control", CONTROL_LATCH)
+        words = self.bank.read(f"count_{COUNTERS[0]}_low", 2*len(COUNTERS))
+        return {name: words[2*index] | words[2*index + 1] << 32 for index, name in enumerate(COUNTERS)}
+
+    def reset_counters(self):
+        """Set the counters to zero."""
+        self.check_open()
+        self.bank.write("control", CONTROL_COUNTERS)
+
+    def link_bytes(self):
+        """Bytes that the link has carried: dict with ``sent`` and ``received``."""
+        return {"sent": int(self.link.sent_bytes), "received": int(self.link.received_bytes)}
+
+    def info(self):
+        """What the device says about itself: dict of str, int, float and bool, ready for JSON."""
+        config = self.config
+        return {
+            "url":              self.url,
+            "contract_version": VERSION,
+            "contract_digest":  f"{digest():016x}",
+            "clock_hz":         self.clock_hz,
+            **config.to_dict(),
+            "lanes":            config.lanes,
+            "macs_per_cycle":   config.rows*config.lanes,
+            "port_bytes_per_s": config.beat_bytes*self.clock_hz,
+            "mem_base":         self.mem_base,
+            "mem_bytes":        self.mem_bytes,
+            "mem_free_bytes":   self.memory.free_bytes,
+            "csr_address":      self.bank.base,
+        }
+
+    # Inside.
+
+    def _check_region(self, offset, size):
+        if offset < 0 or size < 0 or offset + size > self.mem_bytes:
+            raise DeviceMemoryError(f"{size} bytes at {offset} end outside the device's memory of {self.mem_bytes}")
+
+    def _wait_status(self, mask, wanted, limit_s, text):
+        start = time.monotonic()
+        while self.bank.read("status") & mask != wanted:
+            waited_s = time.monotonic() - start
+            if waited_s > limit_s:
+                raise DeviceError(f"{text} within {limit_s:.3g} s")
+            time.sleep(min(POLL_S_MAX, waited_s/8))
+
+    def _wait_ready(self, limit_s):
+        self._wait_status(STATUS_READY, STATUS_READY, limit_s, f"the memory of the device at {self.url} was not ready")
+
+    def _upload(self, offset, data, verify, label):
+        """Write and, chunk by chunk, verify."""
+        with Progress(label, data.size, "B") as progress:
+            for start in range(0, data.size, UPLOAD_CHUNK_BYTES):
+                chunk = data[start:start + UPLOAD_CHUNK_BYTES]
+                for _attempt in range(ATTEMPTS):
+                    self.link.write_bytes(self.mem_base + offset + start, chunk)
+                    if not verify or self.checksum(offset + start, chunk.size) == zlib.crc32(chunk):
+                        break
+                else:
+                    raise VerifyError(f"{chunk.size} bytes at {offset + start} of the device's memory are not what was "
+                        f"sent, {ATTEMPTS} times; the link or the memory is faulty")
+                progress.advance(chunk.size)
+
+    def _download(self, offset, size):
+        """Read and, with ``verify="all"``, compare with the device's checksum."""
+        for _attempt in range(ATTEMPTS):
+            raw = np.frombuffer(self.link.read_bytes(self.mem_base + offset, size), np.uint8)
+            if self.verify != "all" or self.checksum(offset, size) == zlib.crc32(raw):
+                return raw
+        raise VerifyError(f"{size} bytes read at {offset} of the device's memory are not what it holds, "
+            f"{ATTEMPTS} times; the link is faulty")
+
+    def _try_recover(self):
+        """Recover now if the link lets us; otherwise the next use tries again, and says what is wrong."""
+        try:
+            self._recover()
+        except MixpeError:
+            self._suspect = True
+
+    def _recover(self):
+        self.check_open()
+        if self._suspect:
+            self.queue.reset()
+            self._suspect = False
+            self.epoch += 1  # a descriptor that went wrong may have written anywhere
+
+
+class _Stage:
+    """Buffers of the jobs in flight."""
+
+    def __init__(self, device, uses):
+        self.device  = device
+        self.pending = deque()  # (job, offset of its results, task), oldest first
+        self._uses   = uses     # tasks, by activations, that are not posted yet
+        self._acts   = {}       # activations in memory: key → [offset, jobs in flight]
+
+    def post(self, task):
+        """Write what a task needs and post its job. False if memory is short and jobs in flight will free some."""
+        while True:
+            try:
+                self._post(task)
+                return True
+            except DeviceMemoryError:
+                if self._free_idle():
+                    continue
+                if not self.pending:
+                    raise
+                return False
+
+    def collect(self):
+        """Wait for the oldest job and hand its results on."""
+        job, out_addr, task = self.pending[0]
+        done = self.device.queue.collect()
+        raise_for(job, done)
+        task.take(self.device._download(out_addr, job.result_bytes(self.device.config)))
+        self.pending.popleft()
+        self._release(out_addr, task.act_key)
+
+    def drop(self):
+        """Give back all buffers after an error."""
+        for _, out_addr, _ in self.pending:
+            self.device.memory.free(out_addr)
+        for offset, _ in self._acts.values():
+            self.device.memory.free(offset)
+        self.pending.clear()
+        self._acts.clear()
+
+    def _post(self, task):
+        config, memory = self.device.config, self.device.memory
+        size = task.job.result_bytes(config)
+        act_addr = self._activations(task)
+        out_addr = memory.allocate(size, top=True)
+        job = replace(task.job, act_addr=act_addr, out_addr=out_addr, out_bytes=size)
+        self.pending.append((job, out_addr, task))
+        self._acts[task.act_key][1] += 1
+        self._uses[task.act_key] -= 1
+        code = check_job(job, config, self.device.mem_bytes)
+        if code:
+            raise JobError(f"a job of m={job.m}, n={job.n}, k={job.k} cannot run on {config.name}: {code.name}", code)
+        self.device.queue.post(job)
+
+    def _activations(self, task):
+        if task.act_key not in self._acts:
+            image = task.act_image()
+            offset = self.device.memory.allocate(image.size, top=True)
+            self._acts[task.act_key] = [offset, 0]
+            self.device._upload(offset, image, self.device.verify == "all", "activations")
+        return self._acts[task.act_key][0]
+
+    def _release(self, out_addr, key):
+        self.device.memory.free(out_addr)
+        self._acts[key][1] -= 1
+        if not self._acts[key][1] and not self._uses[key]:
+            self.device.memory.free(self._acts.pop(key)[0])
+
+    def _free_idle(self):
+        """Give back activations that no job in flight reads; later tasks write them again. True if there were any."""
+        idle = [key for key, (_, jobs) in self._acts.items() if not jobs]
+        for key in idle:
+            self.device.memory.free(self._acts.pop(key)[0])
+        return bool(idle)

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The reference device: the accelerator's bus in numpy, registers and memory, without clock.
+
+It answers the same register reads and writes as the hardware and runs each job when it is posted, so the driver above
+it is the one that drives the hardware. Cycle counters stay zero; jobs, errors and beats are counted.
+"""
+
+import zlib
+from collections import deque
+
+import numpy as np
+from mixpe.devices.execute import Executor
+from mixpe.gateware.spec.config import Config
+from mixpe.gateware.spec.errors import ConfigError, LinkError
+from mixpe.gateware.spec.jobs import (
+    FLAG_FUSED,
+    FLAG_MASK,
+    FLAG_PLANES,
+    FLAG_SHIFT,
+    FLAG_WIDE,
+    GROUP_CODE_K,
+    Job,
+    JobCode,
+)
+from mixpe.gateware.spec.registers import (
+    CONTROL_COUNTERS,
+    CONTROL_LATCH,
+    CONTROL_RESET,
+    COUNTERS,
+    CSR_BANK,
+    CSR_BASES,
+    CSR_PAGE_BYTES,
+    JOB,
+    REGISTERS,
+    STATUS_DONE_LSB,
+    STATUS_LEVEL_LSB,
+    STATUS_OVERRUN,
+    STATUS_READY,
+    identity_values,
+)
+
+MEM_BASE     = 0x40000000
+MEM_BYTES    = 256 << 20
+MEM_LIMIT    = 0xB0000000  # up to the CSRs
+CLOCK_HZ     = 100_000_000
+UNMAPPED     = 0xFFFFFFFF  # what a LiteX bus reads where nothing answers
+NAMES        = [register.name for register in REGISTERS]
+WRITABLE     = {register.name for register in REGISTERS if register.access == "rw"}
+
+
+def job_of_words(words):
+    """Descriptor from the nine words of the job registers; None if its flags are no flags of this contract."""
+    weights_addr, act_addr, out_addr, n, k, m, flags, out_bytes, tag = (int(word) for word in words)
+    if flags & ~FLAG_MASK:
+        return None
+    return Job(weights_addr=weights_addr, act_addr=act_addr, out_addr=out_addr, n=n, k=k, m=m,
+        group=flags & GROUP_CODE_K, out_bytes=out_bytes, fused=bool(flags & FLAG_FUSED), wide=bool(flags & FLAG_WIDE),
+        shift=bool(flags & FLAG_SHIFT), planes=bool(flags & FLAG_PLANES), tag=tag)
+
+
+class ReferenceLink:
+    """A link whose far end is computed.
+
+    Parameters
+    ----------
+    config : Config
+    mem_bytes : int
+        Size of the memory; pages are taken from the system when they are first written.
+    clock_hz : int
+        What the identity registers say.
+    """
+
+    def __init__(self, config=None, *, mem_bytes=MEM_BYTES, clock_hz=CLOCK_HZ):
+        self.config = config = Config() if config is None else config
+        if not isinstance(mem_bytes, int) or not 4096 <= mem_bytes <= MEM_LIMIT or mem_bytes % 4096:
+            raise ConfigError(f"mem_bytes must be a multiple of 4096 from 4096 to {MEM_LIMIT}, not {mem_bytes!r}")
+        self.memory   = np.zeros(mem_bytes, np.uint8)
+        self.executor = Executor(config, self.memory)
+        self.values   = dict.fromkeys(NAMES, 0)
+        self.values.update(identity_values(config, clock_hz=clock_hz, mem_base=MEM_BASE, mem_bytes=mem_bytes))
+        self.bank     = CSR_BASES[0] + CSR_BANK*CSR_PAGE_BYTES
+        self.counts   = dict.fromkeys(COUNTERS, 0)
+        self.done     = deque()
+        self.overrun  = False
+        self.closed   = False
+        self.sent_bytes = self.received_bytes = 0
+
+    def read_words(self, addr, count):
+        """Read count words from addr: (count,) uint32."""
+        self._check_open()
+        self.received_bytes += 4*count
+        if self._in_memory(addr, 4*count):
+            offset = addr - MEM_BASE
+            return self.memory[offset:offset + 4*count].view("<u4").copy()
+        return np.array([self._read(addr + 4*index) for index in range(count)], np.uint32)
+
+    def write_words(self, addr, words):
+        """Write words from addr on, in order."""
+        self._check_open()
+        words = np.asarray(words, np.uint32)
+        if self._in_memory(addr, 4*words.size):
+            return self.write_bytes(addr, words)
+        self.sent_bytes += 4*words.size
+        for index, word in enumerate(words.tolist()):
+            self._write(addr + 4*index, word)
+
+    def read_bytes(self, addr, size):
+        """Read size bytes of memory from addr: (size,) uint8."""
+        self._check_open()
+        self.received_bytes += size
+        if not self._in_memory(addr, size):
+            raise LinkError(f"no memory at 0x{addr:08x} … 0x{addr + size:08x}")
+        return self.memory[addr - MEM_BASE:addr - MEM_BASE + size].copy()
+
+    def write_bytes(self, addr, data):
+        """Write bytes to memory from addr on."""
+        self._check_open()
+        data = np.frombuffer(memoryview(data).cast("B"), np.uint8)
+        self.sent_bytes += data.size
+        if not self._in_memory(addr, data.size):
+            raise LinkError(f"no memory at 0x{addr:08x} … 0x{addr + data.size:08x}")
+        offset = addr - MEM_BASE
+        self.memory[offset:offset + data.size] = data
+        self.executor.written(offset, data.size)
+
+    def close(self):
+        self.closed = True
+
+    def _check_open(self):
+        if self.closed:
+            raise LinkError("the link is closed")
+
+    def _in_memory(self, addr, size):
+        return MEM_BASE <= addr and addr + size <= MEM_BASE + len(self.memory)
+
+    def _name(self, addr):
+        index, rest = divmod(addr - self.bank, 4)
+        return NAMES[index] if rest == 0 and 0 <= index < len(NAMES) else None
+
+    def _read(self, addr):
+        name = self._name(addr)
+        if name is None:
+            return UNMAPPED
+        if name == "status":
+            return (STATUS_READY | (STATUS_OVERRUN if self.overrun else 0) | len(self.done) << STATUS_LEVEL_LSB
+                | len(self.done) << STATUS_DONE_LSB)
+        if name.startswith("done_") and name != "done_collect":
+            tag, code = self.done[0] if self.done else (0, 0)
+            return {"done_tag": tag, "done_code": int(code), "done_cycles": 0}[name]
+        return self.values[name]
+
+    def _write(self, addr, value):
+        name = self._name(addr)
+        if name not in WRITABLE:
+            return
+        self.values[name] = value
+        if name == "control":
+            self._control(value)
+        elif name == "job_tag":
+            self._post()
+        elif name == "done_collect" and self.done and self.done[0][0] == value:
+            self.done.popleft()
+        elif name == "checksum_bytes":
+            start = self.values["checksum_addr"]
+            region = self.memory[start:start + value]
+            self.values["checksum_value"] = zlib.crc32(region) if len(region) == value else 0
+
+    def _control(self, value):
+        # Jobs end when they are posted, so there is never one to abort.
+        self.values["control"] = 0
+        if value & CONTROL_RESET:
+            self.overrun = False
+        if value & CONTROL_COUNTERS:
+            self.counts = dict.fromkeys(COUNTERS, 0)
+        if value & CONTROL_LATCH:
+            for name, count in self.counts.items():
+                self.values[f"count_{name}_low"]  = count & 0xFFFFFFFF
+                self.values[f"count_{name}_high"] = count >> 32
+
+    def _post(self):
+        words = [self.values[register.name] for register in JOB]
+        if len(self.done) >= self.config.queue_depth:
+            self.overrun = True
+            self.counts["errors"] += 1
+            return
+        job  = job_of_words(words)
+        code = JobCode.UNSUPPORTED if job is None else self.executor.run(job)
+        self.counts["jobs"] += 1
+        if code == JobCode.OK:
+            beat = self.config.beat_bytes
+            self.counts["beats_in"]  += (job.weight_bytes(self.config) + job.act_bytes(self.config))//beat
+            self.counts["beats_out"] += job.result_bytes(self.config)//beat
+        else:
+            self.counts["errors"] += 1
+        self.done.append((words[-1], code))
