@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The array: R rows × D lanes of shift-add processing elements with one group accumulator a row.
+
+    weight buffer ──► D weights ──┬──► dot product row 0   ──► Σ group ──┐
+                                  ├──► …                                 ├──► group sums of R rows, one vector a group
+    activations  ──► R×D INT8 ────┴──► dot product row R−1 ──► Σ group ──┘
+
+The datapath never stalls. The sequencer starts a group only when the vector FIFO has a place for its sums (credits), so
+back-pressure of the results stops the weights before the array and nothing is lost.
+"""
+
+from litex.gen import LiteXModule
+from litex.soc.interconnect import stream
+from migen import Cat, If, Signal, bits_for
+from mixpe.gateware.activations import ActivationMemory
+from mixpe.gateware.jobs import log2, ticket_layout
+from mixpe.gateware.pe import BitPlaneA8, ShiftAddA8
+from mixpe.gateware.spec.config import CHANNELS_PER_BLOCK, K_LIMIT
+from mixpe.gateware.weights import WeightBuffer
+
+PE_DESIGNS = {"shift-add": ShiftAddA8, "bitplane": BitPlaneA8}  # by Config.pe
+SUM_BITS   = 1 + (15*128*K_LIMIT).bit_length()  # of a group sum, signed: G = k = 16384 fits
+
+
+class ArrayDatapath(LiteXModule):
+    """R dot products of D lanes and R group accumulators.
+
+    acc' = (first ? 0 : acc) + Σ_lanes q·x
+
+    Latency `latency` cycles from `valid` to `done`; a beat a cycle; no back-pressure.
+
+    Attributes
+    ----------
+    weights : Signal(4·lanes), in
+    activations : list of R Signal(8·lanes), in
+    valid, first, last : Signal(), in
+        A beat, and whether it is the first or last of its group.
+    sums : list of R Signal((SUM_BITS, True)), out
+    done : Signal(), out
+        `sums` are those of a whole group.
+    """
+
+    def __init__(self, config, *, target="portable"):
+        self.weights     = Signal(4*config.lanes)
+        self.activations = [Signal(8*config.lanes) for _ in range(config.rows)]
+        self.valid       = Signal()
+        self.first       = Signal()
+        self.last        = Signal()
+        self.sums        = [Signal((SUM_BITS, True), name=f"sum_{row}") for row in range(config.rows)]
+        self.done        = Signal()
+
+        # # #
+
+        design = PE_DESIGNS[config.pe](lanes=config.lanes, target=target)
+        units  = []
+        for row in range(config.rows):
+            unit = design.create()
+            self.add_module(name=f"row_{row}", module=unit)
+            self.comb += [
+                unit.weights.eq(self.weights),
+                unit.activations.eq(self.activations[row]),
+            ]
+            units.append(unit)
+
+        self.latency = units[0].latency + 1
+        control = Cat(self.valid, self.first, self.last)
+        for _ in range(units[0].latency):
+            delayed = Signal(3)
+            self.sync += delayed.eq(control)
+            control = delayed
+        valid, first, last = control[0], control[1], control[2]
+        self.sync += self.done.eq(valid & last)
+        for unit, total in zip(units, self.sums, strict=True):
+            self.sync += If(valid,
+                If(first, total.eq(unit.product)).Else(total.eq(total + unit.product)),
+            )
+
+
+class ArraySequencer(LiteXModule):
+    """Walk jobs over the array: for each channel, for each row tile, for each word of the channel's stream.
+
+    Parameters
+    ----------
+    config : Config
+    buffer : WeightBuffer
+    activations : ActivationMemory
+    results_depth : int
+        Vectors that `source` can hold behind the array.
+    target : str
+        FPGA family whose primitives the processing elements may use, or ``"portable"``.
+
+    Attributes
+    ----------
+    sink : Endpoint(ticket_layout(config)), in
+        Taken with the last word of the job.
+    source : Endpoint([("sums", R·SUM_BITS)]), out
+        One vector of group sums: for each channel (padding included), tile and group of its stream.
+    busy, wait_weights, wait_results : Signal(), out
+        What the array does in this cycle: takes a beat, has none, waits for the results.
+    """
+
+    def __init__(self, config, buffer, activations, *, results_depth=16, target="portable"):
+        self.sink   = sink = stream.Endpoint(ticket_layout(config))
+        self.source = stream.Endpoint([("sums", config.rows*SUM_BITS)])
+        self.busy         = Signal()
+        self.wait_weights = Signal()
+        self.wait_results = Signal()
+
+        # # #
+
+        self.datapath = datapath = ArrayDatapath(config, target=target)
+        self.results  = results  = stream.SyncFIFO([("sums", config.rows*SUM_BITS)], results_depth)
+        self.comb += [
+            results.sink.valid.eq(datapath.done),
+            results.sink.sums.eq(Cat(*datapath.sums)),
+            results.source.connect(self.source),
+        ]
+
+        # Position -----------------------------------------------------------------------------------------------------
+        word      = Signal.like(sink.stream_words)   # of the channel's stream
+        act_word  = Signal.like(sink.kwords)         # of the activations: wraps between the planes of W8
+        in_group  = Signal.like(sink.group_words)
+        tile      = Signal.like(sink.tiles)
+        tile_word = Signal.like(sink.kwords)
+        channel   = Signal(bits_for(CHANNELS_PER_BLOCK - 1))
+        block     = Signal.like(sink.blocks)
+        half      = Signal()
+        step, first, last = Signal(), Signal(), Signal()
+        end_channel, end_tile, end_block, end_job = Signal(), Signal(), Signal(), Signal()
+        self.comb += [
+            first.eq(in_group == 0),
+            last.eq(in_group == sink.group_words - 1),
+            end_tile.eq(word == sink.stream_words - 1),
+            end_channel.eq(end_tile & (tile == sink.tiles - 1)),
+            end_block.eq(end_channel & (channel == CHANNELS_PER_BLOCK - 1)),
+            end_job.eq(end_block & (block == sink.blocks - 1)),
+        ]
+
+        # A group needs a place for its sums when it starts. -----------------------------------------------------------
+        credits = Signal(max=results_depth + 1, reset=results_depth)
+        loaded  = Signal(max=3)  # jobs whose activations are on chip and that the array has not done
+        running = Signal()
+        self.comb += [
+            running.eq(sink.valid & ~sink.skip & (loaded != 0)),
+            step.eq(running & buffer.available & (~first | (credits != 0))),
+            self.busy.eq(step),
+            self.wait_weights.eq(running & ~buffer.available),
+            self.wait_results.eq(running & buffer.available & ~step),
+            sink.ready.eq(sink.skip | (step & end_job)),
+        ]
+        self.sync += [
+            loaded.eq(loaded + activations.finished - (step & end_job)),
+            credits.eq(credits - (step & first) + (results.source.valid & results.source.ready)),
+            If(step,
+                word.eq(word + 1),
+                act_word.eq(act_word + 1),
+                in_group.eq(in_group + 1),
+                If(last, in_group.eq(0)),
+                If(act_word == sink.kwords - 1, act_word.eq(0)),
+                If(end_tile,
+                    word.eq(0),
+                    act_word.eq(0),
+                    tile.eq(tile + 1),
+                    tile_word.eq(tile_word + sink.kwords),
+                ),
+                If(end_channel, tile.eq(0), tile_word.eq(0), channel.eq(channel + 1)),
+                If(end_block, block.eq(block + 1)),
+                If(end_job, block.eq(0), half.eq(~half)),
+            ),
+        ]
+
+        # Memories to datapath -----------------------------------------------------------------------------------------
+        self.comb += [
+            buffer.take.eq(step),
+            buffer.release.eq(end_channel),
+            buffer.rewind.eq(end_tile & ~end_channel),
+            activations.buffer.eq(half),
+            activations.address.eq(tile_word + act_word),
+            datapath.weights.eq(buffer.data),
+        ]
+        for row in range(config.rows):
+            self.comb += datapath.activations[row].eq(activations.data[row])
+        latency = ActivationMemory.READ_LATENCY
+        control = Cat(step, first, last)
+        for _ in range(latency):
+            delayed = Signal(3)
+            self.sync += delayed.eq(control)
+            control = delayed
+        self.comb += Cat(datapath.valid, datapath.first, datapath.last).eq(control)
+
+
+assert ActivationMemory.READ_LATENCY == WeightBuffer.READ_LATENCY  # they meet in the datapath
+assert log2(CHANNELS_PER_BLOCK) == 3                               # `channel` wraps by itself

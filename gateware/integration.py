@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Add the accelerator to a LiteX SoC that has LiteDRAM, in one call."""
+
+from litex.gen import LiteXModule
+from mixpe.gateware.accelerator import Accelerator
+from mixpe.gateware.checksum import Checksum
+from mixpe.gateware.registers import AcceleratorRegisters
+from mixpe.gateware.spec.errors import ConfigError
+from mixpe.gateware.spec.registers import CSR_BANK
+
+
+class MixPE(LiteXModule):
+    """Accelerator, checksum unit and registers on the ports of a memory controller.
+
+    Parameters
+    ----------
+    config : Config
+    crossbar : LiteDRAMCrossbar
+        Or anything with `get_port(mode=…)`.
+    mem_base, mem_bytes : int
+        Bus address and size of the memory. Job addresses are offsets in it; it starts at the controller's address 0.
+    clock_hz : int
+    chunk_beats : int
+        Beats of a DRAM row.
+    ready : Signal() or 1
+        High when the memory is initialised.
+    target : str
+        FPGA family for vendor primitives, or ``"portable"``.
+    """
+
+    def __init__(self, config, crossbar, *, mem_base, mem_bytes, clock_hz, chunk_beats=128, ready=1,
+                 target="portable"):
+        reads = [crossbar.get_port(mode="read") for _ in range(config.read_ports + 2)]
+        write = crossbar.get_port(mode="write")
+        if write.data_width != config.port_bits:
+            raise ConfigError(f"the memory's port has {write.data_width} bits; the configuration must have "
+                              f"port_bits={write.data_width}, not {config.port_bits}")
+        if mem_bytes > 1 << 32:
+            raise ConfigError(f"the accelerator addresses 4 GiB of memory, not {mem_bytes} bytes")
+        self.accelerator = Accelerator(config, mem_bytes, reads[2:], reads[0], write, chunk_beats=chunk_beats,
+            target=target)
+        self.checksum = Checksum(reads[1])
+        self.registers = AcceleratorRegisters(self.accelerator, self.checksum, clock_hz=clock_hz, mem_base=mem_base,
+            mem_bytes=mem_bytes, ready=ready)
+        self.busy = self.accelerator.busy
+
+    def get_csrs(self):
+        """Only the table's registers, in its order."""
+        return self.registers.get_csrs()
+
+
+def add_mixpe(soc, config, *, ready=1, target="portable"):
+    """Add a MixPE accelerator to a SoC.
+
+    The SoC must have its memory already (`add_sdram`), as region ``main_ram``. The accelerator takes CSR bank
+    `spec.registers.CSR_BANK`, where the driver looks for it, and `config.read_ports` + 3 ports of the memory
+    controller. The host's path to memory must not be cached (``l2_cache_size=0``): the accelerator reads the DRAM.
+
+    Parameters
+    ----------
+    soc : SoC
+    config : Config
+        `port_bits` must be the width of the memory controller's native port.
+    ready : Signal() or 1
+        High when the memory is initialised.
+    target : str
+
+    Returns
+    -------
+    MixPE
+        Also `soc.mixpe`.
+
+    Raises
+    ------
+    ConfigError
+        The SoC has no LiteDRAM, or the configuration does not fit its port.
+    """
+    if not hasattr(soc, "sdram") or "main_ram" not in soc.bus.regions:
+        raise ConfigError("add the memory first: the SoC has no LiteDRAM with a main_ram region")
+    region     = soc.bus.regions["main_ram"]
+    controller = soc.sdram.controller
+    chunk      = 1 << (controller.settings.geom.colbits - controller.address_align)
+    soc.mixpe  = MixPE(config, soc.sdram.crossbar, mem_base=region.origin, mem_bytes=region.size,
+        clock_hz=soc.sys_clk_freq, chunk_beats=chunk, ready=ready, target=target)
+    soc.csr.add("mixpe", n=CSR_BANK)
+    return soc.mixpe

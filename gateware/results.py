@@ -1,0 +1,428 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""From group sums to memory.
+
+    vectors of R sums ─┬─ partials ─────────────────────────────────► int32 ──┐
+                       └─ S scalers ─► FIFO ─► pairs of A16 ─► FP32 ──────────┴─► packer ─► beats ─► writer ─► DRAM
+
+The sequencer walks the same channels, tiles and groups as the array. Padded channels end here. The writer reports a job
+when its last beat was taken by the memory.
+"""
+
+from litedram.frontend.dma import LiteDRAMDMAWriter
+from litex.gen import LiteXModule
+from litex.soc.interconnect import stream
+from migen import FSM, Array, Cat, If, Mux, NextState, Signal, bits_for
+from mixpe.gateware.activations import SUM_BITS as ROW_SUM_BITS
+from mixpe.gateware.array import SUM_BITS
+from mixpe.gateware.float32 import IntegerToFloat32
+from mixpe.gateware.jobs import log2, ticket_layout
+from mixpe.gateware.scaler import TOTAL_BITS, ScaleUnit
+from mixpe.gateware.spec.config import CHANNELS_PER_BLOCK
+from mixpe.gateware.spec.reference import SCALE_UNIT_LOG2
+
+WIDE_BITS = TOTAL_BITS + 9  # 256·hi + lo
+
+
+class Packer(LiteXModule):
+    """Collect 32-bit words into beats.
+
+    A word a cycle for ports of 32 bits and more; for 16 bits a word every two cycles.
+
+    Attributes
+    ----------
+    sink : Endpoint([("data", 32)]), in
+        `last` alone, without data (`valid` and `end`), pads the open beat with zeros and passes `end` on.
+    source : Endpoint([("data", port_bits), ("end", 1)]), out
+    """
+
+    def __init__(self, port_bits):
+        self.sink   = sink   = stream.Endpoint([("data", 32), ("end", 1)])
+        self.source = source = stream.Endpoint([("data", port_bits), ("end", 1)])
+
+        # # #
+
+        if port_bits == 16:
+            upper = Signal()
+            self.comb += [
+                source.valid.eq(sink.valid),
+                source.end.eq(sink.end),
+                source.data.eq(Mux(upper, sink.data[16:], sink.data[:16])),
+                sink.ready.eq(source.ready & (upper | sink.end)),
+            ]
+            self.sync += If(sink.valid & source.ready & ~sink.end, upper.eq(~upper))
+            return
+
+        words = port_bits//32
+        store = Signal(port_bits)
+        count = Signal(bits_for(words))
+        full  = Signal()
+        self.comb += [
+            full.eq(count == words),
+            source.data.eq(store),
+            # An open beat goes out when it is full or when the job ends; then the end itself.
+            source.valid.eq(full | (sink.valid & sink.end)),
+            source.end.eq(sink.valid & sink.end & (count == 0)),
+            sink.ready.eq(Mux(sink.end, source.ready & (count == 0), ~full | source.ready)),
+        ]
+        self.sync += [
+            If(source.valid & source.ready,
+                count.eq(0),
+                store.eq(0),
+            ),
+            If(sink.valid & sink.ready & ~sink.end,
+                If(full,
+                    count.eq(1),
+                    store.eq(sink.data),
+                ).Else(
+                    count.eq(count + 1),
+                    *[If(count == index, store[32*index:32*index + 32].eq(sink.data)) for index in range(words)],
+                ),
+            ),
+        ]
+
+
+class Scalers(LiteXModule):
+    """S scale-accumulate units side by side, and what follows them up to FP32.
+
+    Attributes
+    ----------
+    valid, first, last : Signal(), in; slot : Signal(max=R/S), in; partials : list of S Signal, in
+        Group sums of rows slot·S … slot·S + S−1. Row sums, scale, zero and shift belong to the same cycle.
+    rows : Signal(max=S+1), in
+        How many of the S rows exist.
+    wide : Signal(), in
+    credit : Signal(), out
+        A group with `last` may be issued.
+    issue_last : Signal(), in
+        One is being issued; it may arrive later.
+    source : Endpoint([("data", 32)]), out
+    empty : Signal(), out
+        Nothing is on its way.
+    """
+
+    def __init__(self, config):
+        count = config.scalers
+        slots = config.rows//count
+        self.valid    = Signal()
+        self.first    = Signal()
+        self.last     = Signal()
+        self.slot     = Signal(max=max(2, slots))
+        self.partials = [Signal((SUM_BITS, True)) for _ in range(count)]
+        self.row_sums = [Signal((ROW_SUM_BITS, True)) for _ in range(count)]
+        self.shifts   = [Signal(4) for _ in range(count)]
+        self.zero     = Signal(4)
+        self.scale    = Signal(16)
+        self.rows     = Signal(bits_for(count))
+        self.wide     = Signal()
+        self.credit     = Signal()
+        self.issue_last = Signal()
+        self.source   = stream.Endpoint([("data", 32)])
+        self.empty    = Signal()
+
+        # # #
+
+        units = [ScaleUnit(slots) for _ in range(count)]
+        for index, unit in enumerate(units):
+            self.add_module(name=f"unit_{index}", module=unit)
+            self.comb += [
+                unit.valid.eq(self.valid),
+                unit.first.eq(self.first),
+                unit.last.eq(self.last),
+                unit.slot.eq(self.slot),
+                unit.partial.eq(self.partials[index]),
+                unit.row_sum.eq(self.row_sums[index]),
+                unit.zero.eq(self.zero),
+                unit.scale.eq(self.scale),
+                unit.shift.eq(self.shifts[index]),
+            ]
+
+        # Totals of S rows wait in a FIFO; credits keep it from overflowing. -------------------------------------------
+        depth = max(4, 2*slots)
+        self.totals = totals = stream.SyncFIFO([("data", count*TOTAL_BITS), ("rows", bits_for(count)), ("wide", 1)],
+            depth)
+        extra = Cat(self.rows, self.wide)
+        for _ in range(ScaleUnit.LATENCY):
+            delayed = Signal(len(extra))
+            self.sync += delayed.eq(extra)
+            extra = delayed
+        credits = Signal(max=depth + 1, reset=depth)
+        self.comb += [
+            totals.sink.valid.eq(units[0].done),
+            totals.sink.data.eq(Cat(*[unit.total for unit in units])),
+            Cat(totals.sink.rows, totals.sink.wide).eq(extra),
+            self.credit.eq(credits != 0),
+        ]
+        self.sync += credits.eq(credits - self.issue_last + (totals.source.valid & totals.source.ready))
+
+        # One value a cycle: a row's total, or the two of an A16 token. ------------------------------------------------
+        self.to_float = to_float = IntegerToFloat32(WIDE_BITS, SCALE_UNIT_LOG2)
+        source   = totals.source
+        row      = Signal(max=max(2, count))
+        high     = Signal((TOTAL_BITS, True))  # of a pair whose rows come one after the other (S = 1)
+        have     = Signal()
+        view     = []
+        for index in range(count):
+            total = Signal((TOTAL_BITS, True))
+            self.comb += total.eq(source.data[TOTAL_BITS*index:TOTAL_BITS*(index + 1)])
+            view.append(total)
+        if count == 1:
+            self.comb += [
+                to_float.sink.valid.eq(source.valid & (~source.wide | have)),
+                to_float.sink.value.eq(Mux(source.wide, (high << 8) + view[0], view[0])),
+                source.ready.eq(Mux(source.wide & ~have, 1, to_float.sink.ready)),
+            ]
+            self.sync += If(source.valid & source.ready,
+                have.eq(source.wide & ~have),
+                high.eq(view[0]),
+            )
+        else:
+            step = Signal(2)
+            pair = Array([view[min(index + 1, count - 1)] for index in range(count)])
+            self.comb += [
+                step.eq(Mux(source.wide, 2, 1)),
+                to_float.sink.valid.eq(source.valid),
+                to_float.sink.value.eq(Mux(source.wide, (Array(view)[row] << 8) + pair[row], Array(view)[row])),
+                source.ready.eq(to_float.sink.ready & (row + step >= source.rows)),
+            ]
+            self.sync += If(to_float.sink.valid & to_float.sink.ready,
+                row.eq(row + step),
+                If(source.ready, row.eq(0)),
+            )
+
+        # The way out, and whether anything is on it. ------------------------------------------------------------------
+        self.comb += to_float.source.connect(self.source)
+        flight = Signal(4)
+        self.sync += flight.eq(flight + (to_float.sink.valid & to_float.sink.ready)
+            - (to_float.source.valid & to_float.source.ready))
+        self.comb += self.empty.eq((credits == depth) & (flight == 0))
+
+
+class ResultSequencer(LiteXModule):
+    """Take the vectors of group sums and make a job's results of them.
+
+    Parameters
+    ----------
+    config : Config
+    vectors : Endpoint([("sums", …)])
+        From the array.
+    activations : ActivationMemory
+    weights : WeightStream
+
+    Attributes
+    ----------
+    sink : Endpoint(ticket_layout(config)), in
+        Taken when the last result of the job was packed.
+    source : Endpoint([("data", port_bits), ("end", 1)]), out
+        Beats, then one entry with `end` for each job.
+    """
+
+    def __init__(self, config, vectors, activations, weights):
+        self.sink = sink = stream.Endpoint(ticket_layout(config))
+        count, slots = config.scalers, config.rows//config.scalers
+
+        # # #
+
+        self.packer = packer = Packer(config.port_bits)
+        self.source = packer.source
+
+        # Position -----------------------------------------------------------------------------------------------------
+        group     = Signal.like(sink.stream_groups)
+        act_group = Signal.like(sink.groups)
+        tile      = Signal.like(sink.tiles)
+        tile_sum  = Signal.like(sink.groups)
+        lane      = Signal(bits_for(CHANNELS_PER_BLOCK - 1))
+        entry     = Signal(bits_for(CHANNELS_PER_BLOCK*config.groups_max))  # first scale entry of the channel
+        channel   = Signal.like(sink.n)
+        row       = Signal(bits_for(config.rows))
+        half      = Signal()                 # buffer of the activations
+        scale_half = Signal()                # buffer of the scales
+        rows      = Signal(bits_for(config.rows))
+        exists    = Signal()
+        fused     = Signal()
+        last_tile, last_group, end_channel, end_block, end_job = (Signal() for _ in range(5))
+        pop, step = Signal(), Signal()
+        self.comb += [
+            last_tile.eq(tile == sink.tiles - 1),
+            last_group.eq(group == sink.stream_groups - 1),
+            rows.eq(Mux(last_tile, sink.last_rows, config.rows)),
+            exists.eq(channel < sink.n),
+            fused.eq(sink.fused & config.fused),
+            end_channel.eq(pop & last_group & last_tile),
+            end_block.eq(end_channel & (lane == CHANNELS_PER_BLOCK - 1)),
+            end_job.eq(end_block & (channel + 1 >= sink.n)),
+            weights.block_done.eq(end_block),
+            activations.release.eq(end_job),
+            vectors.ready.eq(pop),
+        ]
+        self.sync += [
+            If(pop,
+                row.eq(0),
+                group.eq(group + 1),
+                act_group.eq(act_group + 1),
+                If(act_group == sink.groups - 1, act_group.eq(0)),
+                If(last_group,
+                    group.eq(0),
+                    act_group.eq(0),
+                    tile.eq(tile + 1),
+                    tile_sum.eq(tile_sum + sink.groups),
+                ),
+                If(end_channel,
+                    tile.eq(0),
+                    tile_sum.eq(0),
+                    lane.eq(lane + 1),
+                    channel.eq(channel + 1),
+                    entry.eq(entry + sink.stream_groups),
+                ),
+                If(end_block, entry.eq(0), scale_half.eq(~scale_half)),
+                If(end_job, channel.eq(0), half.eq(~half)),
+            ).Elif(step,
+                row.eq(row + Mux(fused, count, 1)),
+            ),
+        ]
+
+        # Control ------------------------------------------------------------------------------------------------------
+        ready    = Signal()  # what this row needs is free
+        last_row = Signal()
+        empty    = Signal(reset=1)
+        self.comb += last_row.eq(row + Mux(fused, count, 1) >= rows)
+        self.fsm = fsm = FSM(reset_state="RUN")
+        fsm.act("RUN",
+            If(sink.valid,
+                If(sink.skip,
+                    NextState("END"),
+                ).Elif(vectors.valid,
+                    step.eq(exists & ready),
+                    pop.eq(~exists | (step & last_row)),
+                    If(end_job, NextState("DRAIN")),
+                ),
+            ),
+        )
+        fsm.act("DRAIN",
+            If(empty, NextState("END")),
+        )
+        fsm.act("END",
+            packer.sink.valid.eq(1),
+            packer.sink.end.eq(1),
+            If(packer.sink.ready,
+                sink.ready.eq(1),
+                NextState("RUN"),
+            ),
+        )
+
+        # Partials: a row a cycle. -------------------------------------------------------------------------------------
+        sums = []
+        for index in range(config.rows):
+            total = Signal((SUM_BITS, True))
+            self.comb += total.eq(vectors.sums[SUM_BITS*index:SUM_BITS*(index + 1)])
+            sums.append(total)
+        word = Signal((32, True))
+        self.comb += [
+            word.eq(Array(sums)[row[:max(1, log2(config.rows))]] if config.rows > 1 else sums[0]),
+            If(~fused,
+                ready.eq(packer.sink.ready & ~packer.sink.end),
+                packer.sink.data.eq(word),
+                If(fsm.ongoing("RUN"), packer.sink.valid.eq(sink.valid & ~sink.skip & vectors.valid & exists)),
+            ),
+        ]
+        if not config.fused:
+            return
+
+        # Fused: S rows a cycle; memories answer 2 cycles after the issue. ---------------------------------------------
+        self.scalers = scalers = Scalers(config)
+        issue = Signal()
+        slot  = row[log2(count):log2(config.rows)] if slots > 1 else 0
+        self.comb += [
+            issue.eq(step & fused),
+            activations.sum_buffer.eq(half),
+            activations.sum_address.eq((tile_sum + act_group)*slots + slot),
+            empty.eq(scalers.empty),
+            scalers.issue_last.eq(issue & last_group),
+            If(fused,
+                ready.eq(~last_group | scalers.credit),
+                If(~fsm.ongoing("END"),
+                    packer.sink.valid.eq(scalers.source.valid),
+                    packer.sink.data.eq(scalers.source.data),
+                    scalers.source.ready.eq(packer.sink.ready),
+                ),
+            ),
+        ]
+        for memory in (weights.scales, weights.zeros):
+            self.comb += [
+                memory.buffer.eq(scale_half),
+                memory.entry.eq(entry + group),
+            ]
+        control = Cat(issue, group == 0, last_group, sink.wide, sink.shift,
+            Mux(rows - row > count, count, rows - row)[:bits_for(count)], slot)
+        widths  = (1, 1, 1, 1, 1, bits_for(count), max(1, log2(slots)))
+        values  = [Array(sums[index::count])[slot] if slots > 1 else sums[index] for index in range(count)]
+        for _ in range(2):
+            stage = Signal(sum(widths))
+            self.sync += stage.eq(control)
+            control = stage
+            registers = [Signal((SUM_BITS, True)) for _ in range(count)]
+            self.sync += [register.eq(value) for register, value in zip(registers, values, strict=True)]
+            values = registers
+        aligned = Signal()
+        self.comb += [
+            Cat(scalers.valid, scalers.first, scalers.last, scalers.wide, aligned, scalers.rows, scalers.slot)
+                .eq(control),
+            scalers.scale.eq(weights.scales.value),
+            scalers.zero.eq(weights.zeros.value),
+        ]
+        for index in range(count):
+            shift = Signal(4)
+            self.comb += [
+                scalers.partials[index].eq(values[index]),
+                scalers.shifts[index].eq(Mux(aligned, shift, 0)),
+            ]
+            self.sync += [
+                scalers.row_sums[index].eq(activations.sums[index]),
+                shift.eq(activations.shifts[index]),
+            ]
+
+
+class ResultWriter(LiteXModule):
+    """Write beats to memory and report each job when its last beat was taken.
+
+    Attributes
+    ----------
+    jobs : Endpoint([("out_beat", 32), ("code", 4), ("start", 32)]), in
+        One entry for each job, in order.
+    sink : Endpoint([("data", port_bits), ("end", 1)]), in
+    source : Endpoint([("code", 4), ("start", 32)]), out
+        Jobs that ended.
+    enable : Signal(), in
+        Low holds back new writes.
+    idle : Signal(), out
+        Nothing is on its way to memory.
+    beat : Signal(), out
+    """
+
+    def __init__(self, config, port, *, fifo_depth=16):
+        self.jobs   = jobs   = stream.Endpoint([("out_beat", 32), ("code", 4), ("start", 32)])
+        self.sink   = sink   = stream.Endpoint([("data", config.port_bits), ("end", 1)])
+        self.source = source = stream.Endpoint([("code", 4), ("start", 32)])
+        self.enable = Signal(reset=1)
+        self.idle   = Signal()
+        self.beat   = Signal()
+
+        # # #
+
+        self.writer = writer = LiteDRAMDMAWriter(port, fifo_depth=fifo_depth, fifo_buffered=False)
+        offset = Signal(32)
+        self.comb += [
+            self.idle.eq(writer.fifo.level == 0),
+            writer.sink.valid.eq(sink.valid & ~sink.end & jobs.valid & self.enable),
+            writer.sink.address.eq(jobs.out_beat + offset),
+            writer.sink.data.eq(sink.data),
+            source.valid.eq(sink.valid & sink.end & jobs.valid & self.idle),
+            source.code.eq(jobs.code),
+            source.start.eq(jobs.start),
+            sink.ready.eq(jobs.valid & Mux(sink.end, self.idle & source.ready, writer.sink.ready & self.enable)),
+            jobs.ready.eq(source.valid & source.ready),
+            self.beat.eq(writer.sink.valid & writer.sink.ready),
+        ]
+        self.sync += [
+            If(self.beat, offset.eq(offset + 1)),
+            If(jobs.ready, offset.eq(0)),
+        ]

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Per-group dequantisation after the group: exact integers to the end of the channel.
+
+    term     = P − z·XS                                    26 bits
+    product  = term · mantissa(s)                          DSP block, 37 bits
+    acc'     = (first ? 0 : acc) + product << (e(s) + h)   81 bits
+
+An FP16 scale is an integer of 11 bits and sign, shifted by 0 … 29 in units of 2^-24, so every scale is exact and no
+rounding happens before the sum of the channel is complete.
+
+Source: MixPE, arXiv 2411.16158, equation 5; the exact accumulator is ours.
+"""
+
+from litex.gen import LiteXModule
+from migen import Array, Case, Cat, If, Mux, Signal
+from mixpe.gateware.activations import SHIFT_BITS
+from mixpe.gateware.activations import SUM_BITS as ROW_SUM_BITS
+from mixpe.gateware.array import SUM_BITS
+from mixpe.gateware.spec.config import K_LIMIT
+from mixpe.gateware.spec.jobs import SHIFT_LIMIT
+
+MANTISSA_BITS = 12                # signed
+SHIFT_MAX     = 29 + SHIFT_LIMIT  # of a scale and of an aligned group
+TERM_MAX      = 15*128*K_LIMIT    # of a whole channel, in units of the activations
+TOTAL_BITS    = 1 + (TERM_MAX*2047 << SHIFT_MAX).bit_length()
+
+
+class ScaleUnit(LiteXModule):
+    """One scale-accumulate unit for several rows in turn.
+
+    Latency `LATENCY` cycles from `valid` with `last` to `done`; one group sum a cycle; no back-pressure.
+
+    Parameters
+    ----------
+    slots : int
+        Rows that the unit serves, each with an accumulator.
+
+    Attributes
+    ----------
+    valid, first, last : Signal(), in
+        A group sum, and whether it is the first or last of its channel.
+    slot : Signal(max=slots), in
+    partial : Signal((SUM_BITS, True)), in
+    row_sum : Signal((22, True)), in
+    zero : Signal(4), in
+    scale : Signal(16), in
+        FP16, finite.
+    shift : Signal(4), in
+    total : Signal((TOTAL_BITS, True)), out
+    done : Signal(), out
+    """
+
+    LATENCY = 7
+
+    def __init__(self, slots):
+        self.valid   = Signal()
+        self.first   = Signal()
+        self.last    = Signal()
+        self.slot    = Signal(max=max(2, slots))
+        self.partial = Signal((SUM_BITS, True))
+        self.row_sum = Signal((ROW_SUM_BITS, True))
+        self.zero    = Signal(4)
+        self.scale   = Signal(16)
+        self.shift   = Signal(SHIFT_BITS)
+        self.total   = Signal((TOTAL_BITS, True))
+        self.done    = Signal()
+
+        # # #
+
+        # 1: z·XS, and the scale as an integer and a shift.
+        offset    = Signal((SUM_BITS + 1, True))
+        partial   = Signal((SUM_BITS, True))
+        mantissa  = Signal((MANTISSA_BITS, True))
+        amount    = Signal(6)
+        zero      = Signal((5, True))
+        magnitude = Signal(11)
+        field     = self.scale[10:15]
+        self.comb += [
+            zero.eq(self.zero),
+            magnitude.eq(Cat(self.scale[:10], field != 0)),
+        ]
+        self.sync += [
+            offset.eq(self.row_sum*zero),
+            partial.eq(self.partial),
+            mantissa.eq(Mux(self.scale[15], -magnitude, magnitude)),
+            amount.eq(Mux(field == 0, 0, field - 1) + self.shift),
+        ]
+        # 2: the term of the group.
+        term       = Signal((SUM_BITS, True))
+        mantissa_2 = Signal((MANTISSA_BITS, True))
+        self.sync += [
+            term.eq(partial - offset),
+            mantissa_2.eq(mantissa),
+        ]
+        # 3, 4: the product; two registers for the DSP block to take in.
+        product   = Signal((SUM_BITS + MANTISSA_BITS - 1, True))
+        product_4 = Signal.like(product)
+        self.sync += [
+            product.eq(term*mantissa_2),
+            product_4.eq(product),
+        ]
+        # 5, 6: the shift, by eights and then by ones.
+        amounts = [amount]
+        for _ in range(4):
+            delayed = Signal(6)
+            self.sync += delayed.eq(amounts[-1])
+            amounts.append(delayed)
+        coarse  = Signal((TOTAL_BITS, True))
+        shifted = Signal((TOTAL_BITS, True))
+        self.sync += [
+            Case(amounts[3][3:], {index: coarse.eq(product_4 << 8*index) for index in range(SHIFT_MAX//8 + 1)}),
+            Case(amounts[4][:3], {index: shifted.eq(coarse << index) for index in range(8)}),
+        ]
+        # 7: the accumulators.
+        control = Cat(self.valid, self.first, self.last, self.slot)
+        for _ in range(self.LATENCY - 1):
+            delayed = Signal(len(control))
+            self.sync += delayed.eq(control)
+            control = delayed
+        valid, first, last, slot = control[0], control[1], control[2], control[3:]
+        totals  = Array(Signal((TOTAL_BITS, True), name=f"total_{index}") for index in range(slots))
+        current = Signal((TOTAL_BITS, True))
+        after   = Signal((TOTAL_BITS, True))
+        self.comb += [
+            current.eq(totals[slot] if slots > 1 else totals[0]),
+            after.eq(shifted + Mux(first, 0, current)),
+        ]
+        self.sync += [
+            If(valid, (totals[slot] if slots > 1 else totals[0]).eq(after)),
+            self.total.eq(after),
+            self.done.eq(valid & last),
+        ]
