@@ -3,6 +3,7 @@
 
 from mixpe.gateware.pe.bitplane import BitPlaneA8
 from mixpe.gateware.pe.interface import DotProduct
+from mixpe.gateware.pe.pair_plane import PairEncoder, PairPlaneA8
 from mixpe.gateware.pe.shift_add import ShiftAddA8
 
-__all__ = ["BitPlaneA8", "DotProduct", "ShiftAddA8"]
+__all__ = ["BitPlaneA8", "DotProduct", "PairEncoder", "PairPlaneA8", "ShiftAddA8"]

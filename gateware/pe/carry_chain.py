@@ -78,9 +78,11 @@ class CarryChain(Module):
         cells = list(self._pending)
         if len(cells) % 2:
             cells.append((STOP, 0, 0, 0, 0, Signal()))
-        for low, high in zip(cells[0::2], cells[1::2], strict=True):
-            carry_out = Signal()
-            ports = {"i_CIN": carry, "o_COUT": carry_out}
+        for index, (low, high) in enumerate(zip(cells[0::2], cells[1::2], strict=True)):
+            ports = {"i_CIN": carry}
+            if 2*index + 2 < len(cells):  # a connected carry out at the end would cost nextpnr a cell to leave the chain
+                carry = Signal()
+                ports["o_COUT"] = carry
             for half, (_, a, b, c, d, s) in enumerate((low, high)):
                 ports |= {f"i_{port}{half}": wrap(value)
                           for port, value in zip("ABCD", (a, b, c, d), strict=True)}
@@ -89,4 +91,3 @@ class CarryChain(Module):
                 p_INIT0=Instance.PreformattedParam(f"16'h{low[0]:04x}"),
                 p_INIT1=Instance.PreformattedParam(f"16'h{high[0]:04x}"),
                 p_INJECT1_0="NO", p_INJECT1_1="NO", **ports)
-            carry = carry_out

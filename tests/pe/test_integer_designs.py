@@ -4,10 +4,10 @@
 import numpy as np
 import pytest
 
-from mixpe.gateware.pe import BitPlaneA8, ShiftAddA8
+from mixpe.gateware.pe import BitPlaneA8, PairPlaneA8, ShiftAddA8
 from mixpe.gateware.spec.errors import ConfigError, DtypeError, RangeError, ShapeError
 
-DESIGNS = [ShiftAddA8, BitPlaneA8]
+DESIGNS = [ShiftAddA8, BitPlaneA8, PairPlaneA8]
 SEED = 20251122
 
 

@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The dense MixPE-A8: signed-digit bit planes over stored sums and differences of activation pairs.
+
+Each weight bit b is read as a digit d = 2b − 1, so that 2q − 15 = Σ_b 2^b·d_b and
+
+    Σ q·x = (Σ_b 2^b·S_b + 15·Σx)/2          S_b = Σ_l d_b,l·x_l
+
+*Pairs.* In one plane d0·x0 + d1·x1 = d0·(d0 = d1 ? u : v) with u = x0 + x1 and v = x0 − x1. Activations are written once
+and read for every output channel, so u and v are made when they are written. A pair is then one operand with a 2:1
+multiplexer in place of two operands: half of the first level of adders is gone.
+
+*Deferred signs.* Every node of the tree computes ±A + B, and its own sign, that of its last pair, waits for the next
+level. All selects are exclusive ors of two weight bits, shared by all rows of an array.
+
+*Folded multiplexers.* An ECP5 carry cell adds p(a, b) and q(a, b, c, d): B's multiplexer is folded into it. A's, with
+the sign, is one LUT a bit. Four lanes of one plane cost 8 LUTs and 10 cells.
+
+*Exact negation for no LUT.* Numbers are offset binary, where NOT is negation less one. The missing one goes in as the
+carry of bit 0, a function of the sign and of the two operands' lowest bits. The lowest bit of a node is the parity
+of its activations, whatever the signs, so it is stored with the activations too; bit 0 is never computed.
+
+The activation word: for each pair 18 bits, u + 256 (9 bits), (v + 256) >> 1 (8 bits; u and v have the same lowest bit),
+and the parity of one node of the tree; then floor(15·Σx/2). Block RAMs of 18 bits hold that at no extra cost.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from migen import Cat, Module, Signal
+
+from mixpe.gateware.pe.interface import DotProduct, check_operand
+from mixpe.gateware.pe.pair_adders import LeafAdder, NodeAdder, OutputAdder, PlaneAdder, PlaneMerger, place
+
+PAIR_BITS = 18
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairPlaneA8(DotProduct):
+    """UINT4 × INT8 dot product over encoded activations (`encode`, or `PairEncoder` in gateware)."""
+
+    name: ClassVar[str] = "mixpe-a8-dense"
+    summary: ClassVar[str] = "MixPE W4A8, signed-digit bit planes over stored pair sums and differences"
+    targets: ClassVar[tuple] = ("portable", "ecp5")
+    lanes_min: ClassVar[int] = 4
+
+    @property
+    def pairs(self):
+        return self.lanes//2
+
+    @property
+    def levels(self):
+        """Adder levels over the pairs of one plane."""
+        return self.pairs.bit_length() - 1
+
+    @property
+    def sum_bits(self):
+        """Width of Σx."""
+        return 8 + self.lanes.bit_length() - 1
+
+    @property
+    def activation_bits(self):
+        return PAIR_BITS*self.pairs + self.sum_bits + 3
+
+    @property
+    def latency(self):
+        return self.levels + 4
+
+    def encode(self, x):
+        x = check_operand("activations", x, 8, True, self.lanes)
+        even, odd = x[0::2], x[1::2]
+        parities = [0]*self.pairs + [int(value) & 1 for value in even + odd]
+        for node in range(self.pairs - 1, 0, -1):
+            parities[node] = parities[2*node] ^ parities[2*node + 1]
+        word = 0
+        for pair in range(self.pairs):
+            u, v = int(even[pair] + odd[pair]) + 256, int(even[pair] - odd[pair]) + 256
+            word |= (u | (v >> 1) << 9 | parities[pair] << 17) << PAIR_BITS*pair
+        offset_bits = self.sum_bits + 3
+        return word | ((15*int(x.sum()) >> 1) & (1 << offset_bits) - 1) << PAIR_BITS*self.pairs
+
+    def create(self):
+        return PairPlaneUnit(self)
+
+
+def delayed(module, signal, cycles):
+    """`signal` some cycles later."""
+    for _ in range(cycles):
+        later = Signal(signal.nbits, reset_less=True)
+        module.sync += later.eq(signal)
+        signal = later
+    return signal
+
+
+def registered(module, value, bits=1):
+    """`value` one cycle later, as a signal."""
+    later = Signal(bits, reset_less=True)
+    module.sync += later.eq(value)
+    return later
+
+
+class PairPlaneUnit(Module):
+    """The unit of `PairPlaneA8`: see `DotProduct` for its ports. Inputs are registered first."""
+
+    def __init__(self, params):
+        pairs, levels = params.pairs, params.levels
+        self.weights     = Signal(4*params.lanes)
+        self.activations = Signal(params.activation_bits)
+        self.product     = Signal((params.product_bits, True), reset_less=True)
+        self.latency     = params.latency
+
+        # # #
+
+        word   = registered(self, self.activations, params.activation_bits)
+        u      = [word[PAIR_BITS*pair:PAIR_BITS*pair + 9] for pair in range(pairs)]
+        v      = [Cat(word[PAIR_BITS*pair], word[PAIR_BITS*pair + 9:PAIR_BITS*pair + 17]) for pair in range(pairs)]
+        offset = word[PAIR_BITS*pairs:]
+
+        def digit(plane, pair, odd=0):
+            return self.weights[4*(2*pair + odd) + plane]
+
+        # Nodes are numbered as in a heap: 1 is the root, node j has children 2j and 2j + 1, leaf i is pairs + i.
+        def last_pair(node):
+            while node < pairs:
+                node = 2*node + 1
+            return node - pairs
+
+        parity_source = {node: word[PAIR_BITS*node + 17] for node in range(1, pairs)}
+        parity = {node: delayed(self, registered(self, source), levels - node.bit_length())
+                  for node, source in parity_source.items()}
+        parity |= {pairs + pair: u[pair][0] for pair in range(pairs)}
+
+        differ = [[registered(self, digit(plane, pair) ^ digit(plane, pair, odd=1)) for pair in range(pairs)]
+                  for plane in range(4)]
+
+        def negate(plane, node, delay):
+            return delayed(self, registered(self, digit(plane, last_pair(2*node)) ^ digit(plane, last_pair(2*node + 1))),
+                           delay)
+
+        # First level: pairs to nodes.
+        nodes = [{} for _ in range(4)]
+        first = range(pairs//2, pairs)
+        adders = []
+        for plane in range(4):
+            for node in first:
+                a, b = 2*node - pairs, 2*node + 1 - pairs
+                adders.append(LeafAdder(
+                    negate = negate(plane, node, 0),
+                    a      = (u[a], v[a], differ[plane][a]),
+                    b      = (u[b], v[b], differ[plane][b])))
+        place(self, adders, params.target)
+        for index, adder in enumerate(adders):
+            nodes[index//len(first)][first[index % len(first)]] = registered(self, adder.total, len(adder.total))
+
+        # The levels above.
+        for level in range(1, levels):
+            row = range(pairs >> level + 1, pairs >> level)
+            adders = [NodeAdder(
+                          negate = negate(plane, node, level),
+                          a      = (nodes[plane][2*node], parity[2*node]),
+                          b      = (nodes[plane][2*node + 1], parity[2*node + 1]))
+                      for plane in range(4) for node in row]
+            place(self, adders, params.target)
+            for index, adder in enumerate(adders):
+                nodes[index//len(row)][row[index % len(row)]] = registered(self, adder.total, len(adder.total))
+
+        # Four planes to one, relative to the sign of the highest; its sign last, with 15·Σx.
+        roots    = [nodes[plane][1] for plane in range(4)]
+        last     = pairs - 1
+        relative = [delayed(self, registered(self, digit(plane, last) ^ digit(3, last)), levels) for plane in range(3)]
+        negative = delayed(self, registered(self, ~digit(3, last)), levels + 2)
+
+        low  = PlaneAdder(roots[0], relative[0], roots[1], relative[1], parity[1])
+        high = PlaneAdder(roots[2], relative[2], roots[3], 0,           parity[1])
+        place(self, [low, high], params.target)
+        low_sum, high_sum = (registered(self, adder.total, len(adder.total)) for adder in (low, high))
+        odd = delayed(self, parity[1], 1)
+
+        merger = PlaneMerger(low_sum, high_sum, delayed(self, relative[1], 1), odd)
+        place(self, [merger], params.target)
+        planes = registered(self, merger.total, len(merger.total))
+        odd    = delayed(self, odd, 1)
+
+        offset_later = Signal(len(offset), reset_less=True)
+        self.sync += offset_later.eq(offset)
+        output = OutputAdder(planes, negative, delayed(self, offset_later, levels + 1), odd, params.product_bits)
+        place(self, [output], params.target)
+        self.sync += self.product.eq(output.total)
+
+
+class PairEncoder(Module):
+    """Makes activation words from activations, where they are written; one for a whole accelerator.
+
+    Parameters
+    ----------
+    params : PairPlaneA8
+
+    Attributes
+    ----------
+    activations : Signal(8·lanes), in
+        Lane i's byte at bits 8·i.
+    word : Signal(params.activation_bits), out
+    latency : int
+        Cycles from `activations` to `word`; a new input every cycle.
+    """
+
+    def __init__(self, params):
+        self.activations = Signal(8*params.lanes)
+        self.word        = Signal(params.activation_bits, reset_less=True)
+        self.latency     = params.levels + 2
+
+        # # #
+
+        sums, fields, parities = [], [], {}
+        for pair in range(params.pairs):
+            even = Signal((8, True))
+            odd  = Signal((8, True))
+            u    = Signal((9, True), reset_less=True)
+            v    = Signal((9, True), reset_less=True)
+            self.comb += even.eq(self.activations[16*pair:16*pair + 8]), odd.eq(self.activations[16*pair + 8:16*pair + 16])
+            self.sync += u.eq(even + odd), v.eq(even - odd)
+            # u + 256 is u with its sign inverted; v's lowest bit is u's.
+            field = Cat(u[:8], ~u[8], v[1:8], ~v[8])
+            fields.append(delayed(self, self._named(field, 17), params.levels))
+            sums.append(u)
+            parities[params.pairs + pair] = u[0]
+        level = 0
+        while len(sums) > 1:
+            level += 1
+            later = []
+            for a, b in zip(sums[0::2], sums[1::2], strict=True):
+                node = Signal((a.nbits + 1, True), reset_less=True)
+                self.sync += node.eq(a + b)
+                later.append(node)
+            sums = later
+            for index, node in enumerate(sums):
+                parities[len(sums) + index] = delayed(self, self._named(node[0], 1), params.levels - level)
+        slots = [parities[pair] if pair else 0 for pair in range(params.pairs)]
+        total = Signal((params.sum_bits + 4, True))
+        self.comb += total.eq((sums[0] << 4) - sums[0])
+        self.sync += self.word.eq(Cat(*(Cat(field, slot) for field, slot in zip(fields, slots, strict=True)), total[1:]))
+
+    def _named(self, value, bits):
+        signal = Signal(bits)
+        self.comb += signal.eq(value)
+        return signal
