@@ -87,7 +87,7 @@ def read_header(path):
         header = json.loads(text, object_pairs_hook=_unique)
         metadata = header.pop("__metadata__", {})
         entries = header.items()
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, TypeError) as error:
         raise ModelError(f"{path} is no safetensors file: its header is not a JSON object ({error})") from None
 
     tensors = {name: _entry(path, name, entry) for name, entry in entries}

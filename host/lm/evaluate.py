@@ -63,7 +63,7 @@ def bits_per_byte(model, text, pieces, progress=None):
     pieces : list of (begin, first, end)
         From `windows`.
     progress : callable, optional
-        Called with (done, total) windows.
+        Called with the number of windows done since the last call.
 
     Returns
     -------
@@ -71,7 +71,7 @@ def bits_per_byte(model, text, pieces, progress=None):
     """
     if model.config.vocab_size != 256:
         raise ModelError(f"bits per byte need a byte-level model (vocab_size 256), not {model.config.vocab_size}")
-    total, count, done = 0.0, 0, 0
+    total, count = 0.0, 0
     by_length = {}
     for piece in pieces:
         by_length.setdefault(piece[2] - piece[0], []).append(piece)
@@ -84,9 +84,8 @@ def bits_per_byte(model, text, pieces, progress=None):
                 wanted = tokens[row, first - begin:]
                 total += float(cost[row, np.arange(first - begin - 1, length - 1), wanted].sum())
                 count += len(wanted)
-            done += len(batch)
             if progress is not None:
-                progress(done, len(pieces))
+                progress(len(batch))
     return total / count
 
 
@@ -133,7 +132,7 @@ def evaluate(config, tensors, text, *, limit=256, calibration=None, chosen=None,
     chosen : list of (quantiser, activations, G), optional
         Default: `variants()`.
     progress : callable, optional
-        Called with (label, done, total).
+        Called with a label and the number of windows done since the last call.
 
     Returns
     -------
@@ -171,7 +170,7 @@ def evaluate(config, tensors, text, *, limit=256, calibration=None, chosen=None,
 
 
 def _labelled(progress, label):
-    return None if progress is None else lambda done, total: progress(label, done, total)
+    return None if progress is None else lambda count: progress(label, count)
 
 
 def _row(kind, quantiser, group_size, model, text, pieces, float_bits, progress):

@@ -21,15 +21,16 @@ class ExactLinear:
     ----------
     matrix : Int4Matrix
     activations : "a8" or "a16"
-        int8 with one scale a token, or FP16 aligned in each group.
+        int8 with one scale a token, or 16-bit integers aligned in each group.
     """
 
     def __init__(self, matrix, activations="a8"):
         self._matrix = matrix
         self._wide = activations == "a16"
         weights = matrix.dequantize().astype(np.float64)                       # (n, k), exact
-        _, shift = reference.split_float16(matrix.scales)
-        step = np.ldexp(1.0, shift.min(axis=1) + reference.SCALE_UNIT_LOG2)    # (n,) smallest step of each channel
+        mantissa, shift = reference.split_float16(matrix.scales)
+        shift = np.where(mantissa != 0, shift, 29).min(axis=1)                 # a group of zeros has no step
+        step = np.ldexp(1.0, shift + reference.SCALE_UNIT_LOG2)                # (n,) smallest step of each channel
         self._limit = _EXACT / (np.abs(weights).sum(axis=1) / step).max(initial=1.0)
         self._transposed = np.ascontiguousarray(weights.T)
 
@@ -41,18 +42,18 @@ class ExactLinear:
         codes, act_scales = quantize_activations(x)
         if self._limit < 128:
             return reference.output(self._by_reference(codes), act_scales)
-        sums = (codes.astype(np.float64) @ self._transposed).astype(np.float32)
+        sums = (codes.astype(np.float64) @ self._transposed + 0.0).astype(np.float32)  # + 0.0: an exact zero is +0
         return reference.output(sums, act_scales)
 
     def _a16(self, x):
         matrix = self._matrix
-        padded = np.zeros((len(x), matrix.k_padded), np.float16)
-        with np.errstate(over="ignore"):  # what FP16 cannot hold becomes infinite, which `align` refuses
-            padded[:, :matrix.k] = x
+        padded = np.zeros((len(x), matrix.k_padded), np.float32)
+        padded[:, :matrix.k] = x
         a, shifts, unit = wide.align(padded, matrix.span)
         low = shifts.min(axis=1)
         steps = np.ldexp(a.astype(np.float64), np.repeat(shifts - low[:, None], matrix.span, axis=1))
-        sums = np.ldexp((steps[:, :matrix.k] @ self._transposed).astype(np.float32), low[:, None].astype(np.int32))
+        sums = (steps[:, :matrix.k] @ self._transposed + 0.0).astype(np.float32)
+        sums = np.ldexp(sums, low[:, None].astype(np.int32))
         inexact = np.abs(steps).max(axis=1, initial=0) > self._limit
         if inexact.any():
             sums[inexact] = self._by_reference_a16(a[inexact], shifts[inexact])

@@ -21,9 +21,13 @@ SHRINKS = np.linspace(1.0, 0.7, 13, dtype=np.float32)  # tried ranges, as shares
 SMALLEST_SCALE = np.float16(2.0**-24)
 
 
-def _grid(block, low, high):
-    """FP16 scales and zero points of channels with the ranges low … high: (n,) each."""
-    scales = ((high - low) / np.float32(15)).astype(np.float16)
+def _grid(low, high):
+    """FP16 scales, zero points and divisors of channels with the ranges low … high: (n,) each."""
+    with np.errstate(over="ignore"):
+        scales = ((high - low) / np.float32(15)).astype(np.float16)
+    if not np.isfinite(scales).all():
+        raise RangeError(f"a group with weights up to {float(np.maximum(-low, high).max()):g} needs a scale over 65504; "
+                         "divide the weights first")
     scales = np.where((scales == 0) & (high > low), SMALLEST_SCALE, scales)
     divisor = np.where(scales == 0, np.float32(1), scales.astype(np.float32))
     zeros = np.clip(np.rint(-low / divisor), 0, 15).astype(np.float32)
@@ -40,7 +44,7 @@ def _choose(block, importance):
     low, high = np.minimum(block.min(axis=1), 0), np.maximum(block.max(axis=1), 0)
     best = None
     for shrink in SHRINKS:
-        scales, zeros, divisor = _grid(block, low * shrink, high * shrink)
+        scales, zeros, divisor = _grid(low * shrink, high * shrink)
         values = (_codes(block, zeros, divisor) - zeros[:, None]) * scales.astype(np.float32)[:, None]
         error = (values - block)**2 @ importance
         if best is None:
@@ -128,6 +132,31 @@ class _Recorder(FloatLinear):
         return super().__call__(x)
 
 
+def calibration_windows(text, context, count=64, seed=0):
+    """Draw calibration windows from a text.
+
+    Parameters
+    ----------
+    text : (t,) uint8
+        Training text; held-out text has no place here.
+    context : int
+        Bytes of a window.
+
+    Returns
+    -------
+    (count, context) int64
+
+    Raises
+    ------
+    RangeError
+        The text is shorter than one window.
+    """
+    if len(text) < context:
+        raise RangeError(f"calibration text must have at least {context} bytes, not {len(text)}")
+    starts = np.random.default_rng(seed).integers(len(text) - context + 1, size=count)
+    return text[starts[:, None] + np.arange(context)].astype(np.int64)
+
+
 def calibrate(config, tensors, windows, progress=None):
     """Hessians of all jobs of a model on calibration text.
 
@@ -138,7 +167,7 @@ def calibrate(config, tensors, windows, progress=None):
     windows : (b, t) integers
         Token sequences.
     progress : callable, optional
-        Called with (done, total) windows.
+        Called with the number of windows done since the last call.
 
     Returns
     -------
@@ -147,9 +176,10 @@ def calibrate(config, tensors, windows, progress=None):
     """
     model = LlamaModel(config, tensors, lambda name, weight: _Recorder(weight))
     for i in range(0, len(windows), 8):
-        model.logits(windows[i:i + 8])
+        batch = windows[i:i + 8]
+        model.logits(batch)
         if progress is not None:
-            progress(min(i + 8, len(windows)), len(windows))
+            progress(len(batch))
     return {name: job.linear.hessian for name, job in model.jobs.items()}
 
 

@@ -7,6 +7,7 @@ from mixpe.lm import checkpoint
 from mixpe.lm.generation import Generation
 from mixpe.lm.layers import KVCache, attention, rms_norm, rope_tables, rotate, silu
 from mixpe.lm.linear import FloatLinear, Timed, job_names, job_weight
+from mixpe.lm.offload import DeviceLoader
 from mixpe.lm.sampling import Sampler
 
 ACTIVATIONS = ("a8", "a16")
@@ -71,15 +72,12 @@ class LlamaModel:
         config, tensors = checkpoint.read(path)
         if device is None:
             return cls(config, tensors)
-        from mixpe.lm.offload import DeviceLoader  # needs the device runtime only when a device is asked for
-        loader = DeviceLoader(device, group_size=group_size, activations=activations, quantiser=quantiser,
-                              total=len(job_names(config)))
+        loader = DeviceLoader(device, group_size=group_size, activations=activations, quantiser=quantiser)
         try:
             model = cls(config, tensors, loader, loader.device)
         except BaseException:
             loader.close()
             raise
-        loader.finish()
         model._loader = loader
         return model
 

@@ -1,38 +1,19 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What a generation cost: time on host and device, bytes over the link, device cycles.
 
-A device says what it can: ``link_bytes()`` gives (sent, received) since it was opened, ``counters()`` a mapping or
-record of whole numbers with ``cycles`` among them. What a device does not offer stays None, and reports say so.
+A device says what it can: ``link_bytes()`` gives ``sent`` and ``received`` since it was opened, ``counters()`` whole
+numbers by name, ``cycles`` among them. What a device does not offer stays None, and reports say so.
 """
 
 import dataclasses
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mixpe.errors import RangeError
 
-
-def _counters(device):
-    """Counters of a device as dict of name → int, or None if it has none."""
-    read = getattr(device, "counters", None)
-    if read is None:
-        return None
-    values = read()
-    if dataclasses.is_dataclass(values):
-        values = dataclasses.asdict(values)
-    elif hasattr(values, "_asdict"):
-        values = values._asdict()
-    if not isinstance(values, Mapping):
-        return None
-    return {name: int(value) for name, value in values.items() if isinstance(value, int)}
-
-
-def _link_bytes(device):
-    """(sent, received) of a device, or None if it does not count them."""
-    read = getattr(device, "link_bytes", None)
-    values = read() if read is not None else None
-    return tuple(int(v) for v in values) if values is not None else None
+def _ask(device, method):
+    """What a device's method tells, as dict of name → int; None if it has none."""
+    read = getattr(device, method, None)
+    return None if read is None else {name: int(value) for name, value in read().items()}
 
 
 @dataclass(frozen=True)
@@ -42,12 +23,16 @@ class Snapshot:
     time_s:   float
     linear_s: float
     counters: dict | None
-    link:     tuple | None
+    link:     dict | None
 
     @classmethod
     def take(cls, model):
         return cls(time.perf_counter(), sum(job.seconds for job in model.jobs.values()),
-                   _counters(model.device), _link_bytes(model.device))
+                   _ask(model.device, "counters"), _ask(model.device, "link_bytes"))
+
+
+def _growth(first, last):
+    return None if first is None or last is None else {name: value - first.get(name, 0) for name, value in last.items()}
 
 
 @dataclass(frozen=True)
@@ -77,46 +62,29 @@ class Phase:
 
     @classmethod
     def between(cls, tokens, first, last):
-        counters = None
-        if first.counters is not None and last.counters is not None:
-            counters = {name: value - first.counters.get(name, 0) for name, value in last.counters.items()}
-        sent, received = (None, None)
-        if first.link is not None and last.link is not None:
-            sent, received = (after - before for before, after in zip(first.link, last.link, strict=True))
-        return cls(tokens, last.time_s - first.time_s, last.linear_s - first.linear_s, sent, received, counters)
+        link = _growth(first.link, last.link) or {}
+        return cls(tokens, last.time_s - first.time_s, last.linear_s - first.linear_s, link.get("sent"),
+                   link.get("received"), _growth(first.counters, last.counters))
 
     @property
-    def cycles(self):
-        """Device cycles, or None."""
-        return None if self.counters is None else self.counters.get("cycles")
+    def host_s(self):
+        """Wall time outside the linear layers."""
+        return self.seconds - self.linear_s
 
     @property
     def link_bytes(self):
+        """Bytes both ways, or None."""
         return None if self.sent_bytes is None else self.sent_bytes + self.received_bytes
 
-    def per_token(self, name):
-        """A figure of this phase for each of its tokens, or None where it is unknown or no token passed."""
-        value = getattr(self, name)
-        return None if value is None or not self.tokens else value / self.tokens
+    @property
+    def cycles(self):
+        """Device cycles, or None; 0 from a device without a clock."""
+        return None if self.counters is None else self.counters.get("cycles")
 
-    def on_board(self, clock_hz, link_bytes_per_s):
-        """Modelled seconds a token on a board: device cycles at its clock, then the link's bytes, then the host.
-
-        Nothing overlaps in this model, and the host's share is what this host took. None where the device does not
-        count cycles or bytes.
-
-        Raises
-        ------
-        RangeError
-            A rate is not positive.
-        """
-        for name, value in (("clock_hz", clock_hz), ("link_bytes_per_s", link_bytes_per_s)):
-            if not value > 0:
-                raise RangeError(f"{name} must be positive, not {value!r}")
-        if self.cycles is None or self.link_bytes is None or not self.tokens:
-            return None
-        host_s = self.seconds - self.linear_s
-        return (self.cycles / clock_hz + self.link_bytes / link_bytes_per_s + host_s) / self.tokens
+    @property
+    def busy_cycles(self):
+        """Cycles in which the array worked, or None."""
+        return None if self.counters is None else self.counters.get("busy")
 
 
 @dataclass(frozen=True)
@@ -140,31 +108,32 @@ class Statistics:
 
     def table(self):
         """Aligned text, one figure a line; what the device does not report is said to be so."""
-        rows = [("", "prompt", "text")]
-        for label, name, unit in (
-            ("tokens",             "tokens",         ""),
-            ("seconds",            "seconds",        " s"),
-            ("ms a token",         "seconds",        " ms/token"),
-            ("linear layers",      "linear_s",       " ms/token"),
-            ("other host work",    "host_s",         " ms/token"),
-            ("link, to device",    "sent_bytes",     " B/token"),
-            ("link, from device",  "received_bytes", " B/token"),
-            ("device cycles",      "cycles",         " cycles/token"),
-        ):
-            rows.append((label, *(_cell(phase, name, unit) for phase in (self.prefill, self.decode))))
-        widths = [max(len(row[i]) for row in rows) for i in range(3)]
-        return "\n".join(f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows)
+        lines = [("", "prompt", "text")]
+        for label, name in _FIGURES:
+            lines.append((label, _cell(self.prefill, name), _cell(self.decode, name)))
+        widths = [max(len(line[i]) for line in lines) for i in range(3)]
+        return "\n".join(f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}" for a, b, c in lines)
 
 
-def _cell(phase, name, unit):
-    if name == "tokens":
-        return str(phase.tokens)
-    value = phase.seconds - phase.linear_s if name == "host_s" else getattr(phase, name)
-    if value is None:
+_FIGURES = (
+    ("tokens",                     "tokens"),
+    ("ms a token",                 "seconds"),
+    ("  linear layers",            "linear_s"),
+    ("  other work on the host",   "host_s"),
+    ("bytes to device a token",    "sent_bytes"),
+    ("bytes from device a token",  "received_bytes"),
+    ("device cycles a token",      "cycles"),
+    ("  array busy",               "busy_cycles"),
+)
+
+
+def _cell(phase, name):
+    value = getattr(phase, name)
+    if value is None or (name in ("cycles", "busy_cycles") and not phase.cycles):
         return "not reported"
-    if unit == " s":
-        return f"{value:.2f} s"
+    if name == "tokens":
+        return str(value)
     if not phase.tokens:
-        return "none"
+        return "-"
     value /= phase.tokens
-    return f"{1000 * value:.2f}{unit}" if unit.startswith(" ms") else f"{value:,.0f}{unit}"
+    return f"{1000 * value:.2f}" if name.endswith("_s") or name == "seconds" else f"{value:,.0f}"

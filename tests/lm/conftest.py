@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A small byte-level Llama with random weights, in memory and as a folder."""
+
+import json
+
+import numpy as np
+import pytest
+from mixpe import safetensors
+from mixpe.lm import LlamaConfig
+
+VALUES = {
+    "model_type": "llama", "vocab_size": 256, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16, "max_position_embeddings": 48,
+    "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": False,
+}
+
+
+def random_tensors(config, seed=0):
+    """Weights with unit gain, so that logits are of order 1."""
+    rng = np.random.default_rng(seed)
+    tensors = {}
+    for name, shape in config.tensor_shapes().items():
+        if len(shape) == 1:
+            tensors[name] = rng.uniform(0.5, 1.5, shape).astype(np.float16)
+        else:
+            tensors[name] = (rng.normal(size=shape) / np.sqrt(shape[1])).astype(np.float16)
+    return tensors
+
+
+@pytest.fixture
+def config():
+    return LlamaConfig.from_dict(VALUES)
+
+
+@pytest.fixture
+def tensors(config):
+    return random_tensors(config)
+
+
+@pytest.fixture
+def values():
+    """The keys of a config.json, for a test to change."""
+    return dict(VALUES)
+
+
+@pytest.fixture
+def folder(tmp_path, tensors):
+    """A model folder, for a test to damage."""
+    (tmp_path / "config.json").write_text(json.dumps(VALUES))
+    safetensors.save(tmp_path / "model.safetensors", tensors)
+    return tmp_path

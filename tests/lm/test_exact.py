@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""ExactLinear against the reference arithmetic, to the bit."""
+
+import mixpe
+import numpy as np
+import pytest
+from mixpe.gateware.spec import reference, wide
+from mixpe.lm.exact import ExactLinear
+from mixpe.matrix import Int4Matrix
+
+
+def by_reference(matrix, x, activations):
+    """Y by the formula of `spec.reference`, group by group."""
+    padded = np.zeros((len(x), matrix.k_padded), np.float32)
+    padded[:, :matrix.k] = x
+    if activations == "a8":
+        rows, unit = mixpe.quantize_activations(padded)
+        partial, sums, shifts = reference.partials(rows, matrix.q_padded, matrix.span), None, None
+        sums = reference.row_sums(rows, matrix.span)
+    else:
+        a, shifts, unit = wide.align(padded, matrix.span)
+        rows = wide.split(a)
+        partial = wide.join(reference.partials(rows, matrix.q_padded, matrix.span))
+        sums = wide.join(reference.row_sums(rows, matrix.span))
+    return reference.output(reference.accumulate(partial, sums, matrix.scales, matrix.zeros, shifts), unit)
+
+
+@pytest.mark.parametrize("activations", ["a8", "a16"])
+@pytest.mark.parametrize("m, n, k, group_size", [(1, 1, 32, 32), (3, 5, 128, 128), (7, 40, 512, 128), (2, 9, 300, 64)])
+def test_equals_reference_on_random_layers(activations, m, n, k, group_size):
+    rng = np.random.default_rng([m, n, k, group_size])
+    matrix = mixpe.quantize(rng.normal(size=(n, k)).astype(np.float32), group_size)
+    x = rng.normal(size=(m, k)).astype(np.float32) * np.float32(10)**rng.integers(-3, 3, (m, 1)).astype(np.float32)
+    x[0, : k // 2] = 0
+    assert ExactLinear(matrix, activations)(x).tobytes() == by_reference(matrix, x, activations).tobytes()
+
+
+@pytest.mark.parametrize("activations", ["a8", "a16"])
+def test_falls_back_where_float64_would_round(activations):
+    # Scales of one channel span all of FP16 and activations all of their range: the sum needs more than 53 bits.
+    rng = np.random.default_rng(5)
+    k = 512
+    q = rng.integers(0, 16, (4, k), np.uint8)
+    scales = np.tile(np.array([6e4, 6e-8, 1, 6e-8], np.float16), (4, 1))
+    matrix = Int4Matrix.from_parts(q, scales, rng.integers(0, 16, (4, 4)).astype(np.uint8), 128)
+    x = rng.normal(size=(3, k)).astype(np.float32)
+    x[:, 128:256] *= np.float32(2e4)
+    assert ExactLinear(matrix, activations)(x).tobytes() == by_reference(matrix, x, activations).tobytes()
+    assert ExactLinear(matrix, "a8")._limit < 2.0**14 * 2.0**15  # the A16 case does not fit float64
+
+
+def test_zero_result_is_positive_zero():
+    matrix = mixpe.quantize(np.full((2, 32), -1.0, np.float32), 32)
+    y = ExactLinear(matrix)(np.zeros((1, 32), np.float32))
+    assert y.tobytes() == np.zeros((1, 2), np.float32).tobytes()
