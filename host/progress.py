@@ -62,7 +62,11 @@ class Progress:
 
     def advance(self, count):
         """Add to the work done, and draw if it is time to."""
-        self.done += count
+        self.at(self.done + count)
+
+    def at(self, done):
+        """Set the work done, and draw if it is time to."""
+        self.done = done
         now = time.monotonic()
         if self.shown and now - self._start >= FIRST_S and now - self._drawn >= REDRAW_S:
             self._drawn = now

@@ -22,8 +22,7 @@ class RegisterBank:
 
     Parameters
     ----------
-    link
-        Has read_words, write_words, read_bytes and write_bytes on bus addresses, and close.
+    link : mixpe.link.Link
     url : str
         For messages.
     csr_base : int, optional

@@ -43,8 +43,7 @@ class Device:
 
     Parameters
     ----------
-    link
-        Has read_words, write_words, read_bytes and write_bytes on bus addresses, sent_bytes, received_bytes, and close.
+    link : mixpe.link.Link
     url : str
         What the user opened.
     rate_hz : float, optional
@@ -208,7 +207,8 @@ class Device:
     def write_memory(self, offset, data):
         """Write bytes at an offset of the device's memory."""
         self.check_open()
-        data = np.frombuffer(memoryview(data).cast("B"), np.uint8)
+        array = np.ascontiguousarray(data) if isinstance(data, np.ndarray) else np.frombuffer(data, np.uint8)
+        data = array.reshape(-1).view(np.uint8)
         self._check_region(offset, data.size)
         self.link.write_bytes(self.mem_base + offset, data)
 
@@ -245,8 +245,13 @@ class Device:
         self.bank.write("control", CONTROL_COUNTERS)
 
     def link_bytes(self):
-        """Bytes that the link has carried: dict with ``sent`` and ``received``."""
-        return {"sent": int(self.link.sent_bytes), "received": int(self.link.received_bytes)}
+        """Bytes that the link has carried since it was opened: dict of int.
+
+        ``sent`` and ``received`` with the protocol's headers, ``written`` and ``read`` payload alone.
+        """
+        counters = self.link.counters
+        return {"sent": counters.sent_bytes, "received": counters.received_bytes, "written": counters.written_bytes,
+            "read": counters.read_bytes}
 
     def info(self):
         """What the device says about itself: dict of str, int, float and bool, ready for JSON."""
@@ -289,13 +294,14 @@ class Device:
             for start in range(0, data.size, UPLOAD_CHUNK_BYTES):
                 chunk = data[start:start + UPLOAD_CHUNK_BYTES]
                 for _attempt in range(ATTEMPTS):
-                    self.link.write_bytes(self.mem_base + offset + start, chunk)
+                    self.link.write_bytes(self.mem_base + offset + start, chunk,
+                        progress=lambda done, before=start: progress.at(before + done))
                     if not verify or self.checksum(offset + start, chunk.size) == zlib.crc32(chunk):
                         break
                 else:
                     raise VerifyError(f"{chunk.size} bytes at {offset + start} of the device's memory are not what was "
                         f"sent, {ATTEMPTS} times; the link or the memory is faulty")
-                progress.advance(chunk.size)
+                progress.at(start + chunk.size)
 
     def _download(self, offset, size):
         """Read and, with ``verify="all"``, compare with the device's checksum."""

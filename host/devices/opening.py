@@ -5,78 +5,87 @@
     sim                               the SoC in Verilator, started and stopped by us
     serial+tcp://host:port            a UARTBone behind a TCP port, such as `mixpe sim` prints
     serial:///dev/ttyUSB0?baudrate=…  a board
-
-Options come after ``?`` or as keyword arguments, which win.
 """
-
-from urllib.parse import parse_qsl, urlsplit
 
 from mixpe.devices.driver import VERIFY, Device
 from mixpe.devices.reference import ReferenceLink
+from mixpe.errors import LinkTimeout, NotMixpeError, UrlError
 from mixpe.gateware.spec.config import Config
-from mixpe.gateware.spec.errors import LinkTimeout, NotMixpeError, ToolError, UrlError
+from mixpe.link import open_link, parse_url
 
-SCHEMES = "reference, sim, serial+tcp://host:port, serial:///dev/ttyUSB0?baudrate=115200"
+SIM_RATE_HZ = 20_000  # cycles a second that the slowest simulation worth waiting for makes
 
-SIM_RATE_HZ   = 50_000  # cycles a second that the slowest simulation worth waiting for makes
-BAUDRATE      = 115200
-TIMEOUT_S     = 5.0     # of one transfer on a link
+
+def _integer(text):
+    return int(text, 0)
 
 
 def _boolean(text):
     return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.lower()]
 
 
-def _one_of(*names):
-    return lambda text: {name: name for name in names}[text]
+def _verify(text):
+    return {name: name for name in VERIFY}[text]
 
 
-DRIVER_OPTIONS = {"verify": _one_of(*VERIFY), "floor_s": float, "ready_s": float, "rate_hz": float,
-    "csr_base": lambda text: int(text, 0)}
-CONFIG_OPTIONS = {"rows": int, "port_bits": int, "k_max": int, "buffer_beats": int, "queue_depth": int,
-    "fused": _boolean, "scalers": int, "read_ports": int, "pe": str}
-REFERENCE_OPTIONS = {**CONFIG_OPTIONS, "mem_bytes": lambda text: int(text, 0), "clock_hz": int}
-SERIAL_OPTIONS    = {"baudrate": int, "timeout_s": float}
-TCP_OPTIONS       = {"timeout_s": float}
+DRIVER_OPTIONS = {"verify": _verify, "floor_s": float, "ready_s": float, "rate_hz": float, "csr_base": _integer}
+CONFIG_OPTIONS = {"rows": _integer, "port_bits": _integer, "k_max": _integer, "buffer_beats": _integer,
+    "queue_depth": _integer, "fused": _boolean, "scalers": _integer, "read_ports": _integer, "pe": str}
+REFERENCE_OPTIONS = {"mem_bytes": _integer, "clock_hz": _integer}
 
 
-def parse_options(url, query, given, known):
-    """Options of a URL and of the call as one dict with typed values.
-
-    Raises
-    ------
-    UrlError
-        Unknown or repeated options, and values that do not parse.
-    """
-    options = {}
-    for name, text in parse_qsl(query, keep_blank_values=True):
-        if name not in known or name in options:
-            problem = "is given twice" if name in options else f"is unknown; there are {', '.join(sorted(known))}"
-            raise UrlError(f"option {name!r} of {url} {problem}")
+def _typed(url, options, known):
+    """Give a URL's options the types of `known`; names that are not in it stay as they are."""
+    typed = {}
+    for name, text in options.items():
         try:
-            options[name] = known[name](text)
+            typed[name] = known[name](text) if isinstance(text, str) and name in known else text
         except (ValueError, KeyError):
-            raise UrlError(f"option {name}={text!r} of {url} is no valid value") from None
-    for name, value in given.items():
-        if name not in known:
-            raise UrlError(f"option {name!r} of {url} is unknown; there are {', '.join(sorted(known))}")
-        if value is not None:
-            options[name] = value
-    return options
+            raise UrlError(f"{url.text}: {name}={text!r} is no valid value") from None
+    return typed
 
 
 def _take(options, names):
     return {name: options.pop(name) for name in list(options) if name in names}
 
 
-def _open_reference(url, parts, given):
-    options = parse_options(url, parts.query, given, {**REFERENCE_OPTIONS, **DRIVER_OPTIONS})
+def _unknown(url, options, known):
+    if options:
+        names = ", ".join(sorted(known))
+        raise UrlError(f"{url.text}: unknown option {next(iter(options))!r}; {url.scheme} takes: {names}")
+
+
+def _open_reference(url, given):
+    known   = {**CONFIG_OPTIONS, **REFERENCE_OPTIONS, **DRIVER_OPTIONS}
+    options = _typed(url, {**url.options, **given}, known)
     driver  = {"verify": "weights", **_take(options, DRIVER_OPTIONS)}
     config  = Config(**_take(options, CONFIG_OPTIONS))
-    return Device(ReferenceLink(config, **options), url, **driver)
+    memory  = _take(options, REFERENCE_OPTIONS)
+    _unknown(url, options, known)
+    return _device(ReferenceLink(config, **memory), url.text, driver)
 
 
-OPENERS = {"reference": _open_reference}
+def _open_link(url, given):
+    options = dict(given)
+    driver  = _take(options, DRIVER_OPTIONS)
+    _unknown(url, options, DRIVER_OPTIONS)
+    if url.scheme == "serial+tcp":
+        driver.setdefault("rate_hz", SIM_RATE_HZ)  # a simulation may be behind it
+    return _device(open_link(url), url.text, driver)
+
+
+def _device(link, text, driver):
+    try:
+        return Device(link, text, **driver)
+    except LinkTimeout as error:
+        link.close()
+        raise NotMixpeError(f"nothing that speaks UARTBone answers at {text}: {error}") from error
+    except BaseException:
+        link.close()
+        raise
+
+
+OPENERS = {"reference": _open_reference, "serial": _open_link, "serial+tcp": _open_link}
 
 
 def open_device(url, **options):
@@ -87,7 +96,8 @@ def open_device(url, **options):
     url : str
         ``reference``, ``sim``, ``serial+tcp://host:port`` or ``serial:///dev/…``, with options after ``?``.
     **options
-        The same options; they win over those of the URL.
+        The options of ``reference`` and ``sim`` again, which win over those of the URL, and for every device those of
+        `Device`: ``verify``, ``floor_s``, ``ready_s``, ``rate_hz``, ``csr_base``.
 
     Returns
     -------
@@ -98,6 +108,8 @@ def open_device(url, **options):
     ------
     UrlError
         A URL or option that means nothing.
+    ConfigError
+        Options that no device can have.
     LinkError
         Nobody there: no such port, connection refused.
     NotMixpeError, ContractError
@@ -105,10 +117,7 @@ def open_device(url, **options):
     ToolError
         ``sim`` without the packages and programs that it needs.
     """
-    if not isinstance(url, str):
-        raise UrlError(f"a device URL is a str, such as {SCHEMES}; not {url!r}")
-    parts  = urlsplit(url)
-    scheme = parts.scheme or parts.path
-    if scheme not in OPENERS:
-        raise UrlError(f"unknown device URL {url!r}; there are {SCHEMES}")
-    return OPENERS[scheme](url, parts, options)
+    parsed = parse_url(url)
+    if parsed.scheme not in OPENERS:
+        raise UrlError(f"{url}: this version of mixpe cannot open {parsed.scheme}")
+    return OPENERS[parsed.scheme](parsed, options)

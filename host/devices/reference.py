@@ -38,6 +38,7 @@ from mixpe.gateware.spec.registers import (
     STATUS_READY,
     identity_values,
 )
+from mixpe.link import Link
 
 MEM_BASE     = 0x40000000
 MEM_BYTES    = 256 << 20
@@ -58,7 +59,7 @@ def job_of_words(words):
         shift=bool(flags & FLAG_SHIFT), planes=bool(flags & FLAG_PLANES), tag=tag)
 
 
-class ReferenceLink:
+class ReferenceLink(Link):
     """A link whose far end is computed.
 
     Parameters
@@ -70,7 +71,10 @@ class ReferenceLink:
         What the identity registers say.
     """
 
+    url = "reference"
+
     def __init__(self, config=None, *, mem_bytes=MEM_BYTES, clock_hz=CLOCK_HZ):
+        super().__init__()
         self.config = config = Config() if config is None else config
         if not isinstance(mem_bytes, int) or not 4096 <= mem_bytes <= MEM_LIMIT or mem_bytes % 4096:
             raise ConfigError(f"mem_bytes must be a multiple of 4096 from 4096 to {MEM_LIMIT}, not {mem_bytes!r}")
@@ -83,48 +87,58 @@ class ReferenceLink:
         self.done     = deque()
         self.overrun  = False
         self.closed   = False
-        self.sent_bytes = self.received_bytes = 0
 
-    def read_words(self, addr, count):
-        """Read count words from addr: (count,) uint32."""
+    def read_words(self, addr, n, *, increment=True, retry=True):
+        """As `Link.read_words`; an address where nothing is reads as on a LiteX bus, all ones."""
         self._check_open()
-        self.received_bytes += 4*count
-        if self._in_memory(addr, 4*count):
+        self._count_read(4*n)
+        if increment and self._in_memory(addr, 4*n):
             offset = addr - MEM_BASE
-            return self.memory[offset:offset + 4*count].view("<u4").copy()
-        return np.array([self._read(addr + 4*index) for index in range(count)], np.uint32)
+            return self.memory[offset:offset + 4*n].view("<u4").copy()
+        return np.array([self._read(addr + 4*index*increment) for index in range(n)], np.uint32)
 
-    def write_words(self, addr, words):
-        """Write words from addr on, in order."""
+    def write_words(self, addr, words, *, increment=True):
+        """As `Link.write_words`."""
         self._check_open()
-        words = np.asarray(words, np.uint32)
-        if self._in_memory(addr, 4*words.size):
-            return self.write_bytes(addr, words)
-        self.sent_bytes += 4*words.size
+        words = np.atleast_1d(np.asarray(words, np.uint32))
+        if increment and self._in_memory(addr, words.nbytes):
+            self.write_bytes(addr, words)
+            return
+        self._count_written(words.nbytes)
         for index, word in enumerate(words.tolist()):
-            self._write(addr + 4*index, word)
+            self._write(addr + 4*index*increment, word)
 
-    def read_bytes(self, addr, size):
-        """Read size bytes of memory from addr: (size,) uint8."""
+    def read_bytes(self, addr, n, *, progress=None):
+        """As `Link.read_bytes`."""
         self._check_open()
-        self.received_bytes += size
-        if not self._in_memory(addr, size):
-            raise LinkError(f"no memory at 0x{addr:08x} … 0x{addr + size:08x}")
-        return self.memory[addr - MEM_BASE:addr - MEM_BASE + size].copy()
+        self._count_read(n)
+        if not self._in_memory(addr, n):
+            raise LinkError(f"no memory at 0x{addr:08x} … 0x{addr + n:08x}")
+        return self.memory[addr - MEM_BASE:addr - MEM_BASE + n].copy()
 
-    def write_bytes(self, addr, data):
-        """Write bytes to memory from addr on."""
+    def write_bytes(self, addr, data, *, progress=None):
+        """As `Link.write_bytes`."""
         self._check_open()
-        data = np.frombuffer(memoryview(data).cast("B"), np.uint8)
-        self.sent_bytes += data.size
-        if not self._in_memory(addr, data.size):
-            raise LinkError(f"no memory at 0x{addr:08x} … 0x{addr + data.size:08x}")
+        array = np.ascontiguousarray(data) if isinstance(data, np.ndarray) else np.frombuffer(data, np.uint8)
+        raw = array.reshape(-1).view(np.uint8)
+        self._count_written(raw.size)
+        if not self._in_memory(addr, raw.size):
+            raise LinkError(f"no memory at 0x{addr:08x} … 0x{addr + raw.size:08x}")
         offset = addr - MEM_BASE
-        self.memory[offset:offset + data.size] = data
-        self.executor.written(offset, data.size)
+        self.memory[offset:offset + raw.size] = raw
+        self.executor.written(offset, raw.size)
 
     def close(self):
+        """As `Link.close`."""
         self.closed = True
+
+    def _count_read(self, size):
+        self.counters.received_bytes += size
+        self.counters.read_bytes += size
+
+    def _count_written(self, size):
+        self.counters.sent_bytes += size
+        self.counters.written_bytes += size
 
     def _check_open(self):
         if self.closed:
