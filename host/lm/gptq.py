@@ -26,8 +26,8 @@ def _grid(low, high):
     with np.errstate(over="ignore"):
         scales = ((high - low) / np.float32(15)).astype(np.float16)
     if not np.isfinite(scales).all():
-        raise RangeError(f"a group with weights up to {float(np.maximum(-low, high).max()):g} needs a scale over 65504; "
-                         "divide the weights first")
+        largest = float(np.maximum(-low, high).max())
+        raise RangeError(f"a group with weights up to {largest:g} needs a scale over 65504; divide the weights first")
     scales = np.where((scales == 0) & (high > low), SMALLEST_SCALE, scales)
     divisor = np.where(scales == 0, np.float32(1), scales.astype(np.float32))
     zeros = np.clip(np.rint(-low / divisor), 0, 15).astype(np.float32)
