@@ -64,6 +64,8 @@ class Device:
     clock_hz : int
     epoch : int
         Counts recoveries: weights loaded before one are checked again before they are used.
+    streamed_bytes : int
+        Bytes of weights, scales and zero points that all jobs so far have read.
     """
 
     def __init__(self, link, url, *, rate_hz=None, floor_s=5.0, ready_s=10.0, verify="all", csr_base=None):
@@ -81,6 +83,7 @@ class Device:
         self.queue     = JobQueue(self.bank, rate_hz=rate_hz or self.clock_hz, floor_s=floor_s, verify=verify == "all")
         self.out_bytes_max = min(RESULT_BYTES, self.mem_bytes//8)
         self.epoch     = 0
+        self.streamed_bytes = 0
         self._suspect  = False  # the queue may hold jobs that nobody will collect
         self._closed   = False
         self._wait_ready(ready_s)
@@ -380,6 +383,7 @@ class _Stage:
         if code:
             raise JobError(f"a job of m={job.m}, n={job.n}, k={job.k} cannot run on {config.name}: {code.name}", code)
         self.device.queue.post(job)
+        self.device.streamed_bytes += job.weight_bytes(config)
 
     def _activations(self, task):
         if task.act_key not in self._acts:
