@@ -86,6 +86,7 @@ class Device:
         self.streamed_bytes = 0
         self._suspect  = False  # the queue may hold jobs that nobody will collect
         self._closed   = False
+        self._endings  = []
         self._wait_ready(ready_s)
         self.queue.reset()
 
@@ -103,6 +104,12 @@ class Device:
         if not self._closed:
             self._closed = True
             self.link.close()
+            for ending in self._endings:
+                ending()
+
+    def on_close(self, ending):
+        """Have `ending()` called after the link is closed."""
+        self._endings.append(ending)
 
     def check_open(self):
         """Raise DeviceError after `close`."""

@@ -9,7 +9,7 @@
 
 from mixpe.devices.driver import VERIFY, Device
 from mixpe.devices.reference import ReferenceLink
-from mixpe.errors import LinkTimeout, NotMixpeError, UrlError
+from mixpe.errors import LinkTimeout, NotMixpeError, ToolError, UrlError
 from mixpe.gateware.spec.config import Config
 from mixpe.link import open_link, parse_url
 
@@ -32,6 +32,9 @@ DRIVER_OPTIONS = {"verify": _verify, "floor_s": float, "ready_s": float, "rate_h
 CONFIG_OPTIONS = {"rows": _integer, "port_bits": _integer, "k_max": _integer, "buffer_beats": _integer,
     "queue_depth": _integer, "fused": _boolean, "scalers": _integer, "read_ports": _integer, "pe": str}
 REFERENCE_OPTIONS = {"mem_bytes": _integer, "clock_hz": _integer}
+SIM_OPTIONS = {"memory": str, "opt_level": str, "threads": _integer, "jobs": _integer, "trace": _boolean,
+    "trace_fst": _boolean, "trace_start": _integer, "trace_end": _integer, "coverage": _boolean,
+    "sdram_verbosity": _integer, "cpu_type": str, "run_folder": str, "port": _integer, "idle": _boolean}
 
 
 def _typed(url, options, known):
@@ -65,6 +68,26 @@ def _open_reference(url, given):
     return _device(ReferenceLink(config, **memory), url.text, driver)
 
 
+def _open_sim(url, given):
+    known   = {**CONFIG_OPTIONS, **SIM_OPTIONS, **DRIVER_OPTIONS}
+    options = _typed(url, {**url.options, **given}, known)
+    driver  = {"verify": "weights", "rate_hz": SIM_RATE_HZ, **_take(options, DRIVER_OPTIONS)}
+    sim     = _take(options, {**CONFIG_OPTIONS, **SIM_OPTIONS})
+    _unknown(url, options, known)
+    try:
+        from mixpe.sim import open_sim
+        process = open_sim(**sim)
+    except ModuleNotFoundError as error:
+        raise ToolError(f"sim needs the package {error.name}; get it with: pip install 'mixpe[gateware]'") from error
+    try:
+        device = _device(open_link(process.url), url.text, driver)
+    except BaseException:
+        process.close()
+        raise
+    device.on_close(process.close)
+    return device
+
+
 def _open_link(url, given):
     options = dict(given)
     driver  = _take(options, DRIVER_OPTIONS)
@@ -85,7 +108,7 @@ def _device(link, text, driver):
         raise
 
 
-OPENERS = {"reference": _open_reference, "serial": _open_link, "serial+tcp": _open_link}
+OPENERS = {"reference": _open_reference, "sim": _open_sim, "serial": _open_link, "serial+tcp": _open_link}
 
 
 def open_device(url, **options):
