@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What the driver asks of a link to a device's bus."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+
+@dataclass
+class LinkCounters:
+    """Traffic of a link since it was opened.
+
+    Attributes
+    ----------
+    sent_bytes, received_bytes : int
+        Everything on the wire, headers included.
+    written_bytes, read_bytes : int
+        Payload.
+    timeouts, retries : int
+        Waits that ended without an answer, and reads that were asked again.
+    """
+
+    sent_bytes: int = 0
+    received_bytes: int = 0
+    written_bytes: int = 0
+    read_bytes: int = 0
+    timeouts: int = 0
+    retries: int = 0
+
+
+class Link(ABC):
+    """Access to the 32-bit bus of a device.
+
+    Addresses are byte addresses and multiples of 4. Memory is little-endian: word i of a transfer is bytes 4i … 4i+3,
+    lowest first. A method returns data that the device sent, or raises; it never makes up a value.
+
+    Attributes
+    ----------
+    url : str
+        What the link was opened with, for messages.
+    counters : LinkCounters
+    timeout_s : float
+        Longest wait without progress.
+    """
+
+    url = ""
+    timeout_s = 2.0
+
+    def __init__(self):
+        self.counters = LinkCounters()
+
+    @abstractmethod
+    def read_words(self, addr, n, *, increment=True, retry=True):
+        """Read `n` words from `addr` on, or `n` times from `addr`.
+
+        Parameters
+        ----------
+        addr : int
+        n : int
+        increment : bool
+            False reads the same address each time (a register in front of a FIFO).
+        retry : bool
+            Ask again after a timeout. False where reading has an effect.
+
+        Returns
+        -------
+        (n,) uint32
+
+        Raises
+        ------
+        LinkTimeout
+            No complete answer within the limit, again after the retries.
+        LinkError
+            The link is broken.
+        """
+
+    @abstractmethod
+    def write_words(self, addr, words, *, increment=True):
+        """Write words from `addr` on, or all to `addr`. Posted: a later read comes after them.
+
+        Parameters
+        ----------
+        addr : int
+        words : int or sequence of int or (n,) uint32
+        increment : bool
+
+        Raises
+        ------
+        LinkTimeout, LinkError
+            As for `read_words`. Writes are never repeated on their own.
+        """
+
+    @abstractmethod
+    def read_bytes(self, addr, n, *, progress=None):
+        """Read `n` bytes of memory, from any byte address on.
+
+        `progress(done_bytes)` is called now and then.
+
+        Returns
+        -------
+        (n,) uint8
+        """
+
+    @abstractmethod
+    def write_bytes(self, addr, data, *, progress=None):
+        """Write a buffer or array to memory, from any byte address on.
+
+        Words that are written in part are read first. `progress(done_bytes)` is called now and then.
+        """
+
+    @abstractmethod
+    def close(self):
+        """Release the link. Closing twice is allowed."""
+
+    @property
+    def sent_bytes(self):
+        """Bytes sent, headers included."""
+        return self.counters.sent_bytes
+
+    @property
+    def received_bytes(self):
+        """Bytes received."""
+        return self.counters.received_bytes
+
+    def read_word(self, addr, *, retry=True):
+        """Read one word as an int."""
+        return int(self.read_words(addr, 1, retry=retry)[0])
+
+    def write_word(self, addr, value):
+        """Write one word."""
+        self.write_words(addr, value)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        self.close()

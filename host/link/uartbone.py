@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The UARTBone protocol over any byte stream.
+
+A frame is one byte of command, one of length in words (1 … 255), four of word address, most significant first, and for
+a write the words, most significant byte first. A read is answered with the words alone.
+Source: LiteX 2024.12, litex/soc/cores/uart.py, Stream2Wishbone.
+"""
+
+import threading
+import time
+
+import numpy as np
+
+from mixpe.errors import LinkError, LinkTimeout, RangeError
+from mixpe.link.base import Link
+
+WRITE_INCREMENT, READ_INCREMENT, WRITE_FIXED, READ_FIXED = 1, 2, 3, 4
+WORDS_MAX = 255       # words of one frame
+BRIDGE_TIMEOUT_S = 0.1  # after that long a LiteX bridge drops a frame that was cut off
+FRAMES_PER_SEND = 64  # of a bulk write: 64 KiB, between two reports of progress
+RETRIES = 2           # of a read that may be repeated
+
+_HEADER = [("command", "u1"), ("length", "u1"), ("address", ">u4")]
+_REQUEST = np.dtype(_HEADER)
+_FULL_WRITE = np.dtype([*_HEADER, ("words", ">u4", (WORDS_MAX,))])
+
+
+def write_frames(addr, words, increment=True):
+    """Return the frames that write an array, as one buffer.
+
+    Parameters
+    ----------
+    addr : int
+        Byte address.
+    words : (n,) uint32
+    increment : bool
+
+    Returns
+    -------
+    (b,) uint8
+    """
+    command = WRITE_INCREMENT if increment else WRITE_FIXED
+    full = len(words)//WORDS_MAX
+    rest = len(words) - full*WORDS_MAX
+    frames = np.empty(full*_FULL_WRITE.itemsize + (_REQUEST.itemsize + 4*rest if rest else 0), np.uint8)
+    step = WORDS_MAX if increment else 0
+    if full:
+        body = frames[:full*_FULL_WRITE.itemsize].view(_FULL_WRITE)
+        body["command"], body["length"] = command, WORDS_MAX
+        body["address"] = addr//4 + step*np.arange(full, dtype=np.uint64)
+        body["words"] = words[:full*WORDS_MAX].reshape(full, WORDS_MAX)
+    if rest:
+        tail = frames[full*_FULL_WRITE.itemsize:]
+        tail[:6].view(_REQUEST)[0] = (command, rest, addr//4 + step*full)
+        tail[6:].view(">u4")[:] = words[full*WORDS_MAX:]
+    return frames
+
+
+def read_requests(addr, n, increment=True):
+    """Return the frames that ask for `n` words.
+
+    Returns
+    -------
+    (ceil(n/255),) structured array of 6 bytes each
+    """
+    frames = -(-n//WORDS_MAX)
+    requests = np.empty(frames, _REQUEST)
+    requests["command"] = READ_INCREMENT if increment else READ_FIXED
+    requests["length"] = WORDS_MAX
+    requests["address"] = addr//4 + (WORDS_MAX if increment else 0)*np.arange(frames, dtype=np.uint64)
+    requests["length"][-1] = n - (frames - 1)*WORDS_MAX
+    return requests
+
+
+class UartBoneLink(Link):
+    """A device behind LiteX's UARTBone, or a bridge that speaks its protocol.
+
+    Parameters
+    ----------
+    transport : mixpe.link.transport.Transport
+    timeout_s : float
+        Longest wait without progress.
+    window : int or None
+        Read requests in flight. A bridge without an input FIFO behind a real UART takes 1: it is deaf while it answers.
+        None: 1, or 32 when the transport has back-pressure.
+
+    Attributes
+    ----------
+    window : int
+        May be raised when the device turns out to have an input FIFO.
+    """
+
+    def __init__(self, transport, *, timeout_s=2.0, window=None):
+        super().__init__()
+        if window is not None and window < 1:
+            raise RangeError(f"window must be at least 1, not {window!r}")
+        if not timeout_s > 0:
+            raise RangeError(f"timeout_s must be positive, not {timeout_s!r}")
+        self.transport = transport
+        self.url = transport.url
+        self.timeout_s = timeout_s
+        self.window = window or (32 if transport.has_backpressure else 1)
+        self.lock = threading.RLock()
+        self.is_open = True
+        self.in_step = True  # no answer is outstanding
+
+    # Transfers --------------------------------------------------------------------------------------------------------
+
+    def read_words(self, addr, n, *, increment=True, retry=True):
+        self._check(addr, n, increment)
+        with self.lock:
+            return self._retried(addr, n, increment, retry, None)
+
+    def write_words(self, addr, words, *, increment=True):
+        words = self._words(words)
+        self._check(addr, len(words), increment)
+        with self.lock:
+            self._write(addr, words, increment, None)
+
+    def read_bytes(self, addr, n, *, progress=None):
+        first, last = addr//4*4, -(-(addr + n)//4)*4  # whole words around it
+        self._check(first, (last - first)//4, True)
+        with self.lock:
+            raw = self._retried(first, (last - first)//4, True, True, progress).view(np.uint8)
+        return raw[addr - first:addr - first + n]
+
+    def write_bytes(self, addr, data, *, progress=None):
+        array = np.ascontiguousarray(data) if isinstance(data, np.ndarray) else np.frombuffer(data, np.uint8)
+        raw = array.reshape(-1).view(np.uint8)
+        first, last = addr//4*4, -(-(addr + raw.size)//4)*4
+        self._check(first, (last - first)//4, True)
+        with self.lock:
+            if raw.size and (first, last) != (addr, addr + raw.size):
+                whole = np.empty(last - first, np.uint8)
+                whole[:4] = self.read_bytes(first, 4)
+                whole[-4:] = self.read_bytes(last - 4, 4)
+                whole[addr - first:addr - first + raw.size] = raw
+                raw, addr = whole, first
+            self._write(addr, np.frombuffer(raw, "<u4"), True, progress)
+
+    def close(self):
+        if self.is_open:
+            self.is_open = False
+            self.transport.close()
+
+    def recover(self):
+        """Bring both ends in step again: let the bridge drop a cut frame, throw away late answers."""
+        with self.lock:
+            self.transport.drain(self.timeout_s/4)
+            time.sleep(1.2*BRIDGE_TIMEOUT_S)
+            self.transport.drain(0.02)
+            self.in_step = True
+
+    # Inside -----------------------------------------------------------------------------------------------------------
+
+    def _check(self, addr, n, increment):
+        if not self.is_open:
+            raise LinkError(f"{self.url}: the link is closed")
+        if addr % 4 or not 0 <= addr < 1 << 32:
+            raise RangeError(f"addr must be a multiple of 4 below 2**32, not {addr:#x}")
+        if n < 0 or (increment and addr + 4*n > 1 << 32):
+            raise RangeError(f"{n} words from address {addr:#x} on are not in the 32-bit address space")
+
+    @staticmethod
+    def _words(words):
+        values = np.atleast_1d(np.asarray(words))
+        if values.dtype == np.uint32:
+            return values.reshape(-1)
+        if values.dtype.kind not in "iu":
+            raise RangeError(f"words must be integers, not {values.dtype}")
+        if values.size and not (0 <= int(values.min()) and int(values.max()) < 1 << 32):
+            raise RangeError(f"words must be 0 … 2**32-1, not {int(values.min())} … {int(values.max())}")
+        return values.reshape(-1).astype(np.uint32)
+
+    def _retried(self, addr, n, increment, retry, progress):
+        if n == 0:
+            return np.empty(0, np.uint32)
+        for attempt in range(RETRIES + 1):
+            try:
+                return self._read(addr, n, increment, progress)
+            except LinkTimeout:
+                self.counters.timeouts += 1
+                if not retry or attempt == RETRIES:
+                    raise
+                self.counters.retries += 1
+
+    def _read(self, addr, n, increment, progress):
+        if not self.in_step:
+            self.recover()
+        requests = read_requests(addr, n, increment)
+        answer = np.empty(n, ">u4")
+        view = memoryview(answer.view(np.uint8))
+        batch = max(1, self.window//2)  # two batches are in flight, so the device always has a next request
+        sent = received = 0
+        self.in_step = False
+        while received < len(requests):
+            while sent < len(requests) and sent + batch <= received + max(self.window, batch):
+                self._send(requests[sent:sent + batch])
+                sent = min(sent + batch, len(requests))
+            until = min(received + batch, sent)
+            part = view[4*WORDS_MAX*received:4*WORDS_MAX*until]
+            self.transport.receive_into(part, self.timeout_s)
+            self.counters.received_bytes += len(part)
+            received = until
+            if progress is not None:
+                progress(min(4*WORDS_MAX*received, 4*n))
+        self.in_step = True
+        self.counters.read_bytes += 4*n
+        return answer.astype("<u4")
+
+    def _write(self, addr, words, increment, progress):
+        if not self.in_step:
+            self.recover()
+        step = FRAMES_PER_SEND*WORDS_MAX
+        self.in_step = False
+        for start in range(0, len(words), step):
+            part = words[start:start + step]
+            self._send(write_frames(addr + 4*start*increment, part, increment))
+            self.counters.written_bytes += 4*len(part)
+            if progress is not None:
+                progress(4*(start + len(part)))
+        self.in_step = True
+
+    def _send(self, frames):
+        data = frames.view(np.uint8)
+        self.transport.send(data, self.timeout_s)
+        self.counters.sent_bytes += data.size

@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Build the simulated SoC once and keep it: a cache by content of options, sources and tool versions."""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import mixpe.gateware
+import mixpe.sim
+from mixpe.errors import ToolError
+from mixpe.sim.toolchain import check_tools, compiler, litex_core_folder, run_logged
+
+LIMIT_S = 1800.0  # of one build
+KEPT_BUILDS = 16
+CORE_SOURCES = ("sim", "modules", "pads", "parse", "libdylib")  # of LiteX's simulation core
+MODEL_FLAGS = (  # those of LiteX's makefile that matter to the model
+    "-O3", "-DPRINTF_COND=0", "--x-initial", "fast", "--unroll-count", "256", "--output-split", "5000",
+    "--output-split-cfuncs", "500", "-Wno-fatal", "-Wno-BLKANDNBLK", "-Wno-WIDTH", "-Wno-COMBDLY",
+    "-Wno-CASEINCOMPLETE", "--relative-includes",
+)
+
+
+@dataclass(frozen=True)
+class Build:
+    """A built simulation.
+
+    Attributes
+    ----------
+    folder : Path
+        Holds ``Vsim``, ``modules/``, ``sim_config.js``, ``csr.csv``, ``csr.json``.
+    key : str
+        Digest of everything that it depends on.
+    is_hit : bool
+        It came from the cache.
+    seconds : float
+        How long building took.
+    """
+
+    folder: Path
+    key: str
+    is_hit: bool
+    seconds: float
+
+
+def cache_folder():
+    """Return the folder that holds the builds: MIXPE_CACHE, else the user's cache folder."""
+    if os.environ.get("MIXPE_CACHE"):
+        root = Path(os.environ["MIXPE_CACHE"])
+    else:
+        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mixpe"
+    return root.absolute() / "sim"
+
+
+def _source_files():
+    for package in (mixpe.gateware, mixpe.sim):
+        root = Path(package.__file__).parent
+        for path in sorted(root.rglob("*")):
+            if path.suffix in (".py", ".c", ".h", ".cpp") and path.is_file():
+                yield f"{package.__name__}/{path.relative_to(root)}", path
+
+
+def build_key(options, versions):
+    """Return the digest of options, source files and tool versions."""
+    digest = hashlib.sha256(json.dumps([options.build_dict(), versions], sort_keys=True).encode())
+    for name, path in _source_files():
+        digest.update(name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:24]
+
+
+class _Stages:
+    """The stage that runs, with its time, on stderr; nothing when that is no terminal or the user wants quiet."""
+
+    def __init__(self, show):
+        self.show = sys.stderr.isatty() if show is None else show
+        self.redraw = self.show and sys.stderr.isatty()
+        self.start = self.stage_start = time.monotonic()
+        self.stage = ""
+
+    def begin(self, stage):
+        self.end()
+        self.stage, self.stage_start = stage, time.monotonic()
+        self.report()
+
+    def report(self):
+        if self.redraw and self.stage:
+            print(f"\r\033[Ksimulation: {self.stage} … {time.monotonic() - self.stage_start:.0f} s", end="",
+                  file=sys.stderr, flush=True)
+
+    def end(self):
+        if self.show and self.stage:
+            print(f"{chr(13) + chr(27) + '[K' if self.redraw else ''}simulation: {self.stage} "
+                  f"{time.monotonic() - self.stage_start:.1f} s", file=sys.stderr, flush=True)
+        self.stage = ""
+
+
+class _Lock:
+    """A file lock against two builds of the same thing at once."""
+
+    def __init__(self, path, limit_s, report):
+        self.path, self.limit_s, self.report = path, limit_s, report
+
+    def __enter__(self):
+        self.file = open(self.path, "w", encoding="utf-8")
+        end = time.monotonic() + self.limit_s
+        while True:
+            try:
+                fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return self
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    self.file.close()
+                    raise ToolError(f"another build has held {self.path} for {self.limit_s:g} s") from None
+                self.report()
+                time.sleep(0.2)
+
+    def __exit__(self, *exc_info):
+        self.file.close()
+
+
+def _verilate_command(options, work, sources):
+    core = litex_core_folder()
+    command = ["verilator", "--cc", "--exe", "--top-module", "sim", "--Mdir", "obj_dir", *MODEL_FLAGS]
+    if options.threads > 1:
+        command += ["--threads", str(options.threads)]
+    if options.trace_fst:
+        command += ["--trace-fst", "--output-split-ctrace", "500"]
+    elif options.trace:
+        command += ["--trace", "--output-split-ctrace", "500"]
+    if options.coverage:
+        command += ["--coverage"]
+    command += ["-CFLAGS", f"-I{core} -I{work}", "-LDFLAGS", "-Wl,--no-as-needed -ljson-c -lz -ldl -levent -lpthread"]
+    command += [f"-I{path}" for path in sources["include"]]
+    command += sources["files"]
+    command += [str(work / "sim_init.cpp"), str(Path(mixpe.sim.__file__).parent / "runtime" / "veril.cpp")]
+    return command + [str(work / "obj_dir" / f"{name}.o") for name in CORE_SOURCES]
+
+
+def _compile_core(options, work, log, limit_s, report):
+    core = Path(litex_core_folder())
+    link = Path(mixpe.sim.__file__).parent / "modules" / "mixpe_link" / "mixpe_link.c"
+    cc = compiler("c").split()
+    (work / "obj_dir").mkdir()
+    (work / "modules").mkdir()
+    flags = ["-O2", "-DVM_COVERAGE"] if options.coverage else ["-O2"]
+    modules = {"clocker": core / "modules" / "clocker" / "clocker.c", "mixpe_link": link}
+    if options.cpu_type is not None:
+        modules["serial2console"] = core / "modules" / "serial2console" / "serial2console.c"
+    commands = [[*cc, *flags, "-I.", "-c", str(core / f"{name}.c"), "-o", f"obj_dir/{name}.o"]
+                for name in CORE_SOURCES]
+    commands += [[*cc, "-O2", "-fPIC", "-shared", f"-I{core}", str(source), "-o", f"modules/{name}.so", "-levent",
+                  "-ljson-c"] for name, source in modules.items()]
+    for command in commands:
+        run_logged(command, folder=work, log=log, limit_s=limit_s, report=report, what="compile")
+
+
+def _build_into(options, folder, work, log, stages, limit_s):
+    end = time.monotonic() + limit_s
+
+    def run(command, what, cwd):
+        run_logged(command, folder=cwd, log=log, limit_s=max(1.0, end - time.monotonic()), report=stages.report,
+                   what=what)
+
+    stages.begin("elaborate")
+    settings = folder / "options.json"
+    settings.write_text(json.dumps(options.build_dict(), indent=1), encoding="utf-8")
+    run([sys.executable, "-m", "mixpe.sim.elaborate", str(settings), str(work)], "elaborate", folder)
+    stages.begin("verilate")
+    gateware = work / "gateware"
+    _compile_core(options, gateware, log, limit_s, stages.report)
+    sources = json.loads((work / "sources.json").read_text(encoding="utf-8"))
+    run(_verilate_command(options, gateware, sources), "verilate", gateware)
+    stages.begin("compile")
+    jobs = options.jobs or os.cpu_count() or 1
+    # Code that runs once (constructors, resets, traces' set-up) is most of the text: it is not worth optimising.
+    run(["make", f"-j{jobs}", "-C", "obj_dir", "-f", "Vsim.mk", "Vsim", f"OPT_FAST=-{options.opt_level}",
+         "OPT_SLOW=-O0", "OPT_GLOBAL=-O2"], "compile", gateware)
+    stages.end()
+    # What a run needs; the rest is hundreds of megabytes.
+    shutil.copy2(gateware / "obj_dir" / "Vsim", folder)
+    shutil.copytree(gateware / "modules", folder / "modules")
+    for path in [gateware / "sim_config.js", *gateware.glob("*.init"), work / "csr.csv", work / "csr.json"]:
+        shutil.copy2(path, folder)
+
+
+def _prune(root, keep):
+    builds = sorted((path for path in root.iterdir() if (path / "Vsim").exists()),
+                    key=lambda path: path.stat().st_mtime, reverse=True)
+    for old in builds[keep:]:
+        shutil.rmtree(old, ignore_errors=True)
+        old.with_suffix(".lock").unlink(missing_ok=True)
+        old.with_suffix(".log").unlink(missing_ok=True)
+
+
+def build_sim(options, *, show=None, limit_s=LIMIT_S):
+    """Build a simulation, or find it in the cache.
+
+    Parameters
+    ----------
+    options : SimOptions
+    show : bool or None
+        Report stages on stderr; None does so when it is a terminal.
+    limit_s : float
+        Longest build, and longest wait for another process that builds the same.
+
+    Returns
+    -------
+    Build
+
+    Raises
+    ------
+    ToolError
+        A tool is missing or failed.
+    """
+    start = time.monotonic()
+    versions = check_tools(with_cpu=options.cpu_type is not None)
+    key = build_key(options, versions)
+    root = cache_folder()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ToolError(f"cannot make the cache folder {root}: {error}; set MIXPE_CACHE to a folder that can be "
+                        "written") from error
+    final = root / key
+    stages = _Stages(show)
+
+    def hit():
+        if not (final / "Vsim").exists():
+            return None
+        os.utime(final)
+        return Build(final, key, True, time.monotonic() - start)
+
+    found = hit()
+    if found:
+        return found
+    with _Lock(final.with_suffix(".lock"), limit_s, stages.report):
+        found = hit()  # another process may have built it while we waited
+        if found:
+            return found
+        log = final.with_suffix(".log")
+        log.unlink(missing_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f"{key}.", dir=root))
+        try:
+            work = folder / "work"
+            work.mkdir()
+            _build_into(options, folder, work, log, stages, limit_s)
+            shutil.rmtree(work)
+            (folder / "versions.json").write_text(json.dumps(versions, indent=1), encoding="utf-8")
+            folder.chmod(0o755)
+            folder.rename(final)
+        except BaseException:
+            stages.end()
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        _prune(root, KEPT_BUILDS)
+    return Build(final, key, False, time.monotonic() - start)

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The simulated SoC: LiteDRAM with real timing, a host link, the accelerator, and a CPU only on request."""
+
+from litedram import modules as dram_modules
+from litedram.phy.model import SDRAMPHYModel
+from litex.build.generic_platform import Pins, Subsignal
+from litex.build.sim import SimPlatform
+from litex.soc.cores.uart import RS232PHYModel, UARTBone
+from litex.soc.integration.soc_core import SoCCore
+from migen import Cat, ClockDomain, Module, Signal
+
+from mixpe.errors import ConfigError
+from mixpe.sim.memory import DEFAULT_MEMORY, find_memory
+
+CSR_BASE = 0xf000_0000  # with and without a CPU, so that the driver finds the registers
+
+# Cycles after which the bridge forgets a frame that was cut off. LiteX's 100 ms would be ten million cycles, seconds
+# of simulation; a host that is alive sends the rest of a frame much sooner.
+BRIDGE_TIMEOUT_CYCLES = 1 << 20
+
+
+def _stream_pads():
+    return [
+        Subsignal("source_valid", Pins(1)), Subsignal("source_ready", Pins(1)), Subsignal("source_data", Pins(8)),
+        Subsignal("sink_valid",   Pins(1)), Subsignal("sink_ready",   Pins(1)), Subsignal("sink_data",   Pins(8)),
+    ]
+
+
+def _io():
+    return [
+        ("sys_clk", 0, Pins(1)),
+        ("serial",  0, *_stream_pads()),  # console of the BIOS, when there is a CPU
+        # The host link. `framing`: inside a frame; `busy`: the SoC works on its own, so its clock must run.
+        ("link",    0, *_stream_pads(), Subsignal("framing", Pins(1)), Subsignal("busy", Pins(1))),
+    ]
+
+
+class SimClock(Module):
+    """Clock domain `sys` from the simulator's clock, with one cycle of reset at power-on."""
+
+    def __init__(self, clk):
+        self.clock_domains.cd_sys = ClockDomain()
+        self.clock_domains.cd_por = ClockDomain(reset_less=True)
+
+        # # #
+
+        running = Signal()
+        self.sync.por += running.eq(1)
+        self.comb += [self.cd_sys.clk.eq(clk), self.cd_por.clk.eq(clk), self.cd_sys.rst.eq(~running)]
+
+
+class SimSoC(SoCCore):
+    """A LiteX SoC in the style of ``litex_sim``: DRAM model, UARTBone link, accelerator.
+
+    The memory is used without a cache, so the accelerator's DMA and the bus see the same bytes at once.
+
+    Parameters
+    ----------
+    config : mixpe.gateware.spec.config.Config or None
+        The accelerator; None leaves it out. Its `port_bits` must be the memory's.
+    memory : str
+        Name in `mixpe.sim.memory.MEMORIES`.
+    dram_verbosity : int
+        1 prints each violation of a DRAM timing, 2 each command too.
+    cpu_type : str or None
+        For instance ``"vexriscv"``: LiteX's BIOS boots beside the accelerator.
+    **kwargs
+        Handed to LiteX's `SoCCore`.
+
+    Attributes
+    ----------
+    busy : Signal(), out
+        The SoC has work of its own: its clock must not stop.
+    """
+
+    def __init__(self, config=None, *, memory=DEFAULT_MEMORY, dram_verbosity=0, cpu_type=None, **kwargs):
+        chip = find_memory(memory)
+        if config is not None and config.port_bits != chip.port_bits:
+            raise ConfigError(f"port_bits of memory {memory} is {chip.port_bits}, not {config.port_bits}")
+        platform = SimPlatform("SIM", _io())
+        self.crg = SimClock(platform.request("sys_clk"))
+        self.mem_map = dict(SoCCore.mem_map)  # SoCCore would write into its class
+        options = {
+            "ident": "mixpe simulation", "with_uart": False, "with_timer": False,
+            "integrated_rom_size": 0, "integrated_sram_size": 0,
+        }
+        if cpu_type is not None:
+            options.update(with_uart=True, uart_name="sim", with_timer=True,
+                           integrated_rom_size=0x20000, integrated_sram_size=0x2000)
+        options.update(kwargs)
+        SoCCore.__init__(self, platform, chip.clk_hz, cpu_type=cpu_type, **options)
+        self.mem_map["csr"] = CSR_BASE
+
+        # Memory.
+        module = getattr(dram_modules, chip.module)(chip.clk_hz, chip.rate)
+        self.sdrphy = SDRAMPHYModel(module=module, data_width=chip.data_bits, clk_freq=chip.clk_hz,
+                                    verbosity=dram_verbosity)
+        self.add_sdram("sdram", phy=self.sdrphy, module=module, l2_cache_size=0)
+        if cpu_type is not None:
+            # A short memory test: the BIOS would simulate for minutes.
+            self.add_constant("MEMTEST_DATA_SIZE", 8*1024)
+            self.add_constant("MEMTEST_ADDR_SIZE", 8*1024)
+
+        # Host link.
+        self.busy = Signal()
+        pads = platform.request("link", 0)
+        self.link_phy = RS232PHYModel(pads)
+        self.link = UARTBone(self.link_phy, clk_freq=BRIDGE_TIMEOUT_CYCLES/100e-3, address_width=32)
+        self.bus.add_master(name="link", master=self.link.wishbone)
+        self.comb += [pads.framing.eq(~self.link.fsm.ongoing("RECEIVE-CMD")), pads.busy.eq(self.busy)]
+
+        # Accelerator.
+        working = []
+        if config is not None:
+            from mixpe.gateware.integration import add_mixpe
+            working.append(add_mixpe(self, config).busy)
+        if cpu_type is not None:
+            working.append(1)
+        self.comb += [self.busy.eq(Cat(*working) != 0)] if working else []
+
+        self.comb += platform.trace.eq(1)
