@@ -126,12 +126,13 @@ class ArraySequencer(LiteXModule):
         block     = Signal.like(sink.blocks)
         half      = Signal()
         step, first, last = Signal(), Signal(), Signal()
-        end_channel, end_tile, end_block, end_job = Signal(), Signal(), Signal(), Signal()
+        last_tile, end_channel, end_tile, end_block, end_job = (Signal() for _ in range(5))
         self.comb += [
             first.eq(in_group == 0),
             last.eq(in_group == sink.group_words - 1),
             end_tile.eq(word == sink.stream_words - 1),
-            end_channel.eq(end_tile & (tile == sink.tiles - 1)),
+            last_tile.eq(tile == sink.tiles - 1),
+            end_channel.eq(end_tile & last_tile),
             end_block.eq(end_channel & (channel == CHANNELS_PER_BLOCK - 1)),
             end_job.eq(end_block & (block == sink.blocks - 1)),
         ]
@@ -172,7 +173,7 @@ class ArraySequencer(LiteXModule):
         # Memories to datapath -----------------------------------------------------------------------------------------
         self.comb += [
             buffer.take.eq(step),
-            buffer.release.eq(end_channel),
+            buffer.release.eq(last_tile),  # beat by beat, so that a channel may be longer than the buffer
             buffer.rewind.eq(end_tile & ~end_channel),
             activations.buffer.eq(half),
             activations.address.eq(tile_word + act_word),

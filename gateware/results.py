@@ -31,11 +31,14 @@ class Packer(LiteXModule):
     Attributes
     ----------
     sink : Endpoint([("data", 32)]), in
-        `last` alone, without data (`valid` and `end`), pads the open beat with zeros and passes `end` on.
+        An entry with `end` has no data: it pads the open beat with zeros and passes on.
     source : Endpoint([("data", port_bits), ("end", 1)]), out
+    room : Signal(), out
+        A word would be taken; does not depend on `sink`.
     """
 
     def __init__(self, port_bits):
+        self.room   = room   = Signal()
         self.sink   = sink   = stream.Endpoint([("data", 32), ("end", 1)])
         self.source = source = stream.Endpoint([("data", port_bits), ("end", 1)])
 
@@ -47,7 +50,8 @@ class Packer(LiteXModule):
                 source.valid.eq(sink.valid),
                 source.end.eq(sink.end),
                 source.data.eq(Mux(upper, sink.data[16:], sink.data[:16])),
-                sink.ready.eq(source.ready & (upper | sink.end)),
+                room.eq(source.ready & upper),
+                sink.ready.eq(Mux(sink.end, source.ready, room)),
             ]
             self.sync += If(sink.valid & source.ready & ~sink.end, upper.eq(~upper))
             return
@@ -62,7 +66,8 @@ class Packer(LiteXModule):
             # An open beat goes out when it is full or when the job ends; then the end itself.
             source.valid.eq(full | (sink.valid & sink.end)),
             source.end.eq(sink.valid & sink.end & (count == 0)),
-            sink.ready.eq(Mux(sink.end, source.ready & (count == 0), ~full | source.ready)),
+            room.eq(~full | source.ready),
+            sink.ready.eq(Mux(sink.end, source.ready & (count == 0), room)),
         ]
         self.sync += [
             If(source.valid & source.ready,
@@ -319,7 +324,7 @@ class ResultSequencer(LiteXModule):
         self.comb += [
             word.eq(Array(sums)[row[:max(1, log2(config.rows))]] if config.rows > 1 else sums[0]),
             If(~fused,
-                ready.eq(packer.sink.ready & ~packer.sink.end),
+                ready.eq(packer.room),
                 packer.sink.data.eq(word),
                 If(fsm.ongoing("RUN"), packer.sink.valid.eq(sink.valid & ~sink.skip & vectors.valid & exists)),
             ),
