@@ -18,6 +18,8 @@ import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
+from mixpe.errors import ModelError
+
 HELD_OUT_EVERY = 10     # files 9, 19, 29, ... of the sorted list are held out
 SEPARATOR      = b"\0"  # stands between two files, and before the first byte of each
 
@@ -103,8 +105,27 @@ def write_manifest(path, manifest):
 
 
 def read_manifest(path=MANIFEST):
-    """The manifest beside the packaged weights, or another one."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    """The manifest beside the packaged weights, or another one.
+
+    Raises
+    ------
+    ModelError
+        The file is missing, is no JSON, or lacks what a manifest has.
+    """
+    try:
+        manifest = json.loads(Path(path).read_text(encoding="utf-8"))
+        for entry in manifest["files"]:
+            if not {"name", "sha256", "split"} <= entry.keys():
+                raise KeyError("name, sha256 or split")
+            if Path(entry["name"]).is_absolute() or ".." in Path(entry["name"]).parts:
+                raise ModelError(f"{path} names {entry['name']!r}, which is outside the library")
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, ModelError):
+            raise
+        raise ModelError(f"{path} is no manifest of a corpus: {error}") from error
+    return manifest
 
 
 def load(split, manifest=None, folder=None):
@@ -124,11 +145,11 @@ def load(split, manifest=None, folder=None):
 
     Raises
     ------
-    ValueError
-        The split has another name, or this interpreter has none of its files.
+    ModelError
+        The split has another name, the manifest is damaged, or this interpreter has none of the split's files.
     """
     if split not in ("train", "held-out"):
-        raise ValueError(f"the corpus has the splits 'train' and 'held-out', not {split!r}")
+        raise ModelError(f"the corpus has the splits 'train' and 'held-out', not {split!r}")
     folder = Path(folder or library_folder())
     manifest = manifest or read_manifest()
     files, changed, missing = [], [], []
@@ -144,6 +165,6 @@ def load(split, manifest=None, folder=None):
             changed.append(entry["name"])
         files.append((entry["name"], text))
     if not files:
-        raise ValueError(f"{folder} has none of the {len(missing)} {split} files of the manifest: "
+        raise ModelError(f"{folder} has none of the {len(missing)} {split} files of the manifest: "
                          "the standard library's sources are not installed there")
     return Corpus(tuple(files), tuple(changed), tuple(missing))

@@ -82,6 +82,7 @@ def parser():
     length = p.add_mutually_exclusive_group()
     length.add_argument("--steps",    type=int,   help="length of the run in steps")
     length.add_argument("--budget-s", type=float, default=3600, help="aimed length of the run in seconds (3600)")
+    p.add_argument("--library", type=Path, help="folder of .py files to train on (the running interpreter's library)")
     p.add_argument("--seed",         type=int,   default=1)
     p.add_argument("--threads",      type=int,   default=2,    help="PyTorch threads")
     p.add_argument("--batch",        type=int,   default=16,   help="windows a step")
@@ -95,7 +96,7 @@ def parser():
 
 def _settings(args):
     """The options that a repetition needs, besides the number of steps."""
-    left_out = ("out", "steps", "budget_s", "save_every_s")
+    left_out = ("out", "steps", "budget_s", "save_every_s", "library")
     return {name: value for name, value in vars(args).items() if name not in left_out}
 
 
@@ -114,7 +115,7 @@ class Run:
         self.network = Llama(CONFIG)
         self.optimizers = make_optimizers(self.network, args.muon_lr, args.adam_lr, args.weight_decay)
         self._base_lr = [[group["lr"] for group in o.param_groups] for o in self.optimizers]
-        self.manifest = corpus.make_manifest()
+        self.manifest = corpus.make_manifest(args.library)
         self.step, self.steps, self.used_s = 0, args.steps, 0.0
         self.losses = []
         self.checkpoint = args.out / "checkpoint.pt"
@@ -169,8 +170,8 @@ def train(args):
     torch.set_flush_denormal(True)
     run = Run(args)
     run.resume()
-    text  = np.frombuffer(corpus.load("train", run.manifest).joined(), np.uint8)
-    judge = np.frombuffer(corpus.load("held-out", run.manifest).joined(), np.uint8)
+    text  = np.frombuffer(corpus.load("train", run.manifest, args.library).joined(), np.uint8)
+    judge = np.frombuffer(corpus.load("held-out", run.manifest, args.library).joined(), np.uint8)
     context = CONFIG["max_position_embeddings"]
     print(f"{sum(p.numel() for p in run.network.parameters())} parameters, {len(text)} training bytes, "
           f"{len(judge)} held-out bytes", flush=True)
