@@ -11,7 +11,6 @@ from pathlib import Path
 
 from litex.build.sim.config import SimConfig
 from litex.soc.integration.builder import Builder
-
 from mixpe.sim.options import SimOptions
 from mixpe.sim.soc import SimSoC
 

@@ -8,7 +8,6 @@ from litex.build.sim import SimPlatform
 from litex.soc.cores.uart import RS232PHYModel, UARTBone
 from litex.soc.integration.soc_core import SoCCore
 from migen import Cat, ClockDomain, Module, Signal
-
 from mixpe.errors import ConfigError
 from mixpe.sim.memory import DEFAULT_MEMORY, find_memory
 

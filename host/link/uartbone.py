@@ -10,7 +10,6 @@ import threading
 import time
 
 import numpy as np
-
 from mixpe.errors import LinkError, LinkTimeout, RangeError
 from mixpe.link.base import Link
 
