@@ -37,16 +37,17 @@ def _check_floats(name, array):
 def _scales_and_zeros(low, high, bits, symmetric):
     """FP16 scales, zero points, and the FP32 divisors of groups with the given extremes."""
     top = (1 << bits) - 1
+    largest = np.maximum(-low, high)
     if not (np.isfinite(low).all() and np.isfinite(high).all()):
         raise RangeError("weights must be finite, found Inf or NaN")
     with np.errstate(over="ignore"):
-        steps = np.maximum(-low, high)/np.float32(top >> 1) if symmetric else (high - low)/np.float32(top)
+        steps = largest/np.float32(top >> 1) if symmetric else (high - low)/np.float32(top)
         scales = steps.astype(np.float16)
-    largest = 65504 if bits == 4 else 4094
-    if not (scales <= largest).all():
-        span = float(np.max(np.where(scales <= largest, 0, np.maximum(-low, high))))
-        raise RangeError(f"a group with weights up to {span:g} needs a scale over {largest}; divide the weights first")
-    scales = np.where((scales == 0) & (steps > 0), SMALLEST_SCALE, scales)
+    limit = 65504 if bits == 4 else 4094
+    if not (scales <= limit).all():
+        worst = float(np.max(np.where(scales <= limit, 0, largest)))
+        raise RangeError(f"a group with weights up to {worst:g} needs a scale over {limit}; divide the weights first")
+    scales = np.where((scales == 0) & (largest > 0), SMALLEST_SCALE, scales)
     divisors = np.where(scales == 0, np.float32(1), scales.astype(np.float32))
     if symmetric:
         zeros = np.full(scales.shape, 1 << (bits - 1), np.uint8)
