@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 
 from mixpe.gateware.spec.errors import DeviceError, JobError, LinkError
-from mixpe.gateware.spec.jobs import JOB_TEXT, JobCode
+from mixpe.gateware.spec.jobs import JOB_TEXT, JobCode, check_job
 from mixpe.gateware.spec.registers import (
     CONTROL_RESET,
     JOB,
@@ -32,8 +32,10 @@ class Done:
     cycles: int
 
 
-def predicted_cycles(job, config):
+def predicted_cycles(job, config, mem_bytes):
     """Upper estimate of a job's cycles: every beat twice, every tile its own pass over the weights."""
+    if check_job(job, config, mem_bytes):
+        return 10_000  # refused at once; its sizes mean nothing
     beats = job.weight_bytes(config)*job.tiles(config) + job.act_bytes(config) + job.result_bytes(config)
     return 2*beats//config.beat_bytes + 10_000
 
@@ -70,6 +72,9 @@ class JobQueue:
         """Longest wait for something that takes so many cycles."""
         return self.floor_s + 4*cycles/self.rate_hz
 
+    def _cycles(self, job):
+        return predicted_cycles(job, self.bank.config, self.bank.identity["mem_bytes"])
+
     def post(self, job):
         """Post a job as it is, unchecked; its tag is set here.
 
@@ -105,7 +110,7 @@ class JobQueue:
             The device answers for another job.
         """
         job = self._posted[0]
-        limit_s = self.limit_s(sum(predicted_cycles(each, self.bank.config) for each in self._posted))
+        limit_s = self.limit_s(sum(self._cycles(each) for each in self._posted))
         start = time.monotonic()
         while True:
             words  = self.bank.read("status", BURST_WORDS)

@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Layers on the reference device against the reference arithmetic, however they are cut into jobs."""
+
+import mixpe
+import numpy as np
+import pytest
+from mixpe.errors import ConfigError, DeviceError, DeviceMemoryError, DtypeError, RangeError, ShapeError
+from mixpe.gateware.spec import reference, wide
+from mixpe.gateware.spec.config import PORT_BITS
+from mixpe.gateware.spec.jobs import Job, JobCode
+
+
+def random_layer(seed, *, n, k, m, group_size=128, bits=4, symmetric=False):
+    rng = np.random.default_rng(seed)
+    w = (0.05*rng.standard_normal((n, k))).astype(np.float32)
+    x = rng.standard_normal((m, k)).astype(np.float32)
+    return mixpe.quantize(w, group_size, symmetric, bits), x
+
+
+def expected_output(matrix, x, activations="a8"):
+    """From the reference arithmetic alone: no jobs, no planes, no tiles."""
+    padded = np.zeros((len(x), matrix.k_padded), np.float32)
+    padded[:, :matrix.k] = x
+    if activations == "a8":
+        codes, factors = mixpe.quantize_activations(padded)
+        shifts = None
+    else:
+        codes, shifts, factors = wide.align(padded, matrix.span)
+    grouped = codes.reshape(len(x), matrix.groups, matrix.span).astype(np.int64)
+    weights = matrix.q_padded.reshape(matrix.n, matrix.groups, matrix.span).astype(np.int64)
+    partial = np.einsum("mgi,ngi->mng", grouped, weights)
+    sums = reference.accumulate(partial, grouped.sum(axis=2), matrix.scales, matrix.zeros, shifts)
+    return reference.output(sums, factors), partial
+
+
+def check(device, matrix, x, activations, fused=None):
+    expected, partial = expected_output(matrix, x, activations)
+    layer = device.load(matrix, activations, fused)
+    found = layer(x)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found.view(np.uint32), expected.view(np.uint32))
+    if activations == "a8":
+        found = layer.partials(mixpe.quantize_activations(x)[0])
+        assert found.dtype == np.int32
+        np.testing.assert_array_equal(found, partial)
+    layer.free()
+    assert device.memory.free_bytes == device.memory.total_bytes
+
+
+@pytest.mark.parametrize("activations", ["a8", "a16"])
+@pytest.mark.parametrize("seed", range(40))
+def test_random_shapes_on_random_devices(seed, activations):
+    rng = np.random.default_rng(seed)
+    device = mixpe.open("reference", rows=int(rng.choice([1, 2, 4, 8])), port_bits=int(rng.choice(PORT_BITS)),
+        k_max=int(rng.choice([512, 1024, 2048])), buffer_beats=int(rng.choice([64, 256])), scalers=1,
+        queue_depth=int(rng.choice([2, 16])), mem_bytes=4 << 20, verify="all")
+    with device:
+        device.out_bytes_max = int(rng.choice([16 << 10, 1 << 20]))
+        matrix, x = random_layer(seed, n=int(rng.integers(1, 80)), k=int(rng.choice([1, 33, 128, 500, 1100, 2100])),
+            m=int(rng.integers(0, 40)), group_size=[32, 64, 128, 256, None][rng.integers(5)],
+            bits=int(rng.choice([4, 8])), symmetric=bool(rng.integers(2)))
+        check(device, matrix, x, activations)
+        check(device, matrix, x, activations, fused=False)
+        assert device.counters()["errors"] == 0
+
+
+@pytest.mark.parametrize("k, group_size", [(16384, 128), (16384, None), (20000, 32), (40000, None)])
+def test_longest_reductions(k, group_size):
+    with mixpe.open("reference") as device:
+        matrix, x = random_layer(1, n=9, k=k, m=3, group_size=group_size)
+        layer = device.load(matrix)
+        assert layer.fused == (k <= 16384)
+        layer.free()
+        check(device, matrix, x, "a8")
+
+
+def test_many_channels():
+    """More than one job takes, and no multiple of a block."""
+    with mixpe.open("reference", mem_bytes=16 << 20) as device:
+        matrix, x = random_layer(2, n=65536 + 13, k=32, m=1, group_size=32)
+        check(device, matrix, x, "a8")
+        assert device.counters()["jobs"] > 1
+
+
+def test_extreme_values():
+    """Every group sum at its largest and smallest, through both modes."""
+    q = np.repeat(np.array([[15], [0]], np.uint8), 256, axis=1)
+    scales = np.array([[65504, 2.0**-24], [-65504, 65504]], np.float16)
+    matrix = mixpe.Int4Matrix.from_parts(q, scales, np.array([[0, 15], [15, 15]], np.uint8), 128)
+    x = np.repeat(np.array([[1], [-1], [0]], np.float32), 256, axis=1)
+    with mixpe.open("reference") as device:
+        check(device, matrix, x, "a8")
+        check(device, matrix, x, "a8", fused=False)
+        check(device, matrix, x, "a16")
+        extreme = np.full((1, 256), -128, np.int8)
+        assert device.load(matrix).partials(extreme)[0, 0].tolist() == [-128*15*128]*2
+
+
+def test_a16_is_better_than_a8():
+    matrix, x = random_layer(3, n=64, k=512, m=16)
+    exact = x.astype(np.float64) @ matrix.dequantize().T.astype(np.float64)
+    with mixpe.open("reference") as device:
+        noise = [np.square(device.load(matrix, kind)(x) - exact).sum() for kind in ("a8", "a16")]
+    assert noise[1] < noise[0]/100
+
+
+def test_w8_is_better_than_w4():
+    rng = np.random.default_rng(9)
+    w, x = rng.standard_normal((64, 512)).astype(np.float32), rng.standard_normal((8, 512)).astype(np.float32)
+    exact = x.astype(np.float64) @ w.T.astype(np.float64)
+    with mixpe.open("reference") as device:
+        noise = [np.square(device.load(mixpe.quantize(w, bits=bits), "a16")(x) - exact).sum() for bits in (4, 8)]
+    assert noise[1] < noise[0]/100
+
+
+def test_float16_activations():
+    matrix, x = random_layer(4, n=16, k=128, m=4)
+    half = x.astype(np.float16)
+    with mixpe.open("reference") as device:
+        for kind in ("a8", "a16"):
+            layer = device.load(matrix, kind)
+            np.testing.assert_array_equal(layer(half), layer(half.astype(np.float32)))
+
+
+def test_no_tokens():
+    matrix, _ = random_layer(5, n=16, k=256, m=1)
+    with mixpe.open("reference") as device:
+        layer = device.load(matrix)
+        assert layer(np.zeros((0, 256), np.float32)).shape == (0, 16)
+        assert layer.partials(np.zeros((0, 256), np.int8)).shape == (0, 16, 2)
+        assert device.counters()["jobs"] == 0
+
+
+def test_independent_layers_share_their_input():
+    """One upload for layers that are given the same array; the results are those of single calls."""
+    matrix, x = random_layer(6, n=48, k=512, m=5)
+    other, _ = random_layer(7, n=24, k=512, m=5)
+    with mixpe.open("reference") as device:
+        layers = [device.load(matrix), device.load(other), device.load(other, "a16"), device.load(matrix, fused=False)]
+        single = [layer(x) for layer in layers]
+        before = device.link_bytes()["written"]
+        together = device.run([(layer, x) for layer in layers])
+        written = device.link_bytes()["written"] - before
+        for found, expected in zip(together, single, strict=True):
+            np.testing.assert_array_equal(found, expected)
+        assert written < 5*512 + 10*512 + 10*16 + 4*1000
+        assert device.run([]) == []
+
+
+def test_memory_that_is_short_slows_down_only():
+    """Little more than the weights fit: buffers are recycled between jobs."""
+    matrix, x = random_layer(8, n=256, k=512, m=64)
+    with mixpe.open("reference", mem_bytes=112 << 10, rows=2, scalers=1, k_max=512) as device:
+        check(device, matrix, x, "a8")
+        check(device, matrix, x, "a16")
+
+
+def test_memory_that_is_too_small():
+    matrix, x = random_layer(8, n=256, k=512, m=64)
+    with mixpe.open("reference", mem_bytes=64 << 10) as device:
+        with pytest.raises(DeviceMemoryError, match="KiB.*do not fit.*64 KiB"):
+            device.load(matrix)
+        assert device.memory.free_bytes == 64 << 10
+        small, x = random_layer(8, n=8, k=64, m=3, group_size=64)
+        check(device, small, x, "a8")
+
+
+def test_no_room_for_activations():
+    matrix, x = random_layer(8, n=64, k=512, m=8)
+    with mixpe.open("reference", mem_bytes=20 << 10) as device:
+        layer = device.load(matrix)
+        with pytest.raises(DeviceMemoryError, match="do not fit"):
+            layer(x)
+        np.testing.assert_array_equal(layer(x[:1]), expected_output(matrix, x[:1])[0])
+
+
+def test_freed_layers_make_room():
+    matrix, x = random_layer(8, n=256, k=512, m=1)
+    with mixpe.open("reference", mem_bytes=112 << 10) as device:
+        for _ in range(20):
+            layer = device.load(matrix)
+            layer.free()
+            layer.free()
+        with pytest.raises(DeviceError, match="freed"):
+            layer(x)
+        with pytest.raises(DeviceError, match="freed"):
+            layer.partials(np.zeros((1, 512), np.int8))
+
+
+def test_counters_and_reset():
+    matrix, x = random_layer(10, n=16, k=256, m=8)
+    with mixpe.open("reference") as device:
+        layer = device.load(matrix)
+        layer(x)
+        job = Job(weights_addr=layer.addrs[0], act_addr=0, out_addr=0, n=16, k=256, m=8, group=2, out_bytes=0)
+        counters = device.counters()
+        assert counters["jobs"] == 1 and counters["errors"] == 0
+        assert counters["beats_in"] == (job.weight_bytes(device.config) + 8*256)//16
+        assert counters["beats_out"] == 16*8*4//16
+        device.reset_counters()
+        assert not any(device.counters().values())
+
+
+@pytest.mark.parametrize("changes, code", [
+    ({"n": 0}, JobCode.SHAPE), ({"group": 5}, JobCode.GROUP), ({"m": 4096}, JobCode.ROWS), ({"shift": True},
+    JobCode.UNSUPPORTED), ({"out_addr": 8}, JobCode.ALIGN), ({"out_addr": 0xFFFFFFF0}, JobCode.MEMORY),
+    ({"out_addr": 0}, JobCode.OVERLAP), ({"out_bytes": 16}, JobCode.SPACE),
+])
+def test_bad_descriptors_change_nothing(changes, code):
+    """Code, counters, memory as before, and the next job right."""
+    matrix, x = random_layer(11, n=16, k=256, m=8)
+    with mixpe.open("reference", mem_bytes=1 << 20) as device:
+        layer = device.load(matrix)
+        good = dict(weights_addr=layer.addrs[0], act_addr=512 << 10, out_addr=768 << 10, n=16, k=256, m=8, group=2,
+            out_bytes=64 << 10)
+        before = device.link.memory.copy()
+        assert device.run_job(Job(**{**good, **changes})).code == code
+        np.testing.assert_array_equal(device.link.memory, before)
+        counters = device.counters()
+        assert (counters["jobs"], counters["errors"], counters["beats_out"]) == (1, 1, 0)
+        assert device.run_job(Job(**good)).code == JobCode.OK
+        np.testing.assert_array_equal(layer(x), expected_output(matrix, x)[0])
+
+
+def test_weights_written_over_are_noticed():
+    """The reference keeps unpacked weights, but never beyond a write to their bytes."""
+    matrix, x = random_layer(12, n=16, k=256, m=8)
+    other, _ = random_layer(13, n=16, k=256, m=8)
+    with mixpe.open("reference") as device:
+        layer, second = device.load(matrix), device.load(other)
+        layer(x), second(x)
+        device.write_memory(layer.addrs[0], device.read_memory(second.addrs[0], second.weight_bytes))
+        np.testing.assert_array_equal(layer(x), second(x))
+
+
+def test_memory_access():
+    with mixpe.open("reference", mem_bytes=1 << 20) as device:
+        device.write_memory(4096, bytes(range(64)))
+        assert device.read_memory(4096, 64).tobytes() == bytes(range(64))
+        assert device.checksum(4096, 64) == 0x100ECE8C
+        for offset, size in ((-4, 8), ((1 << 20) - 4, 8), (1 << 30, 4)):
+            with pytest.raises(DeviceMemoryError, match="end outside"):
+                device.read_memory(offset, size)
+        with pytest.raises(DeviceMemoryError):
+            device.write_memory((1 << 20) - 4, bytes(8))
+        with pytest.raises(ShapeError, match="whole beats"):
+            device.checksum(4, 16)
+
+
+# Bad input.
+
+@pytest.fixture
+def device():
+    with mixpe.open("reference") as device:
+        yield device
+
+
+@pytest.mark.parametrize("x, error, text", [
+    (np.zeros((2, 256), np.float64), DtypeError, "float64"), (np.zeros((2, 256), np.int8), DtypeError, "int8"),
+    ([[0.0]*256], DtypeError, "list"), (np.zeros(256, np.float32), ShapeError, r"\(m, 256\).*\(256,\)"),
+    (np.zeros((2, 255), np.float32), ShapeError, r"\(m, 256\).*\(2, 255\)"),
+    (np.full((2, 256), np.nan, np.float32), RangeError, "finite"),
+    (np.full((2, 256), np.inf, np.float16), RangeError, "finite"),
+])
+@pytest.mark.parametrize("activations", ["a8", "a16"])
+def test_bad_activations(device, x, error, text, activations):
+    matrix, good = random_layer(14, n=8, k=256, m=2)
+    layer = device.load(matrix, activations)
+    with pytest.raises(error, match=text):
+        layer(x)
+    assert device.counters()["jobs"] == 0
+    np.testing.assert_array_equal(layer(good), expected_output(matrix, good, activations)[0])
+
+
+@pytest.mark.parametrize("xq, error, text", [
+    (np.zeros((2, 256), np.float32), DtypeError, "float32"), (np.zeros((2, 256), np.uint8), DtypeError, "uint8"),
+    ([[0]*256], DtypeError, "list"), (np.zeros((2, 128), np.int8), ShapeError, r"\(2, 128\)"),
+    (np.zeros((1, 2, 256), np.int8), ShapeError, r"\(1, 2, 256\)"),
+])
+def test_bad_codes(device, xq, error, text):
+    layer = device.load(random_layer(14, n=8, k=256, m=2)[0])
+    with pytest.raises(error, match=text):
+        layer.partials(xq)
+
+
+def test_bad_loads(device):
+    matrix, _ = random_layer(14, n=8, k=256, m=2)
+    with pytest.raises(DtypeError, match="ndarray"):
+        device.load(np.zeros((8, 256), np.float32))
+    with pytest.raises(RangeError, match="'a4'"):
+        device.load(matrix, "a4")
+    with pytest.raises(ConfigError, match="leave fused out"):
+        with mixpe.open("reference", fused=False) as plain:
+            plain.load(matrix, fused=True)
+
+
+def test_layers_stay_on_their_device(device):
+    matrix, x = random_layer(14, n=8, k=256, m=2)
+    layer = device.load(matrix)
+    with mixpe.open("reference") as other:
+        with pytest.raises(DeviceError, match="cannot run on"):
+            other.run([(layer, x)])
+
+
+def test_closed_device():
+    matrix, x = random_layer(14, n=8, k=256, m=2)
+    device = mixpe.open("reference")
+    layer = device.load(matrix)
+    device.close()
+    device.close()
+    for use in (lambda: layer(x), lambda: device.load(matrix), device.counters, lambda: device.read_memory(0, 4)):
+        with pytest.raises(DeviceError, match="closed"):
+            use()
