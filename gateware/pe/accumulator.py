@@ -1,7 +1,28 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Group accumulator: adds up the dot products of one group and hands the sum out at its end."""
 
-from migen import If, Module, Mux, Signal
+from migen import Cat, If, Module, Mux, Signal
+
+from mixpe.gateware.pe.carry_chain import CarryChain, add_cell
+
+KEEP_PLUS = add_cell(lambda a, b: a & 1 - b, lambda a, b, c, d: c)  # (a unless b) + c
+
+
+class GatedSum(Module):
+    """`total` = (drop ? 0 : running) + product, combinational; on ECP5 the gate is in the carry cells."""
+
+    def __init__(self, running, drop, product, target):
+        self.total = Signal((running.nbits, True))
+
+        # # #
+
+        if target == "ecp5":
+            self.submodules.chain = chain = CarryChain()
+            sums = [chain.cell(KEEP_PLUS, running[bit], drop, product[min(bit, product.nbits - 1)], 1)
+                    for bit in range(running.nbits)]
+            self.comb += self.total.eq(Cat(*sums))
+        else:
+            self.comb += self.total.eq(Mux(drop, 0, running) + product)
 
 
 class GroupAccumulator(Module):
@@ -13,6 +34,8 @@ class GroupAccumulator(Module):
         With `weights`, `activations`, `product` and `latency`.
     beats : int
         Inputs of the longest group: the total is exact up to it.
+    target : str
+        ``"portable"`` or ``"ecp5"``.
 
     Attributes
     ----------
@@ -29,7 +52,7 @@ class GroupAccumulator(Module):
         Cycles from the inputs of a group's last beat to `done`.
     """
 
-    def __init__(self, unit, beats):
+    def __init__(self, unit, beats, target="portable"):
         self.submodules.unit = unit
         self.weights     = unit.weights
         self.activations = unit.activations
@@ -49,8 +72,9 @@ class GroupAccumulator(Module):
 
         running = Signal.like(self.total, reset_less=True)
         ended   = Signal()
+        self.submodules.sum = GatedSum(running, first, unit.product, target)
         self.sync += [
-            running.eq(Mux(first, 0, running) + unit.product),
+            running.eq(self.sum.total),
             ended.eq(last),
             self.done.eq(ended),
             If(ended, self.total.eq(running)),

@@ -162,4 +162,4 @@ class DotProduct:
         """
         if group_size < 1 or group_size % self.lanes:
             raise ConfigError(f"group_size must be a multiple of lanes={self.lanes}, not {group_size!r}")
-        return GroupAccumulator(self.create(), beats=group_size//self.lanes)
+        return GroupAccumulator(self.create(), beats=group_size//self.lanes, target=self.target)

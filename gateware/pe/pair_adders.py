@@ -16,8 +16,15 @@ def add_with_carry(a, b, carry):
     return Cat(carry, a) + Cat(carry, b)
 
 
-def place(module, adders, target):
-    """Put adders into a module: expressions, or carry cells with odd adders two to a chain."""
+def signed_row(module, u, v, differ, negate):
+    """Bits 1 and up of ±(differ ? v : u), offset binary, as NOT when minus."""
+    row = Signal(len(u))
+    module.comb += row.eq(Mux(differ, v, u) ^ Replicate(negate, len(u)))
+    return row[1:]
+
+
+def place(module, adders, target, adders_per_chain=1):
+    """Put adders into a module: expressions, or carry cells, odd adders two to a chain even if one was asked for."""
     if target == "portable":
         for adder in adders:
             adder.portable(module)
@@ -26,9 +33,10 @@ def place(module, adders, target):
     while adders:
         chain = CarryChain()
         module.submodules += chain
-        adders.pop(0).cells(module, chain)
-        if chain.cells % 2 and adders:
+        placed = 0
+        while adders and (placed < adders_per_chain or chain.cells % 2):
             adders.pop(0).cells(module, chain)
+            placed += 1
 
 
 def negation_carry(a0, b0, negate):
@@ -51,31 +59,37 @@ MINUS_PLUS     = add_cell(lambda a, b: 1 - (a ^ b), lambda a, b, c, d: c)
 
 
 class LeafAdder:
-    """±A + B of two pairs, each (u, v, differ): 9 bits a pair, offset 256; `total` has bits 1 … 9 of the sum.
+    """±A + B of two pairs of 9 bits at offset 256; `total` has bits 1 … 9 of the sum.
 
-    A's multiplexer and sign are one LUT a bit, B's multiplexer is folded into the cell.
+    Parameters
+    ----------
+    row : Signal(8)
+        Bits 1 … 8 of A behind its multiplexer and its sign (NOT): one LUT a bit (`signed_row`).
+    negate : Signal()
+        A's sign is minus.
+    a0 : Signal()
+        Bit 0 of A before the sign.
+    b : (u, v, differ)
+        B's two values and which it is; the multiplexer is folded into the cells.
     """
 
-    def __init__(self, negate, a, b):
-        self.negate, self.a, self.b = negate, a, b
+    def __init__(self, row, negate, a0, b):
+        self.row, self.negate, self.a0, self.b = row, negate, a0, b
         self.total = Signal(9)
 
     def portable(self, module):
-        (ua, va, da), (ub, vb, db) = self.a, self.b
-        row_a, row_b, total = Signal(9), Signal(9), Signal(10)
+        u, v, differ = self.b
+        row_b, total = Signal(9), Signal(10)
         module.comb += [
-            row_a.eq(Mux(da, va, ua) ^ Replicate(self.negate, 9)),
-            row_b.eq(Mux(db, vb, ub)),
-            total.eq(add_with_carry(row_a[1:], row_b[1:], negation_carry(ua[0], ub[0], self.negate))),
+            row_b.eq(Mux(differ, v, u)),
+            total.eq(add_with_carry(self.row, row_b[1:], negation_carry(self.a0, u[0], self.negate))),
             self.total.eq(total[1:]),
         ]
 
     def cells(self, module, chain):
-        (ua, va, da), (ub, vb, db) = self.a, self.b
-        row_a = Signal(9)
-        module.comb += row_a.eq(Mux(da, va, ua) ^ Replicate(self.negate, 9))
-        chain.cell(NEGATION_CARRY, self.negate, ub[0], ua[0], 1)
-        bits = [chain.cell(FOLDED_MUX, row_a[bit], db, ub[bit], vb[bit]) for bit in range(1, 9)]
+        u, v, differ = self.b
+        chain.cell(NEGATION_CARRY, self.negate, u[0], self.a0, 1)
+        bits = [chain.cell(FOLDED_MUX, self.row[bit - 1], differ, u[bit], v[bit]) for bit in range(1, 9)]
         module.comb += self.total.eq(Cat(*bits, chain.stop()))
 
 

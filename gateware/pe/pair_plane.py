@@ -29,14 +29,35 @@ from typing import ClassVar
 from migen import Cat, Module, Signal
 
 from mixpe.gateware.pe.interface import DotProduct, check_operand
-from mixpe.gateware.pe.pair_adders import LeafAdder, NodeAdder, OutputAdder, PlaneAdder, PlaneMerger, place
+from mixpe.gateware.pe.pair_adders import (
+    LeafAdder,
+    NodeAdder,
+    OutputAdder,
+    PlaneAdder,
+    PlaneMerger,
+    place,
+    signed_row,
+)
 
 PAIR_BITS = 18
 
 
 @dataclass(frozen=True, kw_only=True)
 class PairPlaneA8(DotProduct):
-    """UINT4 × INT8 dot product over encoded activations (`encode`, or `PairEncoder` in gateware)."""
+    """UINT4 × INT8 dot product over encoded activations (`encode`, or `PairEncoder` in gateware).
+
+    Parameters
+    ----------
+    pipelined : bool
+        A register between A's multiplexer and the first adder: one cycle more, and the broadcast of the selects has a
+        cycle of its own.
+    adders_per_chain : int
+        Adders of the first level that follow each other in one ECP5 carry chain. nextpnr spends four LUT sites to enter
+        and leave a chain; a longer chain is slower.
+    """
+
+    pipelined: bool = True
+    adders_per_chain: int = 2
 
     name: ClassVar[str] = "mixpe-a8-dense"
     summary: ClassVar[str] = "MixPE W4A8, signed-digit bit planes over stored pair sums and differences"
@@ -63,7 +84,7 @@ class PairPlaneA8(DotProduct):
 
     @property
     def latency(self):
-        return self.levels + 4
+        return self.levels + 4 + self.pipelined
 
     def encode(self, x):
         x = check_operand("activations", x, 8, True, self.lanes)
@@ -110,9 +131,8 @@ class PairPlaneUnit(Module):
 
         # # #
 
+        extra  = int(params.pipelined)
         word   = registered(self, self.activations, params.activation_bits)
-        u      = [word[PAIR_BITS*pair:PAIR_BITS*pair + 9] for pair in range(pairs)]
-        v      = [Cat(word[PAIR_BITS*pair], word[PAIR_BITS*pair + 9:PAIR_BITS*pair + 17]) for pair in range(pairs)]
         offset = word[PAIR_BITS*pairs:]
 
         def digit(plane, pair, odd=0):
@@ -124,30 +144,43 @@ class PairPlaneUnit(Module):
                 node = 2*node + 1
             return node - pairs
 
-        parity_source = {node: word[PAIR_BITS*node + 17] for node in range(1, pairs)}
-        parity = {node: delayed(self, registered(self, source), levels - node.bit_length())
-                  for node, source in parity_source.items()}
-        parity |= {pairs + pair: u[pair][0] for pair in range(pairs)}
-
-        differ = [[registered(self, digit(plane, pair) ^ digit(plane, pair, odd=1)) for pair in range(pairs)]
-                  for plane in range(4)]
+        def select(first, second, delay):
+            """Exclusive or of two weight bits, a register and `delay` cycles later."""
+            return delayed(self, registered(self, first ^ second), delay)
 
         def negate(plane, node, delay):
-            return delayed(self, registered(self, digit(plane, last_pair(2*node)) ^ digit(plane, last_pair(2*node + 1))),
-                           delay)
+            return select(digit(plane, last_pair(2*node)), digit(plane, last_pair(2*node + 1)), delay)
+
+        def values(pair, delay):
+            """Both values of a pair."""
+            fields = Signal(PAIR_BITS - 1)
+            self.comb += fields.eq(word[PAIR_BITS*pair:PAIR_BITS*pair + 17])
+            fields = delayed(self, fields, delay)
+            return fields[:9], Cat(fields[0], fields[9:])
+
+        parity = {}
+        for node in range(1, pairs):
+            source = Signal()
+            self.comb += source.eq(word[PAIR_BITS*node + 17])
+            parity[node] = delayed(self, source, levels + 1 - node.bit_length() + extra)
 
         # First level: pairs to nodes.
-        nodes = [{} for _ in range(4)]
-        first = range(pairs//2, pairs)
+        nodes  = [{} for _ in range(4)]
+        first  = range(pairs//2, pairs)
         adders = []
         for plane in range(4):
             for node in first:
-                a, b = 2*node - pairs, 2*node + 1 - pairs
-                adders.append(LeafAdder(
-                    negate = negate(plane, node, 0),
-                    a      = (u[a], v[a], differ[plane][a]),
-                    b      = (u[b], v[b], differ[plane][b])))
-        place(self, adders, params.target)
+                a, b   = 2*node - pairs, 2*node + 1 - pairs
+                u, v   = values(a, 0)
+                differ = [select(digit(plane, pair), digit(plane, pair, odd=1), extra*(pair == b)) for pair in (a, b)]
+                row    = signed_row(self, u, v, differ[0], negate(plane, node, 0))
+                a0     = Signal()
+                self.comb += a0.eq(u[0])
+                if extra:
+                    row = registered(self, row, 8)
+                adders.append(LeafAdder(row=row, negate=negate(plane, node, extra), a0=delayed(self, a0, extra),
+                                        b=(*values(b, extra), differ[1])))
+        place(self, adders, params.target, params.adders_per_chain)
         for index, adder in enumerate(adders):
             nodes[index//len(first)][first[index % len(first)]] = registered(self, adder.total, len(adder.total))
 
@@ -155,7 +188,7 @@ class PairPlaneUnit(Module):
         for level in range(1, levels):
             row = range(pairs >> level + 1, pairs >> level)
             adders = [NodeAdder(
-                          negate = negate(plane, node, level),
+                          negate = negate(plane, node, level + extra),
                           a      = (nodes[plane][2*node], parity[2*node]),
                           b      = (nodes[plane][2*node + 1], parity[2*node + 1]))
                       for plane in range(4) for node in row]
@@ -166,8 +199,8 @@ class PairPlaneUnit(Module):
         # Four planes to one, relative to the sign of the highest; its sign last, with 15·Σx.
         roots    = [nodes[plane][1] for plane in range(4)]
         last     = pairs - 1
-        relative = [delayed(self, registered(self, digit(plane, last) ^ digit(3, last)), levels) for plane in range(3)]
-        negative = delayed(self, registered(self, ~digit(3, last)), levels + 2)
+        relative = [select(digit(plane, last), digit(3, last), levels + extra) for plane in range(3)]
+        negative = delayed(self, registered(self, ~digit(3, last)), levels + 2 + extra)
 
         low  = PlaneAdder(roots[0], relative[0], roots[1], relative[1], parity[1])
         high = PlaneAdder(roots[2], relative[2], roots[3], 0,           parity[1])
@@ -180,9 +213,8 @@ class PairPlaneUnit(Module):
         planes = registered(self, merger.total, len(merger.total))
         odd    = delayed(self, odd, 1)
 
-        offset_later = Signal(len(offset), reset_less=True)
-        self.sync += offset_later.eq(offset)
-        output = OutputAdder(planes, negative, delayed(self, offset_later, levels + 1), odd, params.product_bits)
+        offset = delayed(self, registered(self, offset, len(offset)), levels + 1 + extra)
+        output = OutputAdder(planes, negative, offset, odd, params.product_bits)
         place(self, [output], params.target)
         self.sync += self.product.eq(output.total)
 

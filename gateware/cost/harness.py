@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Puts registers around a unit and leaves it three pins, so that only register to register paths are timed.
+
+Inputs come from one long shift register, so that nothing is constant or merged. Every output goes to a register of its
+own that is kept although nothing reads it. The harness has no LUT: what is counted is the unit's; its flip-flops are
+subtracted (`flip_flops`). The clock is on a pin, so it uses a global buffer as in a real design.
+"""
+
+from migen import Cat, ClockDomain, Module, Signal
+from migen.fhdl import verilog
+
+RESULT_ATTRIBUTE = "keep"
+
+
+class Harness(Module):
+    """`inputs` and `outputs` are signals of `unit`."""
+
+    def __init__(self, unit, inputs, outputs):
+        self.submodules.unit = unit
+        self.serial = Signal()
+        self.clock_domains.cd_sys = ClockDomain(reset_less=True)
+        bits_in  = sum(len(signal) for signal in inputs)
+        bits_out = sum(len(signal) for signal in outputs)
+        self.flip_flops = bits_in + bits_out
+        self.pins = {self.serial, self.cd_sys.clk}
+
+        # # #
+
+        shift  = Signal(bits_in, reset_less=True)
+        result = Signal(bits_out, reset_less=True, attr={RESULT_ATTRIBUTE})
+        self.sync += shift.eq(Cat(self.serial, shift)), result.eq(Cat(*outputs))
+        self.comb += Cat(*inputs).eq(shift)
+
+
+class KeepAttribute:
+    """Migen's attribute names to Verilog attributes."""
+
+    def __getitem__(self, name):
+        return ("keep", "1") if name == RESULT_ATTRIBUTE else None
+
+
+def harness_verilog(unit, inputs, outputs):
+    """Verilog text of a harness around `unit`, and the number of flip-flops that belong to the harness."""
+    harness = Harness(unit, inputs, outputs)
+    text = str(verilog.convert(harness, harness.pins, name="top", attr_translate=KeepAttribute()))
+    return text[text.index("module top"):], harness.flip_flops

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Rows of one design that share their weights, each with its group accumulator."""
+
+from migen import Module, Signal
+
+from mixpe.gateware.spec.errors import ConfigError
+
+
+class RowArray(Module):
+    """`rows` units of a design, one group accumulator each.
+
+    Weights are registered once for every `rows_per_copy` rows: the copies are what keeps the broadcast short. What rows
+    derive from the same copy (`PairPlaneA8`'s selects) is equal logic, which synthesis shares.
+
+    Parameters
+    ----------
+    params : DotProduct
+    rows : int
+    group_size : int
+    rows_per_copy : int
+        Rows that share one copy of the weight registers.
+
+    Attributes
+    ----------
+    weights : Signal, in
+    activations : list of Signal, in
+        One a row.
+    first, last : Signal(), in
+    totals : list of Signal, out
+        One a row; all are new in the cycle of `done`.
+    done : Signal(), out
+    latency : int
+        Cycles from a group's last beat to `done`.
+    """
+
+    def __init__(self, params, rows, group_size=128, rows_per_copy=4):
+        if rows < 1 or rows_per_copy < 1:
+            raise ConfigError(f"rows and rows_per_copy must be 1 or more, not {rows!r} and {rows_per_copy!r}")
+        units = [params.create_group(group_size) for _ in range(rows)]
+        self.submodules += units
+        self.weights     = Signal.like(units[0].weights)
+        self.first       = Signal()
+        self.last        = Signal()
+        self.activations = [Signal.like(unit.activations) for unit in units]
+        self.totals      = [unit.total for unit in units]
+        self.done        = units[0].done
+        self.latency     = units[0].latency + 1
+
+        # # #
+
+        for index, (unit, activations) in enumerate(zip(units, self.activations, strict=True)):
+            if index % rows_per_copy == 0:
+                weights = Signal(len(self.weights), reset_less=True, attr={"keep"})
+                first   = Signal(attr={"keep"})
+                last    = Signal(attr={"keep"})
+                self.sync += weights.eq(self.weights), first.eq(self.first), last.eq(self.last)
+            later = Signal(len(activations), reset_less=True)
+            self.sync += later.eq(activations)
+            self.comb += [
+                unit.weights.eq(weights),
+                unit.activations.eq(later),
+                unit.first.eq(first),
+                unit.last.eq(last),
+            ]
