@@ -43,8 +43,7 @@ def _add_missing(subparsers, name, text):
         raise MixpeError(text)
 
     parser = subparsers.add_parser(name, help=text, description=text)
-    parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, takes_anything=True)
 
 
 def make_parser():
@@ -87,7 +86,10 @@ def main(argv=None):
     int
         Exit code: the command's own, 2 for errors, 130 after Ctrl-C.
     """
-    args = make_parser().parse_args(argv)
+    parser = make_parser()
+    args, rest = parser.parse_known_args(argv)
+    if rest and not getattr(args, "takes_anything", False):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
         code = args.run(args)
         sys.stdout.flush()

@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The command line: output, exit codes, one line for an error."""
+
+import importlib
+import json
+import subprocess
+import sys
+
+import mixpe
+import numpy as np
+import pytest
+from mixpe import safetensors
+from mixpe.cli.main import main
+from mixpe.gateware.spec.registers import digest
+from mixpe.matrixfile import load_matrices
+
+
+def test_module_and_help():
+    run = subprocess.run([sys.executable, "-m", "mixpe", "--help"], capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0 and not run.stderr
+    for command in ("demo", "info", "generate", "quantize"):
+        assert command in run.stdout
+
+
+@pytest.mark.parametrize("command", ["demo", "info", "quantize"])
+def test_help_of_each_command(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    assert "usage: mixpe " + command in capsys.readouterr().out
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out.startswith("mixpe ")
+
+
+def test_info(capsys):
+    assert main(["info", "--device", "reference?rows=4"]) == 0
+    assert "4 rows x 32 lanes" in capsys.readouterr().out
+
+
+def test_info_json(capsys):
+    assert main(["info", "--json", "--device", "reference?rows=4"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["contract_digest"] == f"{digest():016x}" and found["device"]["rows"] == 4
+
+
+def test_errors_are_one_line_and_code_2(capsys):
+    assert main(["info", "--device", "fpga"]) == 2
+    out, err = capsys.readouterr()
+    assert not out and err.count("\n") == 1 and err.startswith("mixpe: error: unknown device URL 'fpga'")
+
+
+def test_no_traceback_from_a_process():
+    run = subprocess.run([sys.executable, "-m", "mixpe", "info", "--device", "serial:///dev/no-such-port"],
+        capture_output=True, text=True, timeout=60)
+    assert run.returncode == 2 and run.stderr.count("\n") == 1 and "Traceback" not in run.stderr
+
+
+def test_unknown_command(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["fly"])
+    assert ended.value.code == 2
+
+
+def test_interrupt(monkeypatch, capsys):
+    def interrupt(_url):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(mixpe, "open", interrupt)
+    assert main(["info", "--device", "reference"]) == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("package, extra", [("litex", "gateware"), ("matplotlib", "plot"), ("torch", "torch")])
+def test_missing_package_names_the_extra(monkeypatch, capsys, package, extra):
+    def missing(_url):
+        raise ModuleNotFoundError(f"No module named '{package}.deep'", name=f"{package}.deep")
+
+    monkeypatch.setattr(mixpe, "open", missing)
+    assert main(["info", "--device", "reference"]) == 2
+    assert f"pip install 'mixpe[{extra}]'" in capsys.readouterr().err
+
+
+def test_command_whose_module_needs_a_missing_package(monkeypatch, capsys):
+    real = importlib.import_module
+
+    def import_module(name):
+        if name == "mixpe.cli.info":
+            raise ModuleNotFoundError("No module named 'litex'", name="litex")
+        return real(name)
+
+    monkeypatch.setattr(importlib, "import_module", import_module)
+    assert main(["info", "--anything"]) == 2
+    assert "mixpe[gateware]" in capsys.readouterr().err
+
+
+def test_reader_that_goes_away():
+    code = "import sys; from mixpe.cli import main; sys.exit(main(['info', '--json', '--device', 'reference']))"
+    line = f'{sys.executable} -c "{code}" | true'
+    run = subprocess.run(line, shell=True, capture_output=True, text=True, timeout=60)
+    assert "Traceback" not in run.stderr
+
+
+# quantize
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    rng = np.random.default_rng(0)
+    tensors = {
+        "model.embed_tokens.weight": rng.standard_normal((10, 64)).astype(np.float32),
+        "model.norm.weight": np.ones(64, np.float32),
+        "model.layers.0.mlp.up_proj.weight": rng.standard_normal((24, 64)).astype(np.float16),
+        "model.layers.0.mlp.down_proj.weight": rng.standard_normal((64, 24)).astype(np.float32),
+    }
+    safetensors.save(tmp_path/"in.safetensors", tensors)
+    return tmp_path/"in.safetensors", tensors
+
+
+@pytest.mark.parametrize("options, bits, group_size, symmetric", [
+    ([], 4, 128, False), (["--group-size", "32", "--symmetric"], 4, 32, True),
+    (["--bits", "8", "--group-size", "k"], 8, None, False),
+])
+def test_quantize(checkpoint, tmp_path, capsys, options, bits, group_size, symmetric):
+    source, tensors = checkpoint
+    assert main(["quantize", str(source), str(tmp_path/"out.safetensors"), *options]) == 0
+    assert "2 matrices" in capsys.readouterr().out
+    matrices, others = load_matrices(tmp_path/"out.safetensors")
+    assert set(matrices) | set(others) == set(tensors) and len(matrices) == 2
+    for name, matrix in matrices.items():
+        expected = mixpe.quantize(tensors[name], group_size, symmetric, bits)
+        np.testing.assert_array_equal(matrix.packed, expected.packed)
+        np.testing.assert_array_equal(matrix.scales, expected.scales)
+    np.testing.assert_array_equal(others["model.norm.weight"], tensors["model.norm.weight"])
+
+
+def test_quantize_json(checkpoint, tmp_path, capsys):
+    assert main(["quantize", str(checkpoint[0]), str(tmp_path/"out.safetensors"), "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["matrices"]
+    assert [row["shape"] for row in rows] == [[24, 64], [64, 24]] and all(10 < row["sqnr_db"] < 40 for row in rows)
+
+
+@pytest.mark.parametrize("options, text", [
+    (["--include", "nothing"], "no matrix whose name matches 'nothing'"), (["--include", "("], "no regular expression"),
+    (["--group-size", "48"], "group_size"), (["--group-size", "many"], "'many'"),
+])
+def test_quantize_errors(checkpoint, tmp_path, capsys, options, text):
+    assert main(["quantize", str(checkpoint[0]), str(tmp_path/"out.safetensors"), *options]) == 2
+    assert text in capsys.readouterr().err
+    assert not (tmp_path/"out.safetensors").exists()
+
+
+def test_quantize_no_file(tmp_path, capsys):
+    assert main(["quantize", str(tmp_path/"none"), str(tmp_path/"out")]) == 2
+    assert "none" in capsys.readouterr().err
