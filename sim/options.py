@@ -42,7 +42,7 @@ class SimOptions:
     config: Config | None = None
     memory: str = DEFAULT_MEMORY
     cpu_type: str | None = None
-    opt_level: str = "O2"
+    opt_level: str = "O3"
     threads: int = 1
     jobs: int = 0
     trace: bool = False

@@ -9,6 +9,7 @@ from litex.soc.cores.uart import RS232PHYModel, UARTBone
 from litex.soc.integration.soc_core import SoCCore
 from migen import Cat, ClockDomain, Module, Signal
 from mixpe.errors import ConfigError
+from mixpe.gateware.dram import add_dram_init
 from mixpe.sim.memory import DEFAULT_MEMORY, find_memory
 
 CSR_BASE = 0xf000_0000  # with and without a CPU, so that the driver finds the registers
@@ -68,6 +69,8 @@ class SimSoC(SoCCore):
 
     Attributes
     ----------
+    ready : Signal(), out
+        The memory is initialised, by gateware, some 200 us (SDR) or 600 us (DDR3) after reset.
     busy : Signal(), out
         The SoC has work of its own: its clock must not stop.
     """
@@ -95,6 +98,7 @@ class SimSoC(SoCCore):
         self.sdrphy = SDRAMPHYModel(module=module, data_width=chip.data_bits, clk_freq=chip.clk_hz,
                                     verbosity=dram_verbosity)
         self.add_sdram("sdram", phy=self.sdrphy, module=module, l2_cache_size=0)
+        self.ready = add_dram_init(self)
         if cpu_type is not None:
             # A short memory test: the BIOS would simulate for minutes.
             self.add_constant("MEMTEST_DATA_SIZE", 8*1024)
@@ -109,12 +113,12 @@ class SimSoC(SoCCore):
         self.comb += [pads.framing.eq(~self.link.fsm.ongoing("RECEIVE-CMD")), pads.busy.eq(self.busy)]
 
         # Accelerator.
-        working = []
+        working = [~self.ready]
         if config is not None:
             from mixpe.gateware.integration import add_mixpe
-            working.append(add_mixpe(self, config).busy)
+            working.append(add_mixpe(self, config, ready=self.ready).busy)
         if cpu_type is not None:
             working.append(1)
-        self.comb += [self.busy.eq(Cat(*working) != 0)] if working else []
+        self.comb += self.busy.eq(Cat(*working) != 0)
 
         self.comb += platform.trace.eq(1)
