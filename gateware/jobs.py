@@ -11,7 +11,7 @@ its turn with its code and touches nothing.
 from litex.gen import LiteXModule
 from litex.soc.interconnect import stream
 from migen import FSM, Cat, If, Mux, NextState, NextValue, Signal, bits_for
-from mixpe.gateware.spec.config import CHANNELS_PER_BLOCK, GROUP_SIZES, N_LIMIT
+from mixpe.gateware.spec.config import CHANNELS_PER_BLOCK, GROUP_MIN, GROUP_SIZES, N_LIMIT
 from mixpe.gateware.spec.jobs import (
     FLAG_FUSED,
     FLAG_MASK,
@@ -199,7 +199,7 @@ class JobChecker(LiteXModule):
                 refuse(flags[FLAG_MASK.bit_length():] != 0, JobCode.UNSUPPORTED),
                 refuse(fused & (not config.fused), JobCode.UNSUPPORTED),
                 refuse((wide | shift) & ~fused, JobCode.UNSUPPORTED),
-                refuse((sink.n == 0) | (sink.n > N_LIMIT) | (sink.k == 0) | (sink.k > config.k_max)
+                refuse((sink.n == 0) | (sink.n > N_LIMIT) | (sink.k < GROUP_MIN) | (sink.k > config.k_max)
                     | (sink.m == 0) | (sink.m > config.k_max), JobCode.SHAPE),
                 refuse(wide & (sink.m[0] | (config.rows % 2)), JobCode.SHAPE),
                 refuse(bad_group, JobCode.GROUP),

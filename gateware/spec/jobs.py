@@ -15,7 +15,7 @@ where rows are cut in tiles of R. All regions start on a beat and results are pa
 from dataclasses import dataclass
 from enum import IntEnum
 
-from mixpe.gateware.spec.config import CHANNELS_PER_BLOCK, GROUP_SIZES, N_LIMIT
+from mixpe.gateware.spec.config import CHANNELS_PER_BLOCK, GROUP_MIN, GROUP_SIZES, N_LIMIT
 
 GROUP_CODE_K = 7      # group code of G = k; codes 0 … 3 mean 32 << code
 FLAG_PLANES = 1 << 3  # W8: a channel is two W4 channels, high nibbles then low nibbles, of 2k weights and 2k/G groups
@@ -30,7 +30,7 @@ class JobCode(IntEnum):
     """How a job ended."""
 
     OK          = 0
-    SHAPE       = 1  # n, k or m is zero or over its limit, or k is no multiple of the group or of the lanes
+    SHAPE       = 1  # n or m is zero, k under 32, one over its limit, or k is no multiple of the group or of the lanes
     GROUP       = 2  # the group size is not supported, or there are too many groups
     ROWS        = 3  # m rows of k activations do not fit the on-chip buffers
     UNSUPPORTED = 4  # flags that this build does not have
@@ -43,7 +43,7 @@ class JobCode(IntEnum):
 
 JOB_TEXT = {
     JobCode.OK:          "done",
-    JobCode.SHAPE:       "n, k or m is zero, over its limit, or k is no multiple of group size and lanes",
+    JobCode.SHAPE:       "n or m is zero, k under 32, one over its limit, or k is no multiple of group size and lanes",
     JobCode.GROUP:       "group size not supported, or too many groups for the on-chip memories",
     JobCode.ROWS:        "m rows of k activations do not fit the on-chip buffers",
     JobCode.UNSUPPORTED: "flags that this build does not have",
@@ -146,20 +146,18 @@ def check_job(job, config, mem_bytes):
         return JobCode.UNSUPPORTED
     if (job.wide or job.shift) and not job.fused:
         return JobCode.UNSUPPORTED
-    if not (0 < job.n <= N_LIMIT and 0 < job.k <= config.k_max and 0 < job.m <= config.k_max):
+    if not (0 < job.n <= N_LIMIT and GROUP_MIN <= job.k <= config.k_max and 0 < job.m <= config.k_max):
         return JobCode.SHAPE
     if job.wide and (job.m % 2 or config.rows % 2):
         return JobCode.SHAPE
     if job.group != GROUP_CODE_K and job.group >= len(GROUP_SIZES):
         return JobCode.GROUP
-    if job.group_size < config.lanes:
-        return JobCode.GROUP
     if job.k % job.group_size or job.k % config.lanes:
         return JobCode.SHAPE
-    if job.tiles(config)*job.k > config.k_max:
-        return JobCode.ROWS
     if job.passes*job.groups > config.groups_max:
         return JobCode.GROUP
+    if job.tiles(config)*job.k > config.k_max:
+        return JobCode.ROWS
     if job.tiles(config) > 1 and job.passes*job.k//config.lanes > config.buffer_beats:
         return JobCode.ROWS
     beat = config.beat_bytes

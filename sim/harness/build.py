@@ -2,21 +2,19 @@
 """Build the harness once per configuration and source, as a shared library."""
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 from mixpe.gateware.spec.errors import ToolError
-from mixpe.sim.harness.top import port_header, write_verilog
+from mixpe.sim.build import cache_folder
+from mixpe.sim.harness import top
+from mixpe.sim.sources import source_digest
 
 BUILD_LIMIT_S = 600
-
-
-def cache_directory():
-    """Where builds are kept: $MIXPE_CACHE, or mixpe in the user's cache directory."""
-    base = os.environ.get("MIXPE_CACHE")
-    return Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mixpe"
 
 
 def _run(command, directory):
@@ -46,35 +44,26 @@ def build_harness(config, mem_bytes, **options):
     ToolError
         Verilator or the compiler is missing or failed.
     """
-    root = cache_directory() / "harness"
+    root = cache_folder().with_name("harness")
     root.mkdir(parents=True, exist_ok=True)
-    work = root / f"work-{os.getpid()}"
-    work.mkdir()
-    try:
-        write_verilog(work / "accelerator.v", config, mem_bytes, **options)
-        (work / "ports.h").write_text(port_header(config))
-        shutil.copy(Path(__file__).with_name("harness.cpp"), work)
-        version = _run(["verilator", "--version"], work)
-        content = hashlib.sha256(version.encode())
-        for name in ("accelerator.v", "ports.h", "harness.cpp"):
-            # The generated Verilog has its date in comments.
-            lines = (work / name).read_text().splitlines()
-            content.update("\n".join(line for line in lines if not line.lstrip().startswith("//")).encode())
-        for init in sorted(work.glob("*.init")):
-            content.update(init.read_bytes())
-        library = root / f"{config.name}-{content.hexdigest()[:16]}.so"
-        if library.exists():
-            return library
+    version = _run(["verilator", "--version"], root)
+    harness = Path(__file__).with_name("harness.cpp")
+    content = json.dumps([config.to_dict(), mem_bytes, options, version, source_digest(sim=False)], sort_keys=True)
+    digest = hashlib.sha256(content.encode() + harness.read_bytes() + Path(top.__file__).read_bytes()).hexdigest()
+    library = root / f"{config.name}-{digest[:16]}.so"
+    if library.exists():
+        return library
+    with tempfile.TemporaryDirectory(dir=root) as folder:
+        work = Path(folder)
+        top.write_verilog(work / "accelerator.v", config, mem_bytes, **options)
+        (work / "ports.h").write_text(top.port_header(config))
+        shutil.copy(harness, work)
         _run(["verilator", "--cc", "accelerator.v", "--top-module", "accelerator", "-O3", "--x-assign", "fast",
             "--noassert", "-Wno-fatal", "-Wno-lint", "-Wno-style", "--Mdir", "obj", "--build", "-j", "2",
             "-CFLAGS", "-fPIC -O1"], work)
-        root_path = _run(["verilator", "--getenv", "VERILATOR_ROOT"], work).strip()
-        built = work / "harness.so"
-        _run(["g++", "-shared", "-fPIC", "-O2", "-std=c++17", "-I.", "-Iobj", f"-I{root_path}/include",
-            f"-I{root_path}/include/vltstd", "harness.cpp", f"{root_path}/include/verilated.cpp",
-            f"{root_path}/include/verilated_threads.cpp", "obj/Vaccelerator__ALL.a", "-lpthread", "-latomic",
-            "-o", str(built)], work)
-        os.replace(built, library)
-        return library
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+        include = _run(["verilator", "--getenv", "VERILATOR_ROOT"], work).strip() + "/include"
+        _run(["g++", "-shared", "-fPIC", "-O2", "-std=c++17", "-I.", "-Iobj", f"-I{include}",
+            f"-I{include}/vltstd", "harness.cpp", f"{include}/verilated.cpp", f"{include}/verilated_threads.cpp",
+            "obj/Vaccelerator__ALL.a", "-lpthread", "-latomic", "-o", "harness.so"], work)
+        os.replace(work / "harness.so", library)
+    return library

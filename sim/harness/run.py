@@ -4,7 +4,6 @@
 import ctypes
 
 import numpy as np
-
 from mixpe.gateware.spec.errors import MixpeError
 from mixpe.gateware.spec.jobs import JobCode
 from mixpe.gateware.spec.registers import COUNTERS
@@ -67,13 +66,17 @@ class Harness:
         cycles = self._library.harness_run(self._handle, ctypes.c_uint64(jobs), ctypes.c_uint64(limit_cycles))
         if cycles < 0:
             raise HarnessError(f"the accelerator made {ERRORS[-cycles]}")
-        buffer = (ctypes.c_uint32*(3*max(1, jobs)))()
-        count = self._library.harness_ended(self._handle, buffer, ctypes.c_uint64(jobs))
-        ended = [(buffer[3*i], JobCode(buffer[3*i + 1]), buffer[3*i + 2]) for i in range(count)]
-        if count < jobs:
-            raise HarnessError(f"{count} of {jobs} jobs ended within {limit_cycles} cycles: {ended}")
+        ended = self.take_ended(jobs)
+        if len(ended) < jobs:
+            raise HarnessError(f"{len(ended)} of {jobs} jobs ended within {limit_cycles} cycles: {ended}")
         self.cycles = cycles
         return ended
+
+    def take_ended(self, most=64):
+        """Jobs that have ended and were not returned yet, at most `most`."""
+        buffer = (ctypes.c_uint32*(3*max(1, most)))()
+        count = self._library.harness_ended(self._handle, buffer, ctypes.c_uint64(most))
+        return [(buffer[3*i], JobCode(buffer[3*i + 1]), buffer[3*i + 2]) for i in range(count)]
 
     def idle(self, cycles):
         """Run some cycles, whatever happens; returns nothing."""
