@@ -20,7 +20,7 @@ from mixpe.gateware.cost.tools import DoesNotFit, ToolCrash, run_tool, tool_vers
 
 SEEDS     = (1, 2, 3)
 ASKED_MHZ = 400
-FLOW      = 1  # changes with the meaning of what is cached
+FLOW      = 2  # changes with the meaning of what is cached
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,12 @@ def synthesise(verilog, target, use_dsp=True, cache=None, limit_s=1800):
 
 
 def place_and_route(netlist, target, seed, cache=None, limit_s=3600):
-    """(fmax in MHz, LUT sites used or None) of a netlist.
+    """Place and route a netlist once.
+
+    Returns
+    -------
+    dict
+        ``fmax_mhz``, ``placed_luts`` (LUT sites used, or None) and ``critical_path`` (see there).
 
     Raises
     ------
@@ -103,9 +108,19 @@ def place_and_route(netlist, target, seed, cache=None, limit_s=3600):
             raise ToolCrash(f"{tool} reported no clock: {output[-200:]}")
         sites = [use["used"] for name, use in report["utilization"].items()
                  if name in ("TRELLIS_COMB", "LUT4", "ICESTORM_LC")]
-        found = {"fmax_mhz": min(clocks), "placed_luts": sites[0] if sites else None}
+        found = {"fmax_mhz": min(clocks), "placed_luts": sites[0] if sites else None,
+                 "critical_path": critical_path(report)}
         cache.put(key, found)
-    return found["fmax_mhz"], found["placed_luts"]
+    return found
+
+
+def critical_path(report):
+    """The slowest register to register path of nextpnr's report: its steps as [kind, delay in ns, to cell, net]."""
+    for path in report.get("critical_paths", ()):
+        if path["from"] == path["to"]:
+            return [[step["type"], round(step["delay"], 2), step["to"]["cell"], step.get("net", "")]
+                    for step in path["path"]]
+    return []
 
 
 def measure(unit, inputs, outputs, target="LFE5U-85F-6", seeds=SEEDS, use_dsp=True, cache=None, limit_s=3600):
@@ -149,7 +164,8 @@ def measure(unit, inputs, outputs, target="LFE5U-85F-6", seeds=SEEDS, use_dsp=Tr
     if target.place_and_route:
         tools["nextpnr"] = tool_version(target.place_and_route[0])
         for seed in seeds:
-            fmax[seed], placed = place_and_route(netlist, target, seed, cache, limit_s)
+            routed = place_and_route(netlist, target, seed, cache, limit_s)
+            fmax[seed], placed = routed["fmax_mhz"], routed["placed_luts"]
     return Cost(
         target=target.name, luts=luts, flip_flops=count(cells, target.flip_flops) - harness_flip_flops, dsps=dsps,
         block_rams=count(cells, target.block_rams), placed_luts=placed,

@@ -62,20 +62,20 @@ class BitPlaneUnit(Module):
 
     def __init__(self, params):
         self.weights     = Signal(4*params.lanes)
-        self.activations = Signal(8*params.lanes)
+        self.activations = Signal(params.activation_bits)
         self.product     = Signal((params.product_bits, True), reset_less=True)
         self.latency     = params.latency
 
         # # #
 
         weights = lane_signals(self, self.weights, 4, False)
-        activations = lane_signals(self, self.activations, 8, True)
+        activations = lane_signals(self, self.activations, params.lane_activation_bits, True)
         planes = []
         for bit in range(4):
             nodes = []
             for lane in range(0, params.lanes, 2):
                 operands = activations[lane], weights[lane][bit], activations[lane + 1], weights[lane + 1][bit]
-                node = Signal((9, True), reset_less=True)
+                node = Signal((params.lane_activation_bits + 1, True), reset_less=True)
                 if params.target == "ecp5":
                     adder = GatedAdder(*operands)
                     self.submodules += adder

@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Drive a processing element in the Migen simulator and compare it with its own reference."""
 
+import shutil
+import subprocess
+
 import numpy as np
 import pytest
+from migen import Signal
+from migen.fhdl import verilog
 from migen.sim import run_simulation
 
 
@@ -68,3 +73,56 @@ def products():
 @pytest.fixture
 def groups():
     return simulate_groups
+
+
+DRIVER = """\
+#include <cstdint>
+#include <cstdio>
+#include "Vunit.h"
+int main(int argc, char **argv) {
+    Vunit unit;
+    FILE *in = fopen(argv[1], "rb"), *out = fopen(argv[2], "wb");
+    uint64_t words[2];
+    while (fread(words, 8, 2, in) == 2) {
+        unit.weights = words[0];
+        unit.activations = words[1];
+        unit.sys_clk = 0; unit.eval();
+        unit.sys_clk = 1; unit.eval();
+        uint64_t result[2] = {(uint64_t)unit.product, (uint64_t)unit.flags};
+        fwrite(result, 8, 2, out);
+    }
+    fclose(out);
+    return 0;
+}
+"""
+
+
+@pytest.fixture(scope="session")
+def verilated(tmp_path_factory):
+    """Run many inputs through a unit in Verilator: (params, weights, activations) to (product int64, flags)."""
+    if shutil.which("verilator") is None:
+        pytest.skip("verilator is not installed")
+
+    def run(params, weights, activations):
+        folder = tmp_path_factory.mktemp("verilated")
+        unit = params.create()
+        flags = unit.flags if hasattr(unit, "flags") else Signal()
+        for name, signal in (("weights", unit.weights), ("activations", unit.activations), ("product", unit.product),
+                             ("flags", flags)):
+            signal.name_override = name
+        text = str(verilog.convert(unit, {unit.weights, unit.activations, unit.product, flags}, name="unit"))
+        (folder/"unit.v").write_text(text)
+        (folder/"driver.cpp").write_text(DRIVER)
+        subprocess.run(["verilator", "--cc", "--exe", "--build", "-O3", "-Wno-fatal", "-CFLAGS", "-O1", "unit.v", "driver.cpp"],
+                       cwd=folder, check=True, timeout=300, capture_output=True)
+        # After `latency` edges the product of the first input is there.
+        extra = unit.latency - 1
+        words = np.zeros((len(weights) + extra, 2), np.uint64)
+        words[:len(weights), 0], words[:len(weights), 1] = weights, activations
+        words.tofile(folder/"in")
+        subprocess.run([folder/"obj_dir"/"Vunit", "in", "out"], cwd=folder, check=True, timeout=300)
+        result = np.fromfile(folder/"out", np.int64).reshape(-1, 2)[extra:]
+        shift = 64 - unit.product.nbits
+        return result[:, 0] << shift >> shift, result[:, 1]
+
+    return run
