@@ -5,34 +5,54 @@ from litedram import modules as dram_modules
 from litedram.phy.model import SDRAMPHYModel
 from litex.build.generic_platform import Pins, Subsignal
 from litex.build.sim import SimPlatform
-from litex.soc.cores.uart import RS232PHYModel, UARTBone
 from litex.soc.integration.soc_core import SoCCore
+from litex.soc.interconnect import stream
 from migen import Cat, ClockDomain, Module, Signal
 from mixpe.errors import ConfigError
 from mixpe.gateware.dram import add_dram_init
+from mixpe.gateware.link import add_link, wide_layout
 from mixpe.sim.memory import DEFAULT_MEMORY, find_memory
 
 CSR_BASE = 0xf000_0000  # with and without a CPU, so that the driver finds the registers
 
-# Cycles after which the bridge forgets a frame that was cut off. LiteX's 100 ms would be ten million cycles, seconds
-# of simulation; a host that is alive sends the rest of a frame much sooner.
-BRIDGE_TIMEOUT_CYCLES = 1 << 20
+# Cycles after which the bridge forgets a frame that was cut off. LiteX's 100 ms would be ten million cycles, half a
+# minute of simulation. Host time counts only while a job runs: else the link module stops the clock inside a frame.
+BRIDGE_TIMEOUT_CYCLES = 1 << 18
+
+LINK_BYTES = 4  # a cycle, in each direction: simulated cycles are dear
 
 
-def _stream_pads():
-    return [
-        Subsignal("source_valid", Pins(1)), Subsignal("source_ready", Pins(1)), Subsignal("source_data", Pins(8)),
-        Subsignal("sink_valid",   Pins(1)), Subsignal("sink_ready",   Pins(1)), Subsignal("sink_data",   Pins(8)),
-    ]
+def _stream_pads(nbytes):
+    return [Subsignal(f"{side}_{name}", Pins(bits)) for side in ("source", "sink")
+            for name, bits in (("valid", 1), ("ready", 1), ("data", 8*nbytes))]
 
 
 def _io():
     return [
         ("sys_clk", 0, Pins(1)),
-        ("serial",  0, *_stream_pads()),  # console of the BIOS, when there is a CPU
-        # The host link. `framing`: inside a frame; `busy`: the SoC works on its own, so its clock must run.
-        ("link",    0, *_stream_pads(), Subsignal("framing", Pins(1)), Subsignal("busy", Pins(1))),
+        ("serial",  0, *_stream_pads(1)),  # console of the BIOS, when there is a CPU
+        # The host link. `framing`: inside a frame or answering; `hungry`: inside a frame, the host's turn; `busy`: the
+        # SoC works on its own, so its clock must run.
+        ("link",    0, *_stream_pads(LINK_BYTES), Subsignal("sink_count", Pins(3)), Subsignal("framing", Pins(1)),
+                       Subsignal("hungry", Pins(1)), Subsignal("busy", Pins(1))),
     ]
+
+
+class LinkPads(Module):
+    """The link module's pads as a PHY of `add_link`."""
+
+    def __init__(self, pads):
+        self.source = stream.Endpoint(wide_layout(LINK_BYTES))
+        self.sink   = stream.Endpoint([("data", 8*LINK_BYTES)])
+        self.comb += [
+            self.source.valid.eq(pads.sink_valid),
+            self.source.data.eq(pads.sink_data),
+            self.source.count.eq(pads.sink_count),
+            pads.sink_ready.eq(self.source.ready),
+            pads.source_valid.eq(self.sink.valid),
+            pads.source_data.eq(self.sink.data),
+            self.sink.ready.eq(pads.source_ready),
+        ]
 
 
 class SimClock(Module):
@@ -50,7 +70,7 @@ class SimClock(Module):
 
 
 class SimSoC(SoCCore):
-    """A LiteX SoC in the style of ``litex_sim``: DRAM model, UARTBone link, accelerator.
+    """A LiteX SoC in the style of ``litex_sim``: DRAM model, host link, accelerator.
 
     The memory is used without a cache, so the accelerator's DMA and the bus see the same bytes at once.
 
@@ -107,10 +127,8 @@ class SimSoC(SoCCore):
         # Host link.
         self.busy = Signal()
         pads = platform.request("link", 0)
-        self.link_phy = RS232PHYModel(pads)
-        self.link = UARTBone(self.link_phy, clk_freq=BRIDGE_TIMEOUT_CYCLES/100e-3, address_width=32)
-        self.bus.add_master(name="link", master=self.link.wishbone)
-        self.comb += [pads.framing.eq(~self.link.fsm.ongoing("RECEIVE-CMD")), pads.busy.eq(self.busy)]
+        bridge = add_link(self, LinkPads(pads), timeout_cycles=BRIDGE_TIMEOUT_CYCLES, wide=True)
+        self.comb += [pads.framing.eq(bridge.framing), pads.hungry.eq(bridge.hungry), pads.busy.eq(self.busy)]
 
         # Accelerator.
         working = [~self.ready]

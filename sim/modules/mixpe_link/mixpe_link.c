@@ -2,8 +2,8 @@
  *
  * LiteX simulation module: the host link of the simulated SoC as a TCP socket on 127.0.0.1.
  *
- *   host ──TCP──► rx ring ──1 byte a cycle──► sink   (pads link.sink_*)
- *   host ◄──TCP── tx ring ◄──1 byte a cycle── source (pads link.source_*)
+ *   host ──TCP──► rx ring ──1 to 4 bytes a cycle──► sink   (pads link.sink_*)
+ *   host ◄──TCP── tx ring ◄──    4 bytes a cycle─── source (pads link.source_*)
  *
  * - No byte is lost: the socket is read only as far as the ring has room, `source_ready` falls when the tx ring is
  *   full, and handshakes are sampled at the falling edge, when all combinational paths have settled.
@@ -54,9 +54,11 @@ static const char refusal[3] = {'B', 'S', 'Y'};
 
 struct session_s {
   /* pads */
-  uint8_t *source_valid, *source_ready, *source_data;
-  uint8_t *sink_valid, *sink_ready, *sink_data;
-  uint8_t *framing, *busy;
+  uint8_t *source_valid, *source_ready;
+  uint32_t *source_data;
+  uint8_t *sink_valid, *sink_ready, *sink_count;
+  uint32_t *sink_data;
+  uint8_t *framing, *hungry, *busy;
   uint8_t *sys_clk;
   uint8_t last_clk;
 
@@ -227,12 +229,12 @@ static void look_at_socket(struct session_s *s)
   is_through = is_quiet && !framing && !ring_used(&s->rx) && !s->settling;
   if (s->client_eof && is_through && !ring_used(&s->tx))
     drop_client(s);
-  else if (s->client >= 0 && !ring_free(&s->tx))
+  else if (s->client >= 0 && ring_free(&s->tx) < WORD_BYTES)
     sleep_in_poll(s, -1);  /* the host reads slowly: time stands still for it, or the bridge would drop the frame */
   else if (s->sleeps && is_through && !*s->busy)
     sleep_in_poll(s, -1);
-  else if (s->sleeps && is_quiet && framing && *s->sink_ready && !ring_used(&s->rx) && !s->client_eof && !s->cut
-           && s->client >= 0 && !*s->busy)
+  else if (s->sleeps && is_quiet && *s->hungry && !ring_used(&s->rx) && !s->client_eof && !s->cut && s->client >= 0
+           && !*s->busy)
     s->cut = !sleep_in_poll(s, FRAME_MS);
 }
 
@@ -241,13 +243,13 @@ static void sample(struct session_s *s)
 {
   s->quiet++;
   if (*s->sink_valid && *s->sink_ready) {
-    ring_drop(&s->rx);
+    s->rx.tail += *s->sink_count;
     s->quiet = 0;
     s->cut = 0;
   }
   if (*s->source_valid && *s->source_ready) {
     if (s->client >= 0)
-      ring_put(&s->tx, *s->source_data);
+      ring_put_word(&s->tx, *s->source_data);
     s->quiet = 0;
   }
 }
@@ -255,6 +257,8 @@ static void sample(struct session_s *s)
 /* Rising edge: drive the inputs of the next cycle. */
 static void drive(struct session_s *s)
 {
+  uint32_t count;
+
   if (--s->look == 0 || (ring_used(&s->tx) && !ring_used(&s->rx) && !*s->framing)) {
     s->look = SOCKET_CYCLES;
     look_at_socket(s);
@@ -264,9 +268,11 @@ static void drive(struct session_s *s)
     is_orphan(s);
   }
   s->cycles++;
-  *s->sink_valid = ring_used(&s->rx) != 0;
-  *s->sink_data = ring_peek(&s->rx);
-  *s->source_ready = ring_free(&s->tx) != 0;
+  count = ring_used(&s->rx) < WORD_BYTES ? ring_used(&s->rx) : WORD_BYTES;
+  *s->sink_valid = count != 0;
+  *s->sink_count = (uint8_t)count;
+  *s->sink_data = ring_peek_word(&s->rx);
+  *s->source_ready = ring_free(&s->tx) >= WORD_BYTES;
 }
 
 static int link_tick(void *session, uint64_t time_ps)
@@ -336,10 +342,12 @@ static int link_add_pads(void *session, struct pad_list_s *list)
     s->sink_valid = find_pad(list->pads, "sink_valid");
     s->sink_ready = find_pad(list->pads, "sink_ready");
     s->sink_data = find_pad(list->pads, "sink_data");
+    s->sink_count = find_pad(list->pads, "sink_count");
+    s->hungry = find_pad(list->pads, "hungry");
     s->framing = find_pad(list->pads, "framing");
     s->busy = find_pad(list->pads, "busy");
     if (!s->source_valid || !s->source_ready || !s->source_data || !s->sink_valid || !s->sink_ready || !s->sink_data
-        || !s->framing || !s->busy)
+        || !s->sink_count || !s->framing || !s->hungry || !s->busy)
       return RC_ERROR;
   }
   if (!strcmp(list->name, "sys_clk")) {

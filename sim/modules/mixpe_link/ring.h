@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #define RING_BYTES (1u << 16)
+#define WORD_BYTES 4u
 
 struct ring {
   uint32_t head; /* bytes put */
@@ -20,9 +21,22 @@ struct ring {
 static inline uint32_t ring_used(const struct ring *r) { return r->head - r->tail; }
 static inline uint32_t ring_free(const struct ring *r) { return RING_BYTES - ring_used(r); }
 
-static inline void ring_put(struct ring *r, uint8_t byte) { r->data[r->head++ % RING_BYTES] = byte; }
-static inline uint8_t ring_peek(const struct ring *r) { return r->data[r->tail % RING_BYTES]; }
-static inline void ring_drop(struct ring *r) { r->tail++; }
+/* Four bytes at once, the first one lowest. Bytes that are not there read as whatever the ring holds. */
+static inline void ring_put_word(struct ring *r, uint32_t word)
+{
+  for (uint32_t i = 0; i < WORD_BYTES; i++)
+    r->data[(r->head + i) % RING_BYTES] = (uint8_t)(word >> (8*i));
+  r->head += WORD_BYTES;
+}
+
+static inline uint32_t ring_peek_word(const struct ring *r)
+{
+  uint32_t word = 0;
+  for (uint32_t i = 0; i < WORD_BYTES; i++)
+    word |= (uint32_t)r->data[(r->tail + i) % RING_BYTES] << (8*i);
+  return word;
+}
+
 static inline void ring_clear(struct ring *r) { r->tail = r->head; }
 
 /* The part that lies in one piece, for recv() and send(). */
