@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# `make demo` and `make test` set up everything they need. Nothing here holds logic of the product.
+
+PYTHON ?= python3
+VENV   ?= .venv
+MIXPE  := $(VENV)/bin/mixpe
+PYTEST := $(VENV)/bin/python -m pytest
+JOBS   ?= 2
+
+.PHONY: help setup demo test test-torch lint bench explore explore-quick test-boards clean
+
+help:
+	@echo "make demo           set up, build the simulated SoC, run a language model's layers on it"
+	@echo "make test           set up and run the tests (lint first); under 20 minutes on two cores"
+	@echo "make test-torch     the PyTorch layers (installs torch)"
+	@echo "make bench          cycles, bandwidth and link of the simulated SoC, with plots"
+	@echo "make explore-quick  a small design-space exploration; make explore: all of it"
+	@echo "make test-boards    place and route the boards that open tools support (an hour or more)"
+	@echo "make clean          remove the virtual environment and builds"
+	@echo ""
+	@echo "VENV=$(VENV)  PYTHON=$(PYTHON)  JOBS=$(JOBS)"
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml .ci/setup .ci/constraints.txt
+	@.ci/setup "$(PYTHON)" "$(VENV)"
+
+demo: setup
+	@$(MIXPE) demo
+
+lint: setup
+	@$(VENV)/bin/ruff check .
+
+test: setup lint
+	@$(PYTEST) -n $(JOBS) -q -m "not slow"
+
+test-torch: setup
+	@$(VENV)/bin/python -m pip install -q -c .ci/constraints.txt -e '.[torch]'
+	@$(PYTEST) -q tests/lm/test_torch.py
+
+bench: setup
+	@$(MIXPE) bench
+
+explore-quick: setup
+	@$(MIXPE) explore --quick
+
+explore: setup
+	@$(MIXPE) explore
+
+test-boards: setup
+	@$(VENV)/bin/python -m mixpe.boards.route
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info
