@@ -13,7 +13,8 @@ from mixpe.errors import LinkTimeout, NotMixpeError, ToolError, UrlError
 from mixpe.gateware.spec.config import Config
 from mixpe.link import open_link, parse_url
 
-SIM_RATE_HZ = 20_000  # cycles a second that the slowest simulation worth waiting for makes
+SIM_TIMEOUT_S = 20.0   # of one transfer: other programs may have the processor
+SIM_RATE_HZ   = 20_000  # cycles a second that the slowest simulation worth waiting for makes
 
 
 def _integer(text):
@@ -80,7 +81,7 @@ def _open_sim(url, given):
     except ModuleNotFoundError as error:
         raise ToolError(f"sim needs the package {error.name}; get it with: pip install 'mixpe[gateware]'") from error
     try:
-        device = _device(open_link(process.url), url.text, driver)
+        device = _device(open_link(f"{process.url}?timeout_s={SIM_TIMEOUT_S:g}"), url.text, driver)
     except BaseException:
         process.close()
         raise
