@@ -14,7 +14,8 @@ from litex.soc.interconnect import stream
 from migen import Cat, If, Signal, bits_for
 from mixpe.gateware.activations import ActivationMemory
 from mixpe.gateware.jobs import log2, ticket_layout
-from mixpe.gateware.pe import BitPlaneA8, ShiftAddA8
+from mixpe.gateware.pe.bitplane import BitPlaneA8
+from mixpe.gateware.pe.shift_add import ShiftAddA8
 from mixpe.gateware.spec.config import CHANNELS_PER_BLOCK, K_LIMIT
 from mixpe.gateware.weights import WeightBuffer
 

@@ -2,7 +2,7 @@
 """CRC-32 of a region of memory, as `zlib.crc32`: an upload is verified without reading it back."""
 
 from litex.gen import LiteXModule
-from migen import FSM, If, NextState, NextValue, Signal
+from migen import FSM, Array, If, NextState, NextValue, Signal
 from mixpe.gateware.jobs import log2
 from mixpe.gateware.reader import RegionReader
 
@@ -62,7 +62,8 @@ class Checksum(LiteXModule):
         asked  = Signal()
         data   = Signal(chunk)
         self.comb += [
-            data.eq(reader.source.data >> (part*chunk) if parts > 1 else reader.source.data),
+            data.eq(Array([reader.source.data[chunk*i:chunk*(i + 1)] for i in range(parts)])[part]
+                if parts > 1 else reader.source.data),
             mixed.eq(crc ^ data),
             self.value.eq(~crc),
         ]

@@ -2,6 +2,7 @@
 """Add the accelerator to a LiteX SoC that has LiteDRAM, in one call."""
 
 from litex.gen import LiteXModule
+from migen import Signal
 from mixpe.gateware.accelerator import Accelerator
 from mixpe.gateware.checksum import Checksum
 from mixpe.gateware.registers import AcceleratorRegisters
@@ -26,6 +27,11 @@ class MixPE(LiteXModule):
         High when the memory is initialised.
     target : str
         FPGA family for vendor primitives, or ``"portable"``.
+
+    Attributes
+    ----------
+    busy : Signal(), out
+        A job or a checksum is running.
     """
 
     def __init__(self, config, crossbar, *, mem_base, mem_bytes, clock_hz, chunk_beats=128, ready=1,
@@ -42,7 +48,8 @@ class MixPE(LiteXModule):
         self.checksum = Checksum(reads[1])
         self.registers = AcceleratorRegisters(self.accelerator, self.checksum, clock_hz=clock_hz, mem_base=mem_base,
             mem_bytes=mem_bytes, ready=ready)
-        self.busy = self.accelerator.busy
+        self.busy = Signal()
+        self.comb += self.busy.eq(self.accelerator.busy | self.checksum.busy)
 
     def get_csrs(self):
         """Only the table's registers, in its order."""
@@ -79,7 +86,7 @@ def add_mixpe(soc, config, *, ready=1, target="portable"):
         raise ConfigError("add the memory first: the SoC has no LiteDRAM with a main_ram region")
     region     = soc.bus.regions["main_ram"]
     controller = soc.sdram.controller
-    chunk      = 1 << (controller.settings.geom.colbits - controller.address_align)
+    chunk      = 1 << (controller.settings.geom.colbits - controller.interface.address_align)
     soc.mixpe  = MixPE(config, soc.sdram.crossbar, mem_base=region.origin, mem_bytes=region.size,
         clock_hz=soc.sys_clk_freq, chunk_beats=chunk, ready=ready, target=target)
     soc.csr.add("mixpe", n=CSR_BANK)

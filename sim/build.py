@@ -12,9 +12,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import mixpe.gateware
 import mixpe.sim
 from mixpe.errors import ToolError
+from mixpe.sim.sources import source_digest
 from mixpe.sim.toolchain import check_tools, compiler, litex_core_folder, run_logged
 
 LIMIT_S = 1800.0  # of one build
@@ -58,20 +58,14 @@ def cache_folder():
     return root.absolute() / "sim"
 
 
-def _source_files():
-    for package in (mixpe.gateware, mixpe.sim):
-        root = Path(package.__file__).parent
-        for path in sorted(root.rglob("*")):
-            if path.suffix in (".py", ".c", ".h", ".cpp") and path.is_file():
-                yield f"{package.__name__}/{path.relative_to(root)}", path
-
-
 def build_key(options, versions):
     """Return the digest of options, source files and tool versions."""
-    digest = hashlib.sha256(json.dumps([options.build_dict(), versions], sort_keys=True).encode())
-    for name, path in _source_files():
-        digest.update(name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()[:24]
+    root = Path(mixpe.sim.__file__).parent
+    native = [path for folder in ("modules", "runtime") for path in sorted((root / folder).rglob("*"))
+              if path.suffix in (".c", ".h", ".cpp")]
+    sources = source_digest("mixpe.sim.elaborate", "mixpe.sim.build", files=native)
+    content = json.dumps([options.build_dict(), versions, sources], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:24]
 
 
 class _Stages:

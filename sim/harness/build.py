@@ -48,8 +48,9 @@ def build_harness(config, mem_bytes, **options):
     root.mkdir(parents=True, exist_ok=True)
     version = _run(["verilator", "--version"], root)
     harness = Path(__file__).with_name("harness.cpp")
-    content = json.dumps([config.to_dict(), mem_bytes, options, version, source_digest(sim=False)], sort_keys=True)
-    digest = hashlib.sha256(content.encode() + harness.read_bytes() + Path(top.__file__).read_bytes()).hexdigest()
+    sources = source_digest("mixpe.sim.harness.top", files=[harness])
+    content = json.dumps([config.to_dict(), mem_bytes, options, version, sources], sort_keys=True)
+    digest  = hashlib.sha256(content.encode()).hexdigest()
     library = root / f"{config.name}-{digest[:16]}.so"
     if library.exists():
         return library
