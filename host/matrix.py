@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+
 from mixpe.gateware.spec.config import GROUP_SIZES
 from mixpe.gateware.spec.errors import DtypeError, ModelError, RangeError, ShapeError
 from mixpe.gateware.spec.layout import pack_nibbles, unpack_nibbles

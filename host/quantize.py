@@ -17,6 +17,7 @@ Source: MixPE, arXiv 2411.16158, equations 1 and 2; per-token scales as in QServ
 """
 
 import numpy as np
+
 from mixpe.gateware.spec.errors import DtypeError, RangeError, ShapeError
 from mixpe.matrix import Int4Matrix, Int8Matrix, check_shape, group_span
 

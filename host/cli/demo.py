@@ -5,8 +5,9 @@ import json
 import sys
 import time
 
-import mixpe
 import numpy as np
+
+import mixpe
 from mixpe.errors import ModelError, RangeError
 from mixpe.gateware.spec import reference
 from mixpe.lm import LlamaModel, checkpoint

@@ -2,6 +2,7 @@
 """Activations on their way to the device: int8 rows, padded along k, and what brings results back to floats."""
 
 import numpy as np
+
 from mixpe.gateware.spec.errors import DtypeError, RangeError, ShapeError
 from mixpe.gateware.spec.reference import output, row_sums
 from mixpe.gateware.spec.wide import align, join, split

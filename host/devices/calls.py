@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+
 from mixpe.devices.plan import channels_per_job, rows_per_job, slab_block_bytes
 from mixpe.gateware.spec.config import CHANNELS_PER_BLOCK
 from mixpe.gateware.spec.jobs import Job

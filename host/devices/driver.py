@@ -7,6 +7,7 @@ from collections import Counter, deque
 from dataclasses import replace
 
 import numpy as np
+
 from mixpe.devices.bank import RegisterBank
 from mixpe.devices.jobqueue import POLL_S_MAX, JobQueue, raise_for
 from mixpe.devices.linear import DeviceLinear

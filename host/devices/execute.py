@@ -4,6 +4,7 @@
 from collections import OrderedDict
 
 import numpy as np
+
 from mixpe.gateware.spec.jobs import JobCode, check_job
 from mixpe.gateware.spec.layout import unpack_nibbles, unpack_stream
 from mixpe.gateware.spec.reference import accumulate, partials_of, row_sums, spread

@@ -9,6 +9,7 @@ import zlib
 from collections import deque
 
 import numpy as np
+
 from mixpe.devices.execute import Executor
 from mixpe.gateware.spec.config import Config
 from mixpe.gateware.spec.errors import ConfigError, LinkError

@@ -3,6 +3,7 @@
 
 import numpy as np
 import pytest
+
 from mixpe.devices.driver import Device
 from mixpe.devices.reference import MEM_BASE, ReferenceLink
 from mixpe.errors import LinkTimeout

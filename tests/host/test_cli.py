@@ -6,9 +6,10 @@ import json
 import subprocess
 import sys
 
-import mixpe
 import numpy as np
 import pytest
+
+import mixpe
 from mixpe import safetensors
 from mixpe.cli.main import main
 from mixpe.gateware.spec.registers import digest

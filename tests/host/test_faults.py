@@ -3,9 +3,10 @@
 
 import time
 
-import mixpe
 import numpy as np
 import pytest
+
+import mixpe
 from mixpe.devices.driver import Device
 from mixpe.errors import (
     ContractError,

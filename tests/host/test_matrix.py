@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Quantised matrices: from parts, to and from files, damaged ones refused."""
 
-import mixpe
 import numpy as np
 import pytest
+
+import mixpe
 from mixpe.errors import DtypeError, ModelError, RangeError, ShapeError
 from mixpe.matrix import Int4Matrix, Int8Matrix
 from mixpe.matrixfile import load_matrices, save_matrices

@@ -3,6 +3,7 @@
 
 import numpy as np
 import pytest
+
 from mixpe.devices.memory import ALIGN_BYTES, Allocator, size_text
 from mixpe.errors import DeviceMemoryError
 

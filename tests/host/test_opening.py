@@ -6,8 +6,9 @@ import sys
 import threading
 import time
 
-import mixpe
 import pytest
+
+import mixpe
 from mixpe.errors import ConfigError, LinkError, MixpeError, NotMixpeError, ToolError, UrlError
 
 

@@ -4,6 +4,7 @@
 import io
 
 import pytest
+
 from mixpe import progress
 from mixpe.progress import Progress
 

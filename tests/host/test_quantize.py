@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Quantisation against its definition, one weight at a time, and at the edges of FP16."""
 
-import mixpe
 import numpy as np
 import pytest
+
+import mixpe
 from mixpe.errors import DtypeError, RangeError, ShapeError
 from mixpe.gateware.spec.layout import unpack_nibbles
 

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Layers on the reference device against the reference arithmetic, however they are cut into jobs."""
 
-import mixpe
 import numpy as np
 import pytest
+
+import mixpe
 from mixpe.errors import ConfigError, DeviceError, DeviceMemoryError, DtypeError, RangeError, ShapeError
 from mixpe.gateware.spec import reference, wide
 from mixpe.gateware.spec.config import PORT_BITS

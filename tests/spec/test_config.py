@@ -2,6 +2,7 @@
 """Configurations that can be built, and those that cannot."""
 
 import pytest
+
 from mixpe.gateware.spec.config import Config
 from mixpe.gateware.spec.errors import ConfigError
 

@@ -4,6 +4,7 @@
 from dataclasses import replace
 
 import pytest
+
 from mixpe.gateware.spec.config import K_LIMIT, N_LIMIT, Config
 from mixpe.gateware.spec.jobs import GROUP_CODE_K, JOB_TEXT, Job, JobCode, check_job, group_code
 

@@ -3,6 +3,7 @@
 
 import numpy as np
 import pytest
+
 from mixpe.gateware.spec.config import PORT_BITS, Config
 from mixpe.gateware.spec.errors import DtypeError, RangeError, ShapeError
 from mixpe.gateware.spec.jobs import stream_bytes

@@ -5,6 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+
 from mixpe.gateware.spec.errors import DtypeError, RangeError, ShapeError
 from mixpe.gateware.spec.reference import accumulate, output, partials, row_sums, split_float16
 

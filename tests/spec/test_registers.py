@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+
 from mixpe.gateware.spec import jobs, registers
 from mixpe.gateware.spec.config import PE_KINDS, Config
 from mixpe.gateware.spec.jobs import Job

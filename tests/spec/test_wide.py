@@ -3,6 +3,7 @@
 
 import numpy as np
 import pytest
+
 from mixpe.gateware.spec.errors import RangeError
 from mixpe.gateware.spec.jobs import SHIFT_LIMIT
 from mixpe.gateware.spec.wide import ALIGNED_BITS, align, join, split
