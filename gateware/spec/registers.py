@@ -108,6 +108,14 @@ CHECKSUM = (
     Register("checksum_value", "ro", "CRC-32 (as zlib.crc32) of the region when status shows the unit idle"),
 )
 
+# A bare memory reader for measurements, in simulated SoCs that are built with it; in a bank of its own.
+PROBE_BANK = CSR_BANK + 1
+PROBE = (
+    Register("beats",   "rw", "beats to read from address 0 on. Writing it starts the reader"),
+    Register("running", "ro", "1 while it reads"),
+    Register("cycles",  "ro", "cycles from the first request to the last answer"),
+)
+
 
 def _counter_registers():
     for name in COUNTERS:

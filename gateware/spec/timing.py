@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Cycles of a job, from its shape: the model that scales measured figures to whole models and boards.
+
+A job's body is bound by the slowest of three things that overlap:
+
+    memory   beats of the stream ÷ what the memory gives a reader, plus what writing the results takes from it
+    array    one beat of weights a cycle, once for each row tile
+    results  partials: one 32-bit word a cycle; fused: S group sums a cycle
+
+and in front of it lie the checks, the activations and the memory's latency, which queued jobs hide.
+
+Source of the constants: measured in the simulated SoC with LiteDRAM's timing (`mixpe bench`).
+"""
+
+from dataclasses import dataclass
+
+from mixpe.gateware.spec.config import CHANNELS_PER_BLOCK
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryTiming:
+    """What a memory gives, in beats of its native port.
+
+    Parameters
+    ----------
+    read_rate : float
+        Beats a cycle of sequential reads, 0 … 1.
+    write_cycles : float
+        Cycles that a beat of results takes from the readers, its share of turning the bus around included.
+    latency_cycles : float
+        From the first request to the first answer.
+    """
+
+    read_rate: float
+    write_cycles: float = 2.0
+    latency_cycles: float = 20.0
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Cycles of a job and of what bounds it."""
+
+    total: float
+    memory: float
+    array: float
+    results: float
+    start: float
+
+    @property
+    def bound(self):
+        """``memory``, ``array`` or ``results``."""
+        return max(("memory", "array", "results"), key=lambda name: getattr(self, name))
+
+
+CHECK_CYCLES = 24  # of the checker, without its multiplications
+DRAIN_CYCLES = 40  # from the array's last beat to the job's end, without the memory's latency
+
+
+def _ceil(value, unit):
+    return -(-value//unit)
+
+
+def _multiply_cycles(job, config):
+    """The checker's serial multiplier: two cycles and one for each bit of its second operand."""
+    tokens = job.m//2 if job.wide else job.m
+    blocks = _ceil(job.n, CHANNELS_PER_BLOCK)
+    return sum(3 + operand.bit_length() for operand in (job.k//config.lanes, job.m, blocks, tokens, job.n))
+
+
+def predict(job, config, memory):
+    """Cycles from a job's first check to its last result in memory, with nothing else in the queue.
+
+    Parameters
+    ----------
+    job : Job
+    config : Config
+    memory : MemoryTiming
+
+    Returns
+    -------
+    Prediction
+    """
+    tiles   = job.tiles(config)
+    words   = job.passes*job.k//config.lanes
+    groups  = job.passes*job.groups
+    padded  = _ceil(job.n, CHANNELS_PER_BLOCK)*CHANNELS_PER_BLOCK
+    stream  = job.weight_bytes(config)//config.beat_bytes
+    acts    = job.act_bytes(config)//config.beat_bytes
+    written = job.result_bytes(config)//config.beat_bytes
+    array   = padded*tiles*words
+    last    = job.m - (tiles - 1)*config.rows
+    if job.fused:
+        vectors = (tiles - 1)*_ceil(config.rows, config.scalers) + _ceil(last, config.scalers)
+    else:
+        vectors = job.m*max(1, 32//config.port_bits)
+    results = groups*(job.n*vectors + (padded - job.n)*tiles)
+    read    = stream/memory.read_rate + written*memory.write_cycles
+    start   = (CHECK_CYCLES + _multiply_cycles(job, config) + acts/memory.read_rate + 2*memory.latency_cycles
+        + DRAIN_CYCLES)
+    return Prediction(start + max(read, array, results), read, array, results, start)
