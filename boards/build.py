@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Make a board's bitstream: elaborate, run the tools, check timing, name the result.
+
+    build/ulx3s_64x4/ulx3s_64x4_1f2e3d4c.bit    board, array (link), contract digest
+    build/ulx3s_64x4/ulx3s_64x4_1f2e3d4c.json   what is in it, what it takes, who made it
+"""
+
+import hashlib
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from mixpe.boards import report as pnr
+from mixpe.boards.tools import check_tools, run_command, script_commands, stage_of, versions
+from mixpe.errors import ToolError
+from mixpe.gateware.spec.registers import VERSION, digest
+
+ELABORATE_LIMIT_S = 1200  # with the BIOS and its library
+TOOL_LIMIT_S      = 4*3600
+TAIL_LINES        = 12
+
+
+class TimingError(ToolError):
+    """The routed design is slower than its clock."""
+
+
+def contract_tag():
+    """First half of the contract's digest, as bitstreams carry it in their names."""
+    return f"{digest():016x}"[:8]
+
+
+def artefact_name(board, link=None):
+    """File name of the bitstream without suffix."""
+    return f"{board.build_name(link)}_{contract_tag()}"
+
+
+def elaborate_board(board, folder, changes, *, link=None, ip_address="192.168.1.50", software=True, seed=1):
+    """Write Verilog, constraints and scripts in `folder`, in a process of its own.
+
+    Raises
+    ------
+    ToolError
+        LiteX or the compiler of the BIOS failed; the message has the last lines.
+    """
+    folder = Path(folder).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    options = {"board": board.name, "changes": changes, "folder": str(folder), "link": link, "software": software,
+        "ip_address": ip_address, "seed": seed}
+    (folder/"options.json").write_text(json.dumps(options, indent=1), encoding="utf-8")
+    command = [sys.executable, "-m", "mixpe.boards.elaborate", "options.json"]
+    with open(folder/"elaborate.log", "w", encoding="utf-8") as log:
+        try:
+            code = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                                  timeout=ELABORATE_LIMIT_S, check=False).returncode
+        except subprocess.TimeoutExpired:
+            raise ToolError(f"elaboration of {board.name} did not end within {ELABORATE_LIMIT_S} s") from None
+    if code:
+        lines = (folder/"elaborate.log").read_text(encoding="utf-8", errors="replace").splitlines()
+        raise ToolError(f"elaboration of {board.name} failed: {' / '.join(lines[-TAIL_LINES:])}; all of it is in "
+                        f"{folder/'elaborate.log'}")
+
+
+def _run_tools(board, folder, say):
+    """Run LiteX's build script line by line; returns the seconds of each stage."""
+    gateware = folder/"gateware"
+    script = (gateware/"build_top.sh").read_text(encoding="utf-8")
+    times = {}
+    for command in script_commands(script):
+        if board.is_open and command[0].startswith("nextpnr"):
+            command = [*command, "--report", "report.json", "--log", "nextpnr.log"]
+        stage = stage_of(command)
+        say(f"{board.name}: {stage}")
+        start = time.monotonic()
+        output = run_command(command, gateware, TOOL_LIMIT_S)
+        times[stage] = round(time.monotonic() - start, 1)
+        (gateware/f"{command[0]}.out").write_text(output, encoding="utf-8")
+    return times
+
+
+def build_board(board, root, *, changes=None, link=None, ip_address="192.168.1.50", compile_gateware=True, seed=1,
+                force=False, say=None):
+    """Make the bitstream of a board.
+
+    Parameters
+    ----------
+    board : Board
+        As it comes from the registry.
+    root : Path
+        The build goes to a folder of its own in it.
+    changes : dict
+        Arguments of `Board.changed`.
+    link, ip_address
+        See `BoardSoC`.
+    compile_gateware : bool
+        False stops after elaboration.
+    seed : int
+        Of the placer.
+    force : bool
+        Keep a bitstream whose timing is not met.
+    say : callable, optional
+        Gets a line at the start of each stage.
+
+    Returns
+    -------
+    dict
+        The report, as it is written beside the bitstream.
+
+    Raises
+    ------
+    ToolError
+        A tool is missing or failed.
+    TimingError
+        The routed design is slower than its clock.
+    """
+    say = say or (lambda _text: None)
+    changes = {name: value for name, value in (changes or {}).items() if value is not None}
+    changed = board.changed(**changes)
+    folder = Path(root).resolve()/changed.build_name(link)
+    if compile_gateware:
+        check_tools(changed.toolchain)
+    say(f"{board.name}: elaboration")
+    elaborate_board(board, folder, changes, link=link, ip_address=ip_address, seed=seed)
+    result = {
+        "board": board.name, "title": board.title, "fpga": board.fpga, "link": link or board.links[0],
+        "baudrate": board.baudrate, "config": changed.config.to_dict(), "macs_per_cycle": changed.macs_per_cycle,
+        "clock_hz": changed.clock_hz, "contract_version": VERSION, "contract_digest": f"{digest():016x}",
+        "idcode": f"{board.idcode:07x}", "seed": seed, "tools": versions(changed.toolchain), "folder": str(folder),
+    }
+    if not compile_gateware:
+        return result
+    name = artefact_name(changed, link)
+    for old in folder.glob(f"{name}.*"):
+        old.unlink()
+    result["seconds"] = _run_tools(changed, folder, say)
+    if changed.is_open:
+        routed = pnr.read_report(folder/"gateware"/"report.json")
+        result["utilisation"] = pnr.utilisation(routed)
+        result["fmax_mhz"]    = round(pnr.system_clock(routed, changed.clock_hz), 2)
+        missed = pnr.failing(routed)
+        result["timing_met"]  = not missed
+        if missed and not force:
+            _write(folder/f"{name}.refused.json", result)
+            text = ", ".join(f"{clock} reaches {reached:.1f} of {asked:.1f} MHz"
+                             for clock, (reached, asked) in missed.items())
+            raise TimingError(f"{changed.build_name(link)}: timing is not met: {text}; try another --seed, a lower "
+                              f"--clock-mhz or fewer --rows, or keep it with --force")
+    made = folder/"gateware"/f"top{board.bitstream}"
+    if not made.exists():
+        raise ToolError(f"the tools left no {made}")
+    target = folder/f"{name}{board.bitstream}"
+    target.write_bytes(made.read_bytes())
+    result["bitstream"] = str(target)
+    result["sha256"]    = hashlib.sha256(target.read_bytes()).hexdigest()
+    _write(folder/f"{name}.json", result)
+    return result
+
+
+def _write(path, result):
+    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

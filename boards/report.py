@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What nextpnr reports, in the same words for all families."""
+
+import json
+from pathlib import Path
+
+from mixpe.errors import ToolError
+
+# Our name: cells that count for it.
+CELLS = {
+    "lut":   ("TRELLIS_COMB", "ICESTORM_LC", "LUT4"),
+    "ff":    ("TRELLIS_FF", "DFF"),
+    "bram":  ("DP16KD", "ICESTORM_RAM", "BSRAM"),
+    "dsp":   ("MULT18X18D", "ICESTORM_DSP", "MULT18X18", "DSP"),
+    "spram": ("ICESTORM_SPRAM",),
+}
+
+
+def utilisation(report):
+    """Used and available cells: dict of str to [used, available]."""
+    found = report.get("utilization", {})
+    result = {}
+    for name, cells in CELLS.items():
+        counts = [found[cell] for cell in cells if cell in found]
+        if counts:
+            result[name] = [sum(count["used"] for count in counts), sum(count["available"] for count in counts)]
+    return result
+
+
+def clocks(report):
+    """Clocks with what was reached and what was asked: dict of str to (achieved MHz, asked MHz)."""
+    return {name: (values["achieved"], values["constraint"]) for name, values in report.get("fmax", {}).items()}
+
+
+def system_clock(report, clock_hz):
+    """Slowest of the clocks that were asked to run at the system clock (or the 1:1 clock nearest to it), in MHz.
+
+    Raises
+    ------
+    ToolError
+        nextpnr timed no clock.
+    """
+    timed = clocks(report)
+    if not timed:
+        raise ToolError("nextpnr's report has no clock: the design was not timed")
+    distance = min(abs(asked - clock_hz/1e6) for _, asked in timed.values())
+    return min(reached for reached, asked in timed.values() if abs(asked - clock_hz/1e6) - distance < 0.01)
+
+
+def failing(report):
+    """Clocks that miss what was asked: dict like `clocks`."""
+    return {name: (reached, asked) for name, (reached, asked) in clocks(report).items() if reached < asked}
+
+
+def read_report(path):
+    """nextpnr's JSON report.
+
+    Raises
+    ------
+    ToolError
+        It is missing or no JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ToolError(f"nextpnr left no report at {path}: {error}") from error

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The SoC of a board: memory, host link, accelerator, and a CPU only where the memory has to be trained.
+
+    host ── UARTBone or Etherbone ──► bus ──┬─► registers of the accelerator (CSR bank 16)
+                                            └─► memory ◄── accelerator
+"""
+
+from litedram.frontend.wishbone import LiteDRAMWishbone2Native
+from litex.gen import LiteXModule
+from litex.soc.integration.soc import SoCRegion
+from litex.soc.integration.soc_core import SoCCore
+from litex.soc.interconnect import wishbone
+from litex.soc.interconnect.csr import CSRStorage
+
+from mixpe.boards.board import LINKS
+from mixpe.errors import ConfigError
+from mixpe.gateware.dram import add_dram_init
+from mixpe.gateware.integration import MixPE, add_mixpe
+from mixpe.gateware.spec.registers import CSR_BANK
+
+CSR_BASE = 0xf000_0000
+MAIN_RAM = 0x4000_0000
+MEMTEST_BYTES = 64*1024  # by the BIOS after training; the host's own test is longer
+
+# Records of an Etherbone packet: LiteX's 16 bound a read to 52 KB/s.
+ETHERBONE_DEPTH = 256
+
+
+class Training(LiteXModule):
+    """What the BIOS says of the memory. It writes here because of the registers' names."""
+
+    def __init__(self):
+        self.init_done  = CSRStorage(description="The BIOS has initialised the memory.")
+        self.init_error = CSRStorage(description="Training or memory test failed.")
+        self.ready      = self.init_done.storage & ~self.init_error.storage
+
+
+class BoardSoC(SoCCore):
+    """A LiteX SoC with the accelerator of a board.
+
+    Parameters
+    ----------
+    board : Board
+    link : str or None
+        ``"uart"`` or ``"etherbone"``; None is the board's default.
+    ip_address : str
+        Of the Etherbone bridge.
+
+    Raises
+    ------
+    ConfigError
+        The board has no such link, or its memory's port is not `board.config.port_bits` wide.
+    """
+
+    def __init__(self, board, *, link=None, ip_address="192.168.1.50"):
+        link = link or board.links[0]
+        if link not in LINKS or link not in board.links:
+            raise ConfigError(f"{board.title} has no link {link!r}; it has {', '.join(board.links)}")
+        platform = board.platform()
+        self.mem_map = dict(SoCCore.mem_map)  # SoCCore would write into its class
+        self.crg = board.clocking(platform)
+        options = {"cpu_type": None, "with_timer": False, "with_uart": False, "with_ctrl": False,
+            "integrated_rom_size": 0, "integrated_sram_size": 0, "ident": f"mixpe {board.name}"}
+        if board.cpu:
+            # The console goes nowhere: its pins are the host link, and a full FIFO would stop the BIOS.
+            options.update(cpu_type="vexriscv", cpu_variant="standard", with_timer=True, with_ctrl=True,
+                with_uart=True, uart_name="stub", integrated_rom_size=0x20000, integrated_sram_size=0x2000)
+        SoCCore.__init__(self, platform, board.clock_hz, **options)
+        self.mem_map["csr"] = CSR_BASE
+
+        # Memory.
+        self.has_pool = False
+        self.ready    = 1
+        board.add_memory(self)
+        if not self.has_pool and board.cpu:
+            self.ddrctrl = Training()
+            self.ready = self.ddrctrl.ready
+            self.add_constant("MEMTEST_DATA_SIZE", MEMTEST_BYTES)
+            self.add_constant("MEMTEST_ADDR_SIZE", MEMTEST_BYTES)
+        elif not self.has_pool:
+            self.ready = add_dram_init(self)
+
+        # Host link.
+        if link == "uart":
+            self.add_uartbone(baudrate=board.baudrate)
+        else:
+            board.add_etherbone(self, ip_address=ip_address, buffer_depth=ETHERBONE_DEPTH)
+
+        # Accelerator.
+        if not self.has_pool:
+            add_mixpe(self, board.config, ready=self.ready, target=board.target)
+        else:
+            region = self.bus.regions["main_ram"]
+            self.mixpe = MixPE(board.config, self.pool, mem_base=region.origin, mem_bytes=region.size,
+                clock_hz=board.clock_hz, ready=self.ready, target=board.target)
+            self.csr.add("mixpe", n=CSR_BANK)
+
+    def add_pool(self, pool):
+        """Use a memory with LiteDRAM-like ports (`get_port`, `data_width`, `address_width`) instead of LiteDRAM."""
+        size = pool.data_width//8 << pool.address_width
+        bus  = wishbone.Interface(data_width=32, address_width=32, addressing="word")
+        slim = wishbone.Interface(data_width=pool.data_width, address_width=32, addressing="word")
+        self.has_pool = True
+        self.add_module(name="pool", module=pool)
+        self.converter = wishbone.Converter(bus, slim)
+        self.bridge    = LiteDRAMWishbone2Native(slim, pool.get_port(), base_address=MAIN_RAM)
+        self.bus.add_slave("main_ram", bus, SoCRegion(origin=MAIN_RAM, size=size, mode="rwx"))

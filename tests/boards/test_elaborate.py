@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Every board elaborates to Verilog, with its accelerator where the driver looks for it."""
+
+import json
+import shutil
+
+import pytest
+
+pytest.importorskip("litex_boards", reason="the gateware extra is not installed")
+
+from mixpe.boards.build import elaborate_board
+from mixpe.boards.registry import BOARDS
+from mixpe.gateware.spec.registers import CSR_BANK, CSR_BASES, CSR_PAGE_BYTES, OFFSETS
+
+RISCV = "riscv64-unknown-elf-gcc"
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_board_elaborates(name, tmp_path):
+    board = BOARDS[name]
+    elaborate_board(board, tmp_path, {}, software=False)
+    verilog = (tmp_path/"gateware"/"top.v").read_text()
+    assert "module top" in verilog
+    # The array is there: one accumulator a row.
+    assert all(f"sum_{row}" in verilog or f"sum{row}" in verilog for row in (0, board.config.rows - 1))
+    csr = json.loads((tmp_path/"csr.json").read_text())
+    assert csr["csr_bases"]["mixpe"] == CSR_BASES[0] + CSR_BANK*CSR_PAGE_BYTES
+    registers = csr["csr_registers"]
+    for register, offset in OFFSETS.items():
+        assert registers[f"mixpe_{register}"]["addr"] == csr["csr_bases"]["mixpe"] + offset
+    assert csr["memories"]["main_ram"]["size"] >= 128 << 10
+    assert csr["constants"]["config_clock_frequency"] == board.clock_hz
+    assert ("config_cpu_type_vexriscv" in csr["constants"]) == board.cpu
+    assert (tmp_path/"gateware"/"build_top.sh").exists() or (tmp_path/"gateware"/"top.tcl").exists()
+
+
+@pytest.mark.parametrize("name", [name for name, board in BOARDS.items() if "etherbone" in board.links])
+def test_board_elaborates_with_etherbone(name, tmp_path):
+    elaborate_board(BOARDS[name], tmp_path, {"rows": 1}, link="etherbone", ip_address="10.0.0.7", software=False)
+    verilog = (tmp_path/"gateware"/"top.v").read_text()
+    assert f"{10 << 24 | 7:08x}" in verilog.lower() or str(10 << 24 | 7) in verilog
+    assert "uartbone" not in verilog
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which(RISCV) is None, reason=f"{RISCV} is not installed")
+def test_bios_compiles_and_reports_the_training(tmp_path):
+    """The BIOS of a DDR3 board, which trains the memory and says so where the gateware looks."""
+    elaborate_board(BOARDS["versa_ecp5"], tmp_path, {"rows": 1})
+    bios = tmp_path/"software"/"bios"
+    assert (bios/"bios.bin").stat().st_size > 10_000
+    header = (tmp_path/"software"/"include"/"generated"/"csr.h").read_text()
+    assert "CSR_DDRCTRL_BASE" in header and "ddrctrl_init_error_write" in header
