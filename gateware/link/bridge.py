@@ -4,6 +4,7 @@
 from litex.gen import LiteXModule
 from litex.soc.interconnect import stream, wishbone
 from migen import FSM, If, NextState, NextValue, Signal
+
 from mixpe.gateware.link.deframer import ByteDeframer, WideDeframer
 from mixpe.gateware.link.memory import WordReader, WordWriter
 from mixpe.gateware.spec.errors import ConfigError

@@ -122,12 +122,13 @@ class WideDeframer(_Deframer):
 
         # # #
 
-        queue   = Signal(64)  # up to eight bytes, the oldest lowest
+        # The oldest byte is lowest. A header that lacks one byte must leave room for four: 5 + 4.
+        queue   = Signal(72)
         level   = Signal(4)
         take    = Signal(4)
-        rest    = Signal(64)
+        rest    = Signal(72)
         rest_n  = Signal(4)
-        added   = Signal(64)
+        added   = Signal(72)
         fresh   = Signal(32)
         drop    = Signal()
         oldest  = [queue[8*i:8*i + 8] for i in range(HEADER_BYTES)]
@@ -147,9 +148,9 @@ class WideDeframer(_Deframer):
                 rest.eq(queue[8*HEADER_BYTES:]),
             ),
             rest_n.eq(level - take),
-            sink.ready.eq(rest_n <= 4),
+            sink.ready.eq(rest_n <= HEADER_BYTES - 1),
             Case(sink.count, {**{n: fresh.eq(sink.data[:8*n]) for n in (1, 2, 3)}, "default": fresh.eq(sink.data)}),
-            Case(rest_n, {n: added.eq(fresh << 8*n) for n in range(5)}),
+            Case(rest_n, {n: added.eq(fresh << 8*n) for n in range(HEADER_BYTES)}),
             self.framing.eq(is_word | (level != 0)),
             self.hungry.eq(self.framing & ~self.source.valid & ~drop & ~sink.valid),
         ]

@@ -5,6 +5,7 @@ from litedram.frontend.dma import LiteDRAMDMAReader
 from litex.gen import LiteXModule
 from litex.soc.interconnect import stream
 from migen import Array, Case, Cat, If, Signal
+
 from mixpe.gateware.spec.errors import ConfigError
 
 WIDTHS = (16, 32, 64, 128)

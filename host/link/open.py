@@ -30,10 +30,11 @@ def open_link(url):
         No such port, nothing listens there.
     """
     url = url if isinstance(url, DeviceUrl) else parse_url(url)
+    limits = {"timeout_s": url.seconds("timeout_s", TIMEOUT_S), "window": url.integer("window", None)}
     if url.scheme == "serial+tcp":
         transport = TcpTransport(url.host, url.port, url=url.text)
     elif url.scheme == "serial":
         transport = SerialTransport(url.path, baudrate=url.integer("baudrate", BAUDRATE), url=url.text)
     else:
         raise UrlError(f"{url.text}: {url.scheme} is no link; open it with mixpe.open")
-    return UartBoneLink(transport, timeout_s=url.seconds("timeout_s", TIMEOUT_S), window=url.integer("window", None))
+    return UartBoneLink(transport, **limits)

@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The gateware bridge in Migen's simulator, driven with the host's own frames.
+
+      frames ──► sink ┌──────────┐ write, read ports ──► LiteDRAM port model with random stalls
+      answers ◄─source│LinkBridge│
+                      └──────────┘ wishbone ──► dictionary with random wait states
+
+A test passes when memory, bus and answers are those of the same accesses on a dictionary.
+"""
+
+import random
+
+import numpy as np
+import pytest
+from litedram.common import LiteDRAMNativePort
+from migen import passive, run_simulation
+
+from mixpe.gateware.link import LinkBridge
+from mixpe.link.uartbone import read_requests, write_frames
+
+MEM_BASE, MEM_BYTES = 0x4000_0000, 1 << 16
+TIMEOUT_CYCLES = 300
+
+
+class Bench:
+    """Bridge, memory and bus; `play` sends bytes and returns the answers as words."""
+
+    def __init__(self, port_bits, wide, seed):
+        self.rng = random.Random(seed)
+        self.wide = wide
+        shift = (port_bits//8).bit_length() - 1
+        self.write_port = LiteDRAMNativePort("write", 16 - shift, port_bits)
+        self.read_port = LiteDRAMNativePort("read", 16 - shift, port_bits)
+        self.dut = LinkBridge(self.write_port, self.read_port, mem_base=MEM_BASE, mem_bytes=MEM_BYTES,
+                              timeout_cycles=TIMEOUT_CYCLES, wide=wide)
+        self.beat_bytes = port_bits//8
+        self.memory = bytearray(MEM_BYTES)
+        self.bus = {}
+        self.order = []    # commands of both ports, as the controller would take them
+        self.answers = bytearray()
+
+    @passive
+    def write_side(self):
+        port = self.write_port
+        waiting = []
+        while True:
+            yield port.cmd.ready.eq(self.rng.random() < 0.7)
+            yield port.wdata.ready.eq(bool(waiting) and self.rng.random() < 0.7)
+            yield
+            if (yield port.wdata.ready) and waiting:
+                assert (yield port.wdata.valid), "the controller asked for data that is not there"
+                at = waiting.pop(0)*self.beat_bytes
+                data, mask = (yield port.wdata.data), (yield port.wdata.we)
+                for i in range(self.beat_bytes):
+                    if mask >> i & 1:
+                        self.memory[at + i] = data >> 8*i & 0xff
+            if (yield port.cmd.valid) and (yield port.cmd.ready):
+                assert (yield port.cmd.we)
+                waiting.append((yield port.cmd.addr))
+            self.writes_waiting = len(waiting)
+
+    @passive
+    def read_side(self):
+        port = self.read_port
+        waiting = []
+        while True:
+            yield port.cmd.ready.eq(self.rng.random() < 0.7)
+            # A read waits for the writes whose commands came first.
+            answer = bool(waiting) and not self.writes_waiting and self.rng.random() < 0.7
+            yield port.rdata.valid.eq(answer)
+            if answer:
+                at = waiting.pop(0)*self.beat_bytes
+                yield port.rdata.data.eq(int.from_bytes(self.memory[at:at + self.beat_bytes], "little"))
+            yield
+            if answer:
+                assert (yield port.rdata.ready), "no room for data that was asked for"
+            if (yield port.cmd.valid) and (yield port.cmd.ready):
+                waiting.append((yield port.cmd.addr))
+
+    @passive
+    def bus_side(self):
+        bus = self.dut.wishbone
+        while True:
+            yield bus.ack.eq(0)
+            yield
+            if (yield bus.cyc) and (yield bus.stb) and self.rng.random() < 0.5:
+                address = yield bus.adr
+                if (yield bus.we):
+                    self.bus[address] = yield bus.dat_w
+                yield bus.dat_r.eq(self.bus.get(address, 0xdead_0000 + (address & 0xffff)))
+                yield bus.ack.eq(1)
+                yield
+
+    @passive
+    def take_answers(self):
+        source = self.dut.source
+        width = 4 if self.wide else 1
+        while True:
+            yield source.ready.eq(self.rng.random() < 0.8)
+            yield
+            if (yield source.valid) and (yield source.ready):
+                self.answers += (yield source.data).to_bytes(width, "little")
+
+    def send(self, data):
+        sink = self.dut.sink
+        at = 0
+        while at < len(data):
+            count = min(self.rng.randint(1, 4) if self.wide else 1, len(data) - at)
+            yield sink.valid.eq(1)
+            yield sink.data.eq(int.from_bytes(data[at:at + count], "little"))
+            if self.wide:
+                yield sink.count.eq(count)
+            yield
+            for _ in range(1000):
+                if (yield sink.ready):
+                    break
+                yield
+            else:
+                raise AssertionError(f"the bridge takes no byte after {at} of {len(data)}")
+            at += count
+            if self.rng.random() < 0.3:
+                yield sink.valid.eq(0)
+                yield
+        yield sink.valid.eq(0)
+
+    def until_done(self, answer_bytes, limit_cycles):
+        for _ in range(limit_cycles):
+            if not (yield self.dut.framing) and len(self.answers) >= answer_bytes and not self.writes_waiting:
+                break
+            yield
+        else:
+            raise AssertionError(f"{len(self.answers)} of {answer_bytes} bytes of answers after {limit_cycles} cycles")
+        for _ in range(20):
+            yield
+
+    def play(self, data, answer_bytes, limit_cycles=3000, before=None):
+        self.writes_waiting = 0
+
+        def main():
+            if before is not None:
+                yield from before()
+            yield from self.send(data)
+            yield from self.until_done(answer_bytes, limit_cycles)
+
+        run_simulation(self.dut, [main(), self.write_side(), self.read_side(), self.bus_side(), self.take_answers()])
+        assert len(self.answers) == answer_bytes
+        return np.frombuffer(bytes(self.answers), ">u4")
+
+
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("port_bits", [16, 32, 64, 128])
+def test_random_frames_are_those_of_a_dictionary(port_bits, wide):
+    seed = port_bits + wide
+    rng = random.Random(seed)
+    bench = Bench(port_bits, wide, seed)
+    words, bus = {}, {}
+    data, want = bytearray(), []
+
+    def expected(address):
+        if MEM_BASE <= address < MEM_BASE + MEM_BYTES:
+            return words.get(address, 0)
+        return bus.get(address//4, 0xdead_0000 + (address//4 & 0xffff))
+
+    for _ in range(24):
+        in_memory = rng.random() < 0.75
+        n = rng.choice([1, 1, 2, 3, 4, 5, 7, 8, 9, 31])
+        address = (MEM_BASE + 4*rng.randrange(0, 64) if in_memory else 0xf000_0000 + 4*rng.randrange(0, 8))
+        if rng.random() < 0.5:
+            values = [rng.getrandbits(32) for _ in range(n)]
+            data += bytes(write_frames(address, np.array(values, np.uint32)))
+            for i, value in enumerate(values):
+                if in_memory:
+                    words[address + 4*i] = value
+                else:
+                    bus[address//4 + i] = value
+        else:
+            data += read_requests(address, n).tobytes()
+            want += [expected(address + 4*i) for i in range(n)]
+    got = bench.play(data, 4*len(want))
+    np.testing.assert_array_equal(got, np.array(want, np.uint32), err_msg=f"seed {seed}")
+    for address, value in words.items():
+        at = address - MEM_BASE
+        assert int.from_bytes(bench.memory[at:at + 4], "little") == value, (hex(address), seed)
+    assert bench.bus == bus
+
+
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("port_bits", [16, 128])
+def test_full_frames_and_the_end_of_memory(port_bits, wide):
+    bench = Bench(port_bits, wide, 7)
+    values = np.random.default_rng(7).integers(0, 1 << 32, 300, dtype=np.uint32)
+    start = MEM_BASE + MEM_BYTES - 4*len(values)
+    got = bench.play(bytes(write_frames(start, values)) + read_requests(start, len(values)).tobytes(), 1200)
+    np.testing.assert_array_equal(got, values)
+    assert bytes(bench.memory[-1200:]) == values.astype("<u4").tobytes()
+
+
+def test_length_zero_is_256_words():
+    bench = Bench(32, True, 8)
+    values = np.arange(256, dtype=np.uint32)
+    frame = b"\x01\x00" + (MEM_BASE//4).to_bytes(4, "big") + values.astype(">u4").tobytes()
+    got = bench.play(frame + b"\x02\x00" + (MEM_BASE//4).to_bytes(4, "big"), 1024)
+    np.testing.assert_array_equal(got, values)
+
+
+def test_access_across_the_end_of_memory_takes_the_bus():
+    bench = Bench(32, True, 9)
+    bench.play(bytes(write_frames(MEM_BASE + MEM_BYTES - 4, np.array([1, 2], np.uint32))), 0)
+    assert bench.bus == {(MEM_BASE + MEM_BYTES)//4 - 1: 1, (MEM_BASE + MEM_BYTES)//4: 2}
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_fixed_address_takes_the_bus(wide):
+    bench = Bench(32, wide, 10)
+    got = bench.play(bytes(write_frames(0xf000_0000, np.array([1, 2, 3], np.uint32), increment=False))
+                     + read_requests(0xf000_0000, 2, increment=False).tobytes(), 8)
+    assert bench.bus == {0xf000_0000//4: 3} and got.tolist() == [3, 3]
+
+
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("cut_bytes", [1, 5, 6, 7, 10, 13])
+def test_cut_frame_is_forgotten(wide, cut_bytes):
+    bench = Bench(32, wide, cut_bytes)
+    cut = bytes(write_frames(MEM_BASE, np.array([11, 12, 13], np.uint32)))[:cut_bytes]
+
+    def before():
+        yield from bench.send(cut)
+        for _ in range(TIMEOUT_CYCLES + 50):
+            yield
+
+    got = bench.play(bytes(write_frames(MEM_BASE + 64, np.array([5], np.uint32)))
+                     + read_requests(MEM_BASE + 64, 1).tobytes(), 4, before=before)
+    assert got.tolist() == [5]
+    whole = max(0, cut_bytes - 6)//4  # words that came complete are written
+    assert np.frombuffer(bytes(bench.memory[:12]), "<u4").tolist() == [11, 12, 13][:whole] + [0]*(3 - whole)
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_unknown_command_is_skipped(wide):
+    bench = Bench(32, wide, 11)
+    got = bench.play(b"\x07\x02\x00\x00\x00\x00" + read_requests(0xf000_0000, 1).tobytes(), 4)
+    assert got.tolist() == [0xdead_0000 + (0xf000_0000//4 & 0xffff)]
+
+
+@pytest.mark.parametrize("port_bits, cycles_per_word", [(32, 1.0), (128, 1.0)])
+def test_wide_bridge_moves_a_word_a_cycle(port_bits, cycles_per_word):
+    bench = Bench(port_bits, True, 12)
+    bench.rng.random = lambda: 0.0          # no stalls
+    bench.rng.randint = lambda low, high: high
+    n = 255
+    cycles = [0]
+
+    @passive
+    def count():
+        while True:
+            cycles[0] += 1
+            yield
+
+    data = bytes(write_frames(MEM_BASE, np.arange(n, dtype=np.uint32)))
+
+    def send():
+        sink = bench.dut.sink
+        at = 0
+        while at < len(data):
+            yield sink.valid.eq(1)
+            yield sink.count.eq(min(4, len(data) - at))
+            yield sink.data.eq(int.from_bytes(data[at:at + 4], "little"))
+            yield
+            if (yield sink.ready):
+                at += 4
+        yield sink.valid.eq(0)
+        yield from bench.until_done(0, 1000)
+
+    bench.writes_waiting = 0
+    run_simulation(bench.dut, [send(), count(), bench.write_side(), bench.read_side(), bench.take_answers()])
+    assert bytes(bench.memory[:4*n]) == np.arange(n, dtype="<u4").tobytes()
+    assert cycles[0] <= n*cycles_per_word + 60
