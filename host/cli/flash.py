@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""``mixpe flash``: load a bitstream into a board."""
+
+DESCRIPTION = """\
+Load the newest bitstream of a board, as `mixpe build` left it, with openFPGALoader. The FPGA on the cable must be the
+board's, and the bitstream must speak the contract of this version of mixpe."""
+
+
+def add_parser(subparsers):
+    """Add the command to `argparse` sub-parsers."""
+    p = subparsers.add_parser("flash", help="load a bitstream into a board", description=DESCRIPTION)
+    p.add_argument("board", metavar="BOARD", help="a board that `mixpe boards` lists")
+    where = p.add_mutually_exclusive_group()
+    where.add_argument("--volatile", action="store_true", help="into the FPGA, until power is off (default)")
+    where.add_argument("--persistent", action="store_true", help="into the flash from which the FPGA starts")
+    p.add_argument("--bitstream", metavar="PATH", help="this file instead of the newest in the build folder")
+    p.add_argument("--build-dir", default="build", metavar="PATH", help="folder of all builds (build)")
+    p.add_argument("--force", action="store_true", help="load --bitstream although what it is cannot be checked")
+    return p
+
+
+def run(args):
+    """Load it; returns the exit status."""
+    from mixpe.boards.flash import check_bitstream, find_bitstream, flash_board
+    from mixpe.boards.registry import find_board
+    board = find_board(args.board)
+    if args.bitstream:
+        path = args.bitstream
+        if not args.force:
+            check_bitstream(path, board)
+    else:
+        path, _report = find_bitstream(board, args.build_dir)
+    flash_board(board, path, persistent=args.persistent)
+    kept = "kept in flash; it starts with the board" if args.persistent else "loaded until power is off"
+    print(f"{board.title}: {path} {kept}")
+    print(f"open it with: mixpe info --device serial:///dev/ttyUSB0?baudrate={board.baudrate}")
+    return 0
