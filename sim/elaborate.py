@@ -11,6 +11,7 @@ from pathlib import Path
 
 from litex.build.sim.config import SimConfig
 from litex.soc.integration.builder import Builder
+
 from mixpe.sim.options import SimOptions
 from mixpe.sim.soc import SimSoC
 
@@ -18,7 +19,7 @@ from mixpe.sim.soc import SimSoC
 def elaborate(options, folder):
     """Build SoC, BIOS (with a CPU), Verilog, module configuration and CSR map in a folder."""
     soc = SimSoC(options.config, memory=options.memory, dram_verbosity=options.sdram_verbosity,
-                 cpu_type=options.cpu_type)
+                 probe=options.probe, cpu_type=options.cpu_type)
     modules = SimConfig()
     modules.add_clocker("sys_clk", freq_hz=int(soc.sys_clk_freq))
     modules.add_module("mixpe_link", "link")

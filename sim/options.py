@@ -21,6 +21,8 @@ class SimOptions:
         The accelerator. None builds the SoC without one.
     memory : str
         ``sdr``, ``sdr32``, ``sdr133`` or ``ddr3``.
+    probe : bool
+        Build a bare memory reader beside the accelerator, for benchmarks.
     cpu_type : str or None
         ``"vexriscv"`` boots LiteX's BIOS on the simulation's standard input and output.
     opt_level : str
@@ -41,6 +43,7 @@ class SimOptions:
 
     config: Config | None = None
     memory: str = DEFAULT_MEMORY
+    probe: bool = False
     cpu_type: str | None = None
     opt_level: str = "O3"
     threads: int = 1

@@ -8,6 +8,7 @@ from litex.build.sim import SimPlatform
 from litex.soc.integration.soc_core import SoCCore
 from litex.soc.interconnect import stream
 from migen import Cat, ClockDomain, Module, Signal
+
 from mixpe.errors import ConfigError
 from mixpe.gateware.dram import add_dram_init
 from mixpe.gateware.link import add_link, wide_layout
@@ -95,7 +96,8 @@ class SimSoC(SoCCore):
         The SoC has work of its own: its clock must not stop.
     """
 
-    def __init__(self, config=None, *, memory=DEFAULT_MEMORY, dram_verbosity=0, cpu_type=None, **kwargs):
+    def __init__(self, config=None, *, memory=DEFAULT_MEMORY, dram_verbosity=0, probe=False, cpu_type=None,
+                 **kwargs):
         chip = find_memory(memory)
         if config is not None and config.port_bits != chip.port_bits:
             raise ConfigError(f"port_bits of memory {memory} is {chip.port_bits}, not {config.port_bits}")
@@ -135,6 +137,9 @@ class SimSoC(SoCCore):
         if config is not None:
             from mixpe.gateware.integration import add_mixpe
             working.append(add_mixpe(self, config, ready=self.ready).busy)
+        if probe:
+            from mixpe.gateware.probe import add_probe
+            working.append(add_probe(self).busy)
         if cpu_type is not None:
             working.append(1)
         self.comb += self.busy.eq(Cat(*working) != 0)

@@ -5,6 +5,7 @@ from litedram.common import LiteDRAMInterface
 from litedram.init import get_sdram_phy_init_sequence
 from litex.gen import LiteXModule
 from migen import Case, If, Mux, Replicate, Signal
+
 from mixpe.gateware.spec.errors import ConfigError
 
 # LiteDRAM's sequences are written for a CPU whose delay loop turns at most once in 10 ns and which takes long between

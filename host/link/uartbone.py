@@ -10,6 +10,7 @@ import threading
 import time
 
 import numpy as np
+
 from mixpe.errors import LinkError, LinkTimeout, RangeError
 from mixpe.link.base import Link
 

@@ -146,7 +146,8 @@ static void accept_clients(struct session_s *s)
 {
   int yes = 1;
 
-  while (!s->settling) {
+  /* A client that has ended is no reason to refuse the next: that one waits until its answers are out. */
+  while (!s->settling && !s->client_eof) {
     int fd = accept4(s->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0)
       return;
@@ -222,6 +223,7 @@ static void look_at_socket(struct session_s *s)
 
   if (s->settling && !framing && is_quiet)
     s->settling = 0;
+  receive(s);
   accept_clients(s);
   receive(s);
   if (ring_used(&s->tx) && ((!framing && !ring_used(&s->rx)) || is_quiet || ring_used(&s->tx) >= FLUSH_BYTES))
