@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The accelerator's registers over a link: finding them, and who is there."""
 
-from mixpe.gateware.spec.errors import ConfigError, ContractError, NotMixpeError
+import time
+
+from mixpe.gateware.spec.errors import ConfigError, ContractError, DeviceError, NotMixpeError
 from mixpe.gateware.spec.registers import (
     CSR_BANK,
     CSR_BASES,
@@ -14,7 +16,8 @@ from mixpe.gateware.spec.registers import (
     digest,
 )
 
-MEM_BYTES_MIN = 4096  # a build with less says nonsense
+POLL_S_MAX    = 0.005  # between two looks at a device that works
+MEM_BYTES_MIN = 4096   # a build with less says nonsense
 
 
 class RegisterBank:
@@ -64,6 +67,21 @@ class RegisterBank:
     def write(self, name, *values):
         """Write registers from `name` on, in order."""
         self.link.write_words(self.base + OFFSETS[name], list(values))
+
+    def wait(self, mask, wanted, limit_s, text):
+        """Wait until the bits of `mask` in the status register are `wanted`.
+
+        Raises
+        ------
+        DeviceError
+            Not within the limit; the message is `text` and the limit.
+        """
+        start = time.monotonic()
+        while self.read("status") & mask != wanted:
+            waited_s = time.monotonic() - start
+            if waited_s > limit_s:
+                raise DeviceError(f"{text} within {limit_s:.3g} s")
+            time.sleep(min(POLL_S_MAX, waited_s/8))
 
     def _find(self, url, bases):
         seen = []

@@ -1,42 +1,30 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The driver: one class for every device, over a link that reads and writes bus addresses."""
 
-import time
-import zlib
 from collections import Counter, deque
-from dataclasses import replace
-
-import numpy as np
 
 from mixpe.devices.bank import RegisterBank
-from mixpe.devices.jobqueue import POLL_S_MAX, JobQueue, raise_for
+from mixpe.devices.jobqueue import JobQueue
 from mixpe.devices.linear import DeviceLinear
 from mixpe.devices.memory import Allocator
+from mixpe.devices.stage import Stage
+from mixpe.devices.transfer import Transfer
 from mixpe.gateware.spec.errors import (
     ConfigError,
     DeviceError,
-    DeviceMemoryError,
-    JobError,
     MixpeError,
-    ShapeError,
-    VerifyError,
 )
-from mixpe.gateware.spec.jobs import check_job
 from mixpe.gateware.spec.registers import (
     CONTROL_COUNTERS,
     CONTROL_LATCH,
     COUNTERS,
-    STATUS_CHECKSUM,
     STATUS_READY,
     VERSION,
     digest,
 )
-from mixpe.progress import Progress
 
-UPLOAD_CHUNK_BYTES = 64 << 10  # sent, and then waited for, at a time: what a slow simulation takes in a fraction of 1 s
-RESULT_BYTES       = 4 << 20  # largest result buffer of one job
-ATTEMPTS           = 3        # for an upload or a read-back whose checksum is wrong
-VERIFY             = ("all", "weights", "none")
+RESULT_BYTES = 4 << 20  # largest result buffer of one job
+VERIFY       = ("all", "weights", "none")
 
 
 class Device:
@@ -65,6 +53,8 @@ class Device:
     clock_hz : int
     epoch : int
         Counts recoveries: weights loaded before one are checked again before they are used.
+    transfer : Transfer
+        To and from its memory.
     streamed_bytes : int
         Bytes of weights, scales and zero points that all jobs so far have read.
     """
@@ -88,7 +78,8 @@ class Device:
         self._suspect  = False  # the queue may hold jobs that nobody will collect
         self._closed   = False
         self._endings  = []
-        self._wait_ready(ready_s)
+        self.transfer  = Transfer(self.bank, self.queue.limit_s)
+        self.bank.wait(STATUS_READY, STATUS_READY, ready_s, f"the memory of the device at {url} was not ready")
         self.queue.reset()
 
     def __enter__(self):
@@ -144,7 +135,7 @@ class Device:
         """
         self._recover()
         linear = DeviceLinear(self, matrix, activations, fused)
-        linear.place(self.memory, lambda addr, stream: self._upload(addr, stream, self.verify != "none", "upload"))
+        linear.place(self.memory, lambda addr, stream: self.transfer.upload(addr, stream, self.verify != "none"))
         return linear
 
     def forget(self, _linear, addrs):
@@ -179,9 +170,9 @@ class Device:
         """Run the jobs of calls with the queue kept full: activations of the next are written while one runs."""
         self._recover()
         for linear in {id(call.linear): call.linear for call in calls}.values():
-            linear.ensure(self.checksum, lambda addr, stream: self._upload(addr, stream, True, "upload"))
+            linear.ensure(self.checksum, lambda addr, stream: self.transfer.upload(addr, stream, True))
         tasks = deque(task for call in calls for task in call.tasks())
-        stage = _Stage(self, Counter(task.act_key for task in tasks))
+        stage = Stage(self, Counter(task.act_key for task in tasks))
         try:
             while tasks or stage.pending:
                 if tasks and self.queue.level < self.queue.depth and stage.post(tasks[0]):
@@ -216,30 +207,19 @@ class Device:
     # Memory.
 
     def write_memory(self, offset, data):
-        """Write bytes at an offset of the device's memory."""
+        """Write a buffer or array at an offset of the device's memory, unverified."""
         self.check_open()
-        array = np.ascontiguousarray(data) if isinstance(data, np.ndarray) else np.frombuffer(data, np.uint8)
-        data = array.reshape(-1).view(np.uint8)
-        self._check_region(offset, data.size)
-        self.link.write_bytes(self.mem_base + offset, data)
+        self.transfer.write(offset, data)
 
     def read_memory(self, offset, size):
         """Read bytes at an offset of the device's memory: (size,) uint8."""
         self.check_open()
-        self._check_region(offset, size)
-        return np.frombuffer(self.link.read_bytes(self.mem_base + offset, size), np.uint8)
+        return self.transfer.read(offset, size)
 
     def checksum(self, offset, size):
         """CRC-32 of a region, computed by the device. Offset and size are multiples of the beat."""
         self.check_open()
-        self._check_region(offset, size)
-        beat = self.config.beat_bytes
-        if offset % beat or size % beat:
-            raise ShapeError(f"checksums cover whole beats of {beat} bytes, not {size} bytes at {offset}")
-        self.bank.write("checksum_addr", offset, size)
-        self._wait_status(STATUS_CHECKSUM, 0, self.queue.limit_s(4*size/beat),
-            f"the checksum of {size} bytes did not end")
-        return self.bank.read("checksum_value")
+        return self.transfer.checksum(offset, size)
 
     # What the device tells.
 
@@ -284,49 +264,6 @@ class Device:
 
     # Inside.
 
-    def _check_region(self, offset, size):
-        if offset < 0 or size < 0 or offset + size > self.mem_bytes:
-            raise DeviceMemoryError(f"{size} bytes at {offset} end outside the device's memory of {self.mem_bytes}")
-
-    def _wait_status(self, mask, wanted, limit_s, text):
-        start = time.monotonic()
-        while self.bank.read("status") & mask != wanted:
-            waited_s = time.monotonic() - start
-            if waited_s > limit_s:
-                raise DeviceError(f"{text} within {limit_s:.3g} s")
-            time.sleep(min(POLL_S_MAX, waited_s/8))
-
-    def _wait_ready(self, limit_s):
-        self._wait_status(STATUS_READY, STATUS_READY, limit_s, f"the memory of the device at {self.url} was not ready")
-
-    def _upload(self, offset, data, verify, label):
-        """Write and, chunk by chunk, verify."""
-        with Progress(label, data.size, "B") as progress:
-            for start in range(0, data.size, UPLOAD_CHUNK_BYTES):
-                chunk = data[start:start + UPLOAD_CHUNK_BYTES]
-                for _attempt in range(ATTEMPTS):
-                    self.link.write_bytes(self.mem_base + offset + start, chunk,
-                        progress=lambda done, before=start: progress.at(before + done))
-                    if not verify:
-                        if start + chunk.size < data.size:
-                            self.bank.read("scratch")  # comes back when the bytes before it are in memory
-                        break
-                    if self.checksum(offset + start, chunk.size) == zlib.crc32(chunk):
-                        break
-                else:
-                    raise VerifyError(f"{chunk.size} bytes at {offset + start} of the device's memory are not what was "
-                        f"sent, {ATTEMPTS} times; the link or the memory is faulty")
-                progress.at(start + chunk.size)
-
-    def _download(self, offset, size):
-        """Read and, with ``verify="all"``, compare with the device's checksum."""
-        for _attempt in range(ATTEMPTS):
-            raw = np.frombuffer(self.link.read_bytes(self.mem_base + offset, size), np.uint8)
-            if self.verify != "all" or self.checksum(offset, size) == zlib.crc32(raw):
-                return raw
-        raise VerifyError(f"{size} bytes read at {offset} of the device's memory are not what it holds, "
-            f"{ATTEMPTS} times; the link is faulty")
-
     def _try_recover(self):
         """Recover now if the link lets us; otherwise the next use tries again, and says what is wrong."""
         try:
@@ -340,80 +277,3 @@ class Device:
             self.queue.reset()
             self._suspect = False
             self.epoch += 1  # a descriptor that went wrong may have written anywhere
-
-
-class _Stage:
-    """Buffers of the jobs in flight."""
-
-    def __init__(self, device, uses):
-        self.device  = device
-        self.pending = deque()  # (job, offset of its results, task), oldest first
-        self._uses   = uses     # tasks, by activations, that are not posted yet
-        self._acts   = {}       # activations in memory: key → [offset, jobs in flight]
-
-    def post(self, task):
-        """Write what a task needs and post its job. False if memory is short and jobs in flight will free some."""
-        while True:
-            try:
-                self._post(task)
-                return True
-            except DeviceMemoryError:
-                if self._free_idle():
-                    continue
-                if not self.pending:
-                    raise
-                return False
-
-    def collect(self):
-        """Wait for the oldest job and hand its results on."""
-        job, out_addr, task = self.pending[0]
-        done = self.device.queue.collect()
-        raise_for(job, done)
-        task.take(self.device._download(out_addr, job.result_bytes(self.device.config)))
-        self.pending.popleft()
-        self._release(out_addr, task.act_key)
-
-    def drop(self):
-        """Give back all buffers after an error."""
-        for _, out_addr, _ in self.pending:
-            self.device.memory.free(out_addr)
-        for offset, _ in self._acts.values():
-            self.device.memory.free(offset)
-        self.pending.clear()
-        self._acts.clear()
-
-    def _post(self, task):
-        config, memory = self.device.config, self.device.memory
-        size = task.job.result_bytes(config)
-        act_addr = self._activations(task)
-        out_addr = memory.allocate(size, top=True)
-        job = replace(task.job, act_addr=act_addr, out_addr=out_addr, out_bytes=size)
-        self.pending.append((job, out_addr, task))
-        self._acts[task.act_key][1] += 1
-        self._uses[task.act_key] -= 1
-        code = check_job(job, config, self.device.mem_bytes)
-        if code:
-            raise JobError(f"a job of m={job.m}, n={job.n}, k={job.k} cannot run on {config.name}: {code.name}", code)
-        self.device.queue.post(job)
-        self.device.streamed_bytes += job.weight_bytes(config)
-
-    def _activations(self, task):
-        if task.act_key not in self._acts:
-            image = task.act_image()
-            offset = self.device.memory.allocate(image.size, top=True)
-            self._acts[task.act_key] = [offset, 0]
-            self.device._upload(offset, image, self.device.verify == "all", "activations")
-        return self._acts[task.act_key][0]
-
-    def _release(self, out_addr, key):
-        self.device.memory.free(out_addr)
-        self._acts[key][1] -= 1
-        if not self._acts[key][1] and not self._uses[key]:
-            self.device.memory.free(self._acts.pop(key)[0])
-
-    def _free_idle(self):
-        """Give back activations that no job in flight reads; later tasks write them again. True if there were any."""
-        idle = [key for key, (_, jobs) in self._acts.items() if not jobs]
-        for key in idle:
-            self.device.memory.free(self._acts.pop(key)[0])
-        return bool(idle)

@@ -5,6 +5,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, replace
 
+from mixpe.devices.bank import POLL_S_MAX
 from mixpe.gateware.spec.errors import DeviceError, JobError, LinkError
 from mixpe.gateware.spec.jobs import JOB_TEXT, JobCode, check_job
 from mixpe.gateware.spec.registers import (
@@ -21,7 +22,6 @@ BURST_WORDS = (OFFSETS["done_cycles"] - OFFSETS["status"])//4 + 1
 BURST_JOB   = (OFFSETS[JOB[0].name] - OFFSETS["status"])//4
 BURST_DONE  = (OFFSETS["done_tag"] - OFFSETS["status"])//4
 TAG_LIMIT   = 1 << 32
-POLL_S_MAX  = 0.005
 
 
 @dataclass(frozen=True)
