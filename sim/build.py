@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Build the simulated SoC once and keep it: a cache by content of options, sources and tool versions."""
+"""Build the simulated SoC once and keep it.
+
+The cache has two levels: a key of options, source files and tool versions leads at once to a build; when there is none,
+the SoC is elaborated (seconds), and a key of the resulting design leads to a build that other sources have made.
+"""
 
 import fcntl
 import hashlib
@@ -154,7 +158,25 @@ def _compile_core(options, work, log, limit_s, report):
         run_logged(command, folder=work, log=log, limit_s=limit_s, report=report, what="compile")
 
 
-def _build_into(options, folder, work, log, stages, limit_s):
+def design_key(options, versions, work):
+    """Return the digest of an elaborated design and of what it is compiled with.
+
+    Most edits of a source file change nothing in a given SoC: the program that was built before them then still serves.
+    """
+    digest = hashlib.sha256(json.dumps([options.build_dict(), versions, MODEL_FLAGS]).encode())
+    runtime = Path(mixpe.sim.__file__).parent
+    for path in sorted([*(work / "gateware").iterdir(), work / "csr.csv", *(runtime / "modules").rglob("*.[ch]"),
+                        *(runtime / "runtime").glob("*.cpp"), runtime / "build.py"]):
+        if path.name in ("variables.mak", "build_sim.sh"):
+            continue  # LiteX's own build, with paths of this folder
+        # Comments of the generated files hold the date.
+        lines = [line for line in path.read_bytes().splitlines() if not line.lstrip().startswith((b"//", b"#"))]
+        digest.update(path.name.encode() + b"\0" + hashlib.sha256(b"\n".join(lines)).digest())
+    return f"d{digest.hexdigest()[:24]}"
+
+
+def _build_into(options, versions, folder, work, log, stages, limit_s):
+    """Elaborate, verilate and compile into a folder; return the design's key, and whether it is there already."""
     end = time.monotonic() + limit_s
 
     def run(command, what, cwd):
@@ -165,6 +187,10 @@ def _build_into(options, folder, work, log, stages, limit_s):
     settings = folder / "options.json"
     settings.write_text(json.dumps(options.build_dict(), indent=1), encoding="utf-8")
     run([sys.executable, "-m", "mixpe.sim.elaborate", str(settings), str(work)], "elaborate", folder)
+    key = design_key(options, versions, work)
+    if (folder.parent / key / "Vsim").exists():
+        stages.end()
+        return key, True
     stages.begin("verilate")
     gateware = work / "gateware"
     _compile_core(options, gateware, log, limit_s, stages.report)
@@ -181,15 +207,38 @@ def _build_into(options, folder, work, log, stages, limit_s):
     shutil.copytree(gateware / "modules", folder / "modules")
     for path in [gateware / "sim_config.js", *gateware.glob("*.init"), work / "csr.csv", work / "csr.json"]:
         shutil.copy2(path, folder)
+    return key, False
 
 
 def _prune(root, keep):
-    builds = sorted((path for path in root.iterdir() if (path / "Vsim").exists()),
-                    key=lambda path: path.stat().st_mtime, reverse=True)
-    for old in builds[keep:]:
+    designs = sorted((path for path in root.iterdir() if not path.is_symlink() and (path / "Vsim").exists()),
+                     key=lambda path: path.stat().st_mtime, reverse=True)
+    for old in designs[keep:]:
         shutil.rmtree(old, ignore_errors=True)
-        old.with_suffix(".lock").unlink(missing_ok=True)
-        old.with_suffix(".log").unlink(missing_ok=True)
+    for alias in root.iterdir():
+        if alias.is_symlink() and not alias.exists():
+            for path in (alias, alias.with_suffix(".log")):
+                path.unlink(missing_ok=True)
+
+
+def _keep(folder, place, is_there):
+    """Move a finished build to its place, unless one is there already."""
+    if not is_there:
+        try:
+            folder.rename(place)
+        except OSError:
+            is_there = True  # another process has built the same design from other sources meanwhile
+    if is_there:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.utime(place)
+
+
+def _alias(alias, design):
+    """Let a key of sources point to a design, in one step."""
+    fresh = alias.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(design)
+    fresh.replace(alias)
 
 
 def build_sim(options, *, show=None, limit_s=LIMIT_S):
@@ -221,14 +270,14 @@ def build_sim(options, *, show=None, limit_s=LIMIT_S):
     except OSError as error:
         raise ToolError(f"cannot make the cache folder {root}: {error}; set MIXPE_CACHE to a folder that can be "
                         "written") from error
-    final = root / key
+    final = root / key  # a link to the design's folder
     stages = _Stages(show)
 
     def hit():
         if not (final / "Vsim").exists():
             return None
         os.utime(final)
-        return Build(final, key, True, time.monotonic() - start)
+        return Build(final.resolve(), key, True, time.monotonic() - start)
 
     found = hit()
     if found:
@@ -243,14 +292,15 @@ def build_sim(options, *, show=None, limit_s=LIMIT_S):
         try:
             work = folder / "work"
             work.mkdir()
-            _build_into(options, folder, work, log, stages, limit_s)
+            design, is_there = _build_into(options, versions, folder, work, log, stages, limit_s)
             shutil.rmtree(work)
             (folder / "versions.json").write_text(json.dumps(versions, indent=1), encoding="utf-8")
             folder.chmod(0o755)
-            folder.rename(final)
+            _keep(folder, root / design, is_there)
+            _alias(final, design)
         except BaseException:
             stages.end()
             shutil.rmtree(folder, ignore_errors=True)
             raise
         _prune(root, KEPT_BUILDS)
-    return Build(final, key, False, time.monotonic() - start)
+    return Build(final.resolve(), key, False, time.monotonic() - start)

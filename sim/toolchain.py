@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 
 from mixpe.errors import ToolError
@@ -74,6 +75,11 @@ def litex_core_folder():
     return os.path.join(importlib.util.find_spec("litex").submodule_search_locations[0], "build", "sim", "core")
 
 
+def _environment():
+    """Ours, and the programs that pip has put beside the interpreter: the BIOS is built with meson and ninja."""
+    return {**os.environ, "PATH": f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
+
+
 def run_logged(command, *, folder, log, limit_s, report, what):
     """Run a program with its output in a file, call `report` now and then, stop it at the limit.
 
@@ -101,7 +107,7 @@ def run_logged(command, *, folder, log, limit_s, report, what):
         output.flush()
         try:
             process = subprocess.Popen(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output,
-                                       stderr=subprocess.STDOUT, start_new_session=True)
+                                       stderr=subprocess.STDOUT, start_new_session=True, env=_environment())
         except OSError as error:
             raise ToolError(f"{what}: cannot run {command[0]}: {error}; install it: {APT}") from error
         try:
