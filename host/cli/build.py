@@ -43,7 +43,7 @@ def run(args):
     changes = {"rows": args.rows, "fused": args.fused,
         "clock_hz": None if args.clock_mhz is None else round(args.clock_mhz*1e6)}
     result = build_board(find_board(args.board), args.build_dir, changes=changes, link=args.link, ip_address=args.ip,
-        compile_gateware=not args.no_compile, seed=args.seed, force=args.force, say=_say)
+        compile_gateware=not args.no_compile, seeds=(args.seed,), force=args.force, say=_say)
     if args.json:
         print(json.dumps(result, indent=1))
         return 0

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Route boards with open tools and keep what came out: ``python -m mixpe.boards.route [BOARD …]``.
+
+Writes ``boards/results.json``, from which `mixpe boards` and the table of ``docs/boards.md`` are made. A board takes
+minutes to an hour. A design that misses its clock or does not fit is recorded as such, and the exit code is 1.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from mixpe.boards.build import build_board
+from mixpe.boards.registry import find_board
+from mixpe.boards.table import RESULTS, board_rows, load_results, markdown_table
+from mixpe.errors import MixpeError, ToolError
+from mixpe.gateware.cost.tools import DoesNotFit
+
+DEFAULT = ("icebreaker", "colorlight_i5", "tang_nano_20k", "orangecrab", "ecpix5", "ulx3s")
+SEEDS   = (1, 2, 3)
+DOCUMENT = Path(__file__).parents[1]/"docs"/"boards.md"
+BEGIN, END = "<!-- routed: begin -->", "<!-- routed: end -->"
+KEPT = ("fpga", "link", "config", "macs_per_cycle", "clock_hz", "contract_digest", "seed", "tools", "seconds",
+    "utilisation", "fmax_mhz", "timing_met", "error")
+
+
+def route_board(board, root, seeds, say):
+    """Route one board; returns what is kept of it.
+
+    Raises
+    ------
+    ToolError
+        A tool is missing or failed otherwise than by running out of cells.
+    """
+    try:
+        result = build_board(board, root, seeds=seeds, force=True, say=say)
+    except DoesNotFit as error:
+        result = {"fpga": board.fpga, "link": board.links[0], "config": board.config.to_dict(),
+            "clock_hz": board.clock_hz, "seed": seeds[0], "timing_met": False, "error": f"does not fit: {error}"}
+    return {name: result[name] for name in KEPT if name in result}
+
+
+def write_document(path, table):
+    """Put the table between its marks in the documentation, where there is one."""
+    if not path.exists():
+        return
+    text = path.read_text(encoding="utf-8")
+    if BEGIN not in text or END not in text:
+        raise ToolError(f"{path} lacks the marks {BEGIN} and {END}")
+    head, _, rest = text.partition(BEGIN)
+    path.write_text(f"{head}{BEGIN}\n{table}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+
+
+def main(argv=None):
+    """Route, record, print; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m mixpe.boards.route", description=__doc__.split("\n\n")[0])
+    parser.add_argument("boards", nargs="*", metavar="BOARD", help=f"default: {' '.join(DEFAULT)}")
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, metavar="N", help="tried until the clock is met")
+    parser.add_argument("--build-dir", default="build", metavar="PATH")
+    parser.add_argument("--results", default=str(RESULTS), metavar="PATH", help="the committed table")
+    args = parser.parse_args(argv)
+    try:
+        boards  = [find_board(name) for name in args.boards or DEFAULT]
+        results = load_results(args.results)
+        for board in boards:
+            print(f"{board.name}: {board.config.name} at {board.clock_hz/1e6:g} MHz", flush=True)
+            kept = route_board(board, args.build_dir, tuple(args.seeds), lambda text: print(f"  {text}", flush=True))
+            results[board.name] = kept
+            Path(args.results).write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+            reached = f"{kept['fmax_mhz']} MHz, {'met' if kept['timing_met'] else 'NOT met'}" if "fmax_mhz" in kept \
+                else kept["error"]
+            print(f"  {reached}", flush=True)
+        table = markdown_table(board_rows(results))
+        if Path(args.results) == RESULTS:
+            write_document(DOCUMENT, table)
+    except MixpeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(table)
+    return 0 if all(results[board.name]["timing_met"] for board in boards) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
