@@ -23,6 +23,8 @@ class Memory:
     port_bits : int
         Width of LiteDRAM's native port.
     size_bytes : int
+    read_ports : int
+        Ports that the weight stream takes turns on, if nothing else is said: DDR3 opens the next row meanwhile.
     """
 
     module: str
@@ -31,6 +33,7 @@ class Memory:
     clk_hz: int
     port_bits: int
     size_bytes: int
+    read_ports: int = 1
 
 
 MEMORIES = {
@@ -41,7 +44,7 @@ MEMORIES = {
     "sdr133": Memory(module="AS4C32M16", rate="1:1", data_bits=16, clk_hz=133_333_333, port_bits=16,
                      size_bytes=64 << 20),
     "ddr3":   Memory(module="MT41K128M16", rate="1:4", data_bits=16, clk_hz=100_000_000, port_bits=128,
-                     size_bytes=256 << 20),
+                     size_bytes=256 << 20, read_ports=4),
 }
 DEFAULT_MEMORY = "ddr3"
 

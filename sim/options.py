@@ -89,7 +89,7 @@ class SimOptions:
         options = {name: value for name, value in options.items() if value is not None}
         if accelerator and "config" not in options:
             chip = find_memory(options.get("memory", DEFAULT_MEMORY))
-            options["config"] = Config(**{"port_bits": chip.port_bits, **shape})
+            options["config"] = Config(**{"port_bits": chip.port_bits, "read_ports": chip.read_ports, **shape})
         elif shape:
             raise ConfigError(f"{', '.join(shape)} given beside config or without an accelerator")
         return cls(**options)

@@ -36,6 +36,28 @@ class MemoryTiming:
     latency_cycles: float = 20.0
 
 
+# Beats a cycle of the weight stream, by width of the native port and number of read ports: what a bare reader of that
+# many ports gets in LiteDRAM's simulation. 16 and 32 bits: SDR at 1:1; 128 bits: DDR3 x16 at 1:4.
+READ_RATES = {
+    (16, 1): 0.968, (32, 1): 0.968, (64, 1): 0.923, (128, 1): 0.889, (128, 2): 0.923, (128, 4): 0.9435,
+}
+
+
+def memory_timing(config):
+    """What the memory behind a configuration's ports gives, as measured in simulation.
+
+    Parameters
+    ----------
+    config : Config
+
+    Returns
+    -------
+    MemoryTiming
+    """
+    known = [ports for bits, ports in READ_RATES if bits == config.port_bits and ports <= config.read_ports]
+    return MemoryTiming(read_rate=READ_RATES[config.port_bits, max(known)])
+
+
 @dataclass(frozen=True)
 class Prediction:
     """Cycles of a job and of what bounds it."""

@@ -11,7 +11,7 @@ from mixpe.errors import DeviceError, VerifyError
 from mixpe.gateware.spec.jobs import Job, JobCode, check_job, group_code
 from mixpe.gateware.spec.layout import pack_nibbles, pack_stream
 from mixpe.gateware.spec.registers import CSR_BANK, CSR_PAGE_BYTES, PROBE_BANK
-from mixpe.gateware.spec.timing import MemoryTiming, predict
+from mixpe.gateware.spec.timing import memory_timing, predict
 
 PROBE_LIMIT_S = 60.0
 
@@ -125,7 +125,7 @@ def measure(device, case, *, group_size, read_rate, seed=0):
             device.memory.free(region)
     spent = {name: after[name] - before[name] for name in after}
     payload = n*k//2 + n*groups*2 + n*groups/2
-    prediction = predict(job, config, MemoryTiming(read_rate=read_rate))
+    prediction = predict(job, config, memory_timing(config))
     return Measurement(case=case, m=m, cycles=done.cycles, predicted_cycles=prediction.total, bound=prediction.bound,
         stream_bytes=stream.size, beats_in=spent["beats_in"], beats_out=spent["beats_out"], busy=spent["busy"],
         wait_weights=spent["wait_weights"], wait_results=spent["wait_results"], read_rate=read_rate,

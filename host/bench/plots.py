@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Figures of a benchmark: the roofline, and where the cycles of each layer go."""
+
+import numpy as np
+
+COLOURS = {"busy": "#2a7fba", "wait_weights": "#e0a030", "wait_results": "#c0504d", "other": "#bbbbbb"}
+LABELS  = {"busy": "array busy", "wait_weights": "waits for weights", "wait_results": "waits for results",
+    "other": "start, end, scales"}
+
+
+def _figure(width, height):
+    import matplotlib
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+    return pyplot.subplots(figsize=(width, height), dpi=110)
+
+
+def roofline(path, rows, config, read_rate):
+    """MAC a cycle over MAC a byte of weights, under the memory's and the array's roofs."""
+    figure, axes = _figure(8, 5)
+    peak = config.rows*config.lanes
+    intensity = np.geomspace(1, 512, 200)
+    axes.loglog(intensity, np.minimum(peak, intensity*config.beat_bytes*read_rate), color="black", linewidth=1,
+        label=f"array {peak} MAC/cycle, bare reader {config.beat_bytes*read_rate:.1f} B/cycle")
+    axes.loglog(intensity, np.minimum(peak, intensity*config.beat_bytes), color="black", linewidth=1, linestyle=":",
+        label=f"port {config.beat_bytes} B/cycle")
+    for marker, mode in (("o", "fused"), ("s", "partials")):
+        for colour, phase in (("#2a7fba", "decode"), ("#c0504d", "prefill")):
+            points = [row for row in rows if row.case.mode == mode and row.case.phase == phase]
+            if points:
+                macs = np.array([row.m*row.case.layer.n_run*row.case.layer.k for row in points])
+                axes.loglog(macs/[row.stream_bytes for row in points], macs/[row.cycles for row in points], marker,
+                    color=colour, markersize=5, alpha=0.8, label=f"{phase}, {mode}")
+    axes.set_xlabel("MAC per byte of weights, scales and zeros")
+    axes.set_ylabel("MAC per cycle (A8 rows)")
+    axes.set_title(f"{config.name} array on a {config.port_bits}-bit port, simulated")
+    axes.grid(True, which="both", alpha=0.25)
+    axes.legend(fontsize=8, loc="lower right")
+    figure.tight_layout()
+    figure.savefig(path)
+
+
+def where_cycles_go(path, rows):
+    """One bar a case: shares of its cycles."""
+    figure, axes = _figure(9, 0.28*len(rows) + 1.4)
+    left = np.zeros(len(rows))
+    for name in COLOURS:
+        if name == "other":
+            share = 1 - left
+        else:
+            share = np.array([getattr(row, name)/row.cycles for row in rows])
+        axes.barh(range(len(rows)), share, left=left, color=COLOURS[name], label=LABELS[name], height=0.75)
+        left = left + share
+    axes.set_yticks(range(len(rows)), [f"{row.case.layer.label} {row.case.phase} {row.case.mode} {row.case.activations}"
+        for row in rows], fontsize=7)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("share of the job's cycles")
+    axes.legend(fontsize=8, ncols=4, loc="upper center", bbox_to_anchor=(0.4, -0.09 - 0.4/len(rows)))
+    figure.tight_layout()
+    figure.savefig(path)

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""``mixpe bench``: cycles of real layers on a device, the memory's ceiling, the link, the host."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import mixpe
+from mixpe.bench.cases import LAYERS, QUICK, cases
+from mixpe.bench.link import host_times, link_rates, remote_client_rates
+from mixpe.bench.measure import bare_read_rate, measure
+from mixpe.progress import Progress
+
+DESCRIPTION = """\
+Run linear layers of real models as jobs on a device and count cycles: decode (one token) and prefill, partials and
+fused, A8 and A16, each compared bit for bit with the reference, beside a bare memory reader in the same simulation and
+the cycle model's prediction. Then the link against LiteX's client, and packing against a copy."""
+
+DEVICE = "sim?memory=ddr3&probe=1"
+
+
+def add_parser(subparsers):
+    """Add the command to `argparse` sub-parsers."""
+    parser = subparsers.add_parser("bench", help="cycles, bandwidth and link of a device", description=DESCRIPTION)
+    parser.add_argument("--device", default=DEVICE, metavar="URL", help=f"a device with a bare reader ({DEVICE})")
+    parser.add_argument("--group-size", type=int, default=128, metavar="G", help="weights that share a scale (128)")
+    parser.add_argument("--quick", action="store_true", help="three layers only")
+    parser.add_argument("--no-link", action="store_true", help="leave out link and host")
+    parser.add_argument("--out", metavar="FOLDER", default="build/bench", help="where figures go (build/bench)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    return parser
+
+
+def _row(row):
+    case = row.case
+    values = {"layer": case.layer.label, "n": case.layer.n, "n_run": case.layer.n_run, "k": case.layer.k,
+        "phase": case.phase, "mode": case.mode, "activations": case.activations}
+    values.update({name: value for name, value in asdict(row).items() if name != "case"})
+    values.update(stream_rate=row.stream_rate, busy_share=row.busy_share, over_ceiling=row.over_ceiling,
+        prediction_error=row.prediction_error)
+    return values
+
+
+def _print_table(rows, config, read_rate):
+    print(f"array {config.name}, port {config.port_bits} bits, {config.read_ports} read ports; a bare reader of one "
+        f"port gets {read_rate:.4f} beats a cycle")
+    print(f"{'layer':24} {'n × k':>13} {'phase':8}{'mode':9}{'act':4}{'m':>3} {'cycles':>9} {'÷ceiling':>9} "
+        f"{'beats/cyc':>9} {'busy':>6} {'model':>7}  bound by")
+    for row in rows:
+        case, layer = row.case, row.case.layer
+        shape = f"{layer.n_run}{'*' if layer.is_cut else ' '}× {layer.k}"
+        ceiling = f"{row.over_ceiling:9.3f}" if case.phase == "decode" else f"{'':9}"
+        print(f"{layer.label:24} {shape:>13} {case.phase:8}{case.mode:9}{case.activations:4}{row.m:3} {row.cycles:9} "
+            f"{ceiling} {row.stream_rate:9.4f} {row.busy_share:6.1%} {row.prediction_error:+7.2%}  {row.bound}")
+    print("* n cut; cycles grow with n.  ÷ceiling: cycles over (bytes of weights, scales and zeros ÷ the bare reader's "
+        "rate).\nbeats/cyc: read beats a cycle over the whole job.  model: predicted over measured cycles − 1.")
+
+
+def _host_and_link(device):
+    results = {"host": host_times(device.config), "link": link_rates(device)}
+    return results
+
+
+def _print_link(results):
+    link, remote, host = results["link"], results.get("remote_client"), results["host"]
+    print(f"link: upload {link['upload_bytes_per_s']/1e6:.2f} MB/s, {link['upload_payload']:.1%} of the bytes payload; "
+        f"read-back {link['download_bytes_per_s']/1e6:.2f} MB/s")
+    if remote:
+        print(f"LiteX RemoteClient on the same link: upload {remote['upload_bytes_per_s']/1e6:.4f} MB/s "
+            f"({link['upload_bytes_per_s']/remote['upload_bytes_per_s']:.0f}× slower), read-back "
+            f"{remote['download_bytes_per_s']/1e6:.4f} MB/s "
+            f"({link['download_bytes_per_s']/remote['download_bytes_per_s']:.0f}× slower)")
+    print(f"host: packing takes {host['pack_over_copy']:.1f}× the time of copying the float matrix, quantising "
+        f"{host['quantize_over_copy']:.1f}×")
+
+
+def run(args):
+    """Run the command."""
+    layers = [layer for layer in LAYERS if not args.quick or layer.label in QUICK]
+    results = {}
+    with mixpe.open(args.device) as device:
+        config = device.config
+        read_rate = bare_read_rate(device)
+        todo = list(cases(layers, fused=config.fused))
+        rows = []
+        with Progress("bench", len(todo), "cases") as progress:
+            for case in todo:
+                rows.append(measure(device, case, group_size=args.group_size, read_rate=read_rate))
+                progress.advance(1)
+        info = device.info()
+        if not args.no_link:
+            results = _host_and_link(device)
+    if not args.no_link and args.device.startswith("sim"):
+        from mixpe.sim.process import open_sim
+        with open_sim(memory="sdr" if config.port_bits == 16 else "ddr3", probe=True,
+                **{name: value for name, value in config.to_dict().items() if name != "port_bits"}) as process:
+            address = process.url.split("//")[1]
+            results["remote_client"] = remote_client_rates(address, info["mem_base"])
+    folder = Path(args.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    results = {"device": info, "bare_read_rate": read_rate, "rows": [_row(row) for row in rows], **results}
+    (folder / "bench.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
+    figures = []
+    try:
+        from mixpe.bench.plots import roofline, where_cycles_go
+        roofline(folder / "roofline.png", rows, config, read_rate)
+        where_cycles_go(folder / "cycles.png", rows)
+        figures = ["roofline.png", "cycles.png"]
+    except ModuleNotFoundError as error:
+        print(f"no figures: {error.name} is missing; pip install 'mixpe[plot]'", file=sys.stderr)
+    if args.json:
+        print(json.dumps(results))
+        return 0
+    _print_table(rows, config, read_rate)
+    if not args.no_link:
+        _print_link(results)
+    print(f"figures and data: {', '.join(str(folder / name) for name in [*figures, 'bench.json'])}")
+    return 0
