@@ -10,7 +10,7 @@ JOBS   ?= 2
 .PHONY: help setup demo test test-torch lint bench explore explore-quick test-boards clean
 
 help:
-	@echo "make demo           set up, build the simulated SoC, run a language model's layers on it"
+	@echo "make demo           set up, build the simulated SoC, and let a language model write through it"
 	@echo "make test           set up and run the tests (lint first); under 20 minutes on two cores"
 	@echo "make test-torch     the PyTorch layers (installs torch)"
 	@echo "make bench          cycles, bandwidth and link of the simulated SoC, with plots"
@@ -27,6 +27,8 @@ $(VENV)/.ready: pyproject.toml .ci/setup .ci/constraints.txt
 
 demo: setup
 	@$(MIXPE) demo
+	@echo
+	@$(MIXPE) generate --device sim --prompt "def " --tokens 160 --temperature 0.6 --top-p 0.9 --seed 1
 
 lint: setup
 	@$(VENV)/bin/ruff check .
