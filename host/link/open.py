@@ -2,6 +2,7 @@
 """From a URL to a link."""
 
 from mixpe.errors import UrlError
+from mixpe.link.autobaud import find_baudrate
 from mixpe.link.transport import SerialTransport, TcpTransport
 from mixpe.link.uartbone import UartBoneLink
 from mixpe.link.url import BAUDRATE, DeviceUrl, parse_url
@@ -16,7 +17,7 @@ def open_link(url):
     ----------
     url : str or DeviceUrl
         ``serial://`` or ``serial+tcp://``; options ``timeout_s``, ``window`` (read requests in flight),
-        ``baudrate``.
+        ``baudrate`` (left out: found by asking at the usual rates).
 
     Returns
     -------
@@ -35,6 +36,12 @@ def open_link(url):
         transport = TcpTransport(url.host, url.port, url=url.text)
     elif url.scheme == "serial":
         transport = SerialTransport(url.path, baudrate=url.integer("baudrate", BAUDRATE), url=url.text)
+        if "baudrate" not in url.options:
+            try:
+                find_baudrate(transport)
+            except BaseException:
+                transport.close()
+                raise
     else:
         raise UrlError(f"{url.text}: {url.scheme} is no link; open it with mixpe.open")
     return UartBoneLink(transport, **limits)

@@ -153,6 +153,15 @@ class SerialTransport(Transport):
                             "lists the ports") from error
         self.port.reset_input_buffer()
 
+    def set_baudrate(self, baudrate):
+        """Change the rate; False when the port cannot have it."""
+        try:
+            self.port.baudrate = baudrate
+        except (*self.errors, ValueError):
+            return False
+        self.baudrate = baudrate
+        return True
+
     def send(self, data, timeout_s):
         import serial
         view = memoryview(data).cast("B")

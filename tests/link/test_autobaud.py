@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The baud rate is found: a bridge on a pseudo terminal that understands only what comes at its own rate."""
+
+import os
+import pty
+import termios
+import threading
+
+import pytest
+
+from mixpe.gateware.spec.registers import CSR_BANK, CSR_BASES, CSR_PAGE_BYTES, MAGIC
+from mixpe.link.autobaud import BAUDRATES, find_baudrate
+from mixpe.link.open import open_link
+from mixpe.link.transport import SerialTransport
+
+SPEEDS = {getattr(termios, f"B{rate}"): rate for rate in BAUDRATES if hasattr(termios, f"B{rate}")}
+
+
+class Bridge:
+    """A UARTBone at one rate. At another, six bytes arrive as fewer and wrong ones, and noise comes back."""
+
+    def __init__(self, rate, base=CSR_BASES[0], word=MAGIC):
+        self.rate, self.word = rate, word
+        self.address = (base + CSR_BANK*CSR_PAGE_BYTES)//4
+        self.heard = []
+        self.master, slave = pty.openpty()
+        self.path = os.ttyname(slave)
+        self.slave = slave
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def serve(self):
+        frame = b""
+        try:
+            while True:
+                data = os.read(self.master, 64)
+                rate = SPEEDS.get(termios.tcgetattr(self.slave)[4])
+                self.heard.append(rate)
+                if rate != self.rate:
+                    os.write(self.master, b"\x00\xfe")
+                    continue
+                frame += data
+                while len(frame) >= 6:
+                    command, length, address = frame[0], frame[1], int.from_bytes(frame[2:6], "big")
+                    frame = frame[6:]
+                    if command == 2:
+                        word = self.word if address == self.address else 0xFFFFFFFF
+                        os.write(self.master, word.to_bytes(4, "big")*length)
+        except OSError:
+            return
+
+    def close(self):
+        os.close(self.slave)
+        os.close(self.master)
+
+
+@pytest.fixture
+def bridge():
+    made = []
+
+    def make(*args, **options):
+        made.append(Bridge(*args, **options))
+        return made[-1]
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.mark.parametrize("rate", [3_000_000, 1_000_000, 115_200])
+def test_rate_is_found(bridge, rate):
+    far = bridge(rate)
+    link = open_link(f"serial://{far.path}")
+    with link:
+        assert link.transport.baudrate == rate
+        assert link.read_word(far.address*4) == MAGIC
+    # Never slower than the bridge: a question could look like a write.
+    assert all(heard >= rate for heard in far.heard)
+
+
+def test_other_csr_base_is_found(bridge):
+    far = bridge(2_000_000, base=CSR_BASES[2])
+    transport = SerialTransport(far.path, baudrate=115_200, url="x")
+    assert find_baudrate(transport, rates=(3_000_000, 2_000_000)) == 2_000_000
+    transport.close()
+
+
+def test_nobody_there_leaves_the_rate_as_it_was(bridge):
+    far = bridge(1_000_000, word=0x12345678)
+    transport = SerialTransport(far.path, baudrate=460_800, url="x")
+    assert find_baudrate(transport, rates=(1_000_000, 115_200), bases=CSR_BASES[:1]) is None
+    assert transport.baudrate == 460_800 and transport.port.baudrate == 460_800
+    transport.close()
+
+
+def test_a_rate_that_is_given_is_not_searched(bridge):
+    far = bridge(1_000_000)
+    with open_link(f"serial://{far.path}?baudrate=460800") as link:
+        assert link.transport.baudrate == 460_800
+    assert far.heard == []
