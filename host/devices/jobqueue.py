@@ -16,6 +16,7 @@ from mixpe.gateware.spec.registers import (
     STATUS_LEVEL_LSB,
     STATUS_OVERRUN,
 )
+from mixpe.gateware.spec.timing import memory_timing, predict
 
 # One burst reads everything from `status` to `done_cycles`: a round trip costs more than the words between.
 BURST_WORDS = (OFFSETS["done_cycles"] - OFFSETS["status"])//4 + 1
@@ -33,11 +34,10 @@ class Done:
 
 
 def predicted_cycles(job, config, mem_bytes):
-    """Upper estimate of a job's cycles: every beat twice, every tile its own pass over the weights."""
+    """Cycles that a job takes by `spec.timing`, on memory as fast as a simulated one."""
     if check_job(job, config, mem_bytes):
-        return 10_000  # refused at once; its sizes mean nothing
-    beats = job.weight_bytes(config)*job.tiles(config) + job.act_bytes(config) + job.result_bytes(config)
-    return 2*beats//config.beat_bytes + 10_000
+        return 0  # refused at once; its sizes mean nothing
+    return predict(job, config, memory_timing(config)).total
 
 
 class JobQueue:

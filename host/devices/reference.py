@@ -2,7 +2,8 @@
 """The reference device: the accelerator's bus in numpy, registers and memory, without clock.
 
 It answers the same register reads and writes as the hardware and runs each job when it is posted, so the driver above
-it is the one that drives the hardware. Cycle counters stay zero; jobs, errors and beats are counted.
+it is the one that drives the hardware. Jobs, errors and beats are counted; cycles are those that `spec.timing` predicts
+for this configuration, one job after the other, and the counters of waiting stay zero.
 """
 
 import zlib
@@ -39,6 +40,7 @@ from mixpe.gateware.spec.registers import (
     STATUS_READY,
     identity_values,
 )
+from mixpe.gateware.spec.timing import memory_timing, predict
 from mixpe.link import Link
 
 MEM_BASE     = 0x40000000
@@ -160,8 +162,8 @@ class ReferenceLink(Link):
             return (STATUS_READY | (STATUS_OVERRUN if self.overrun else 0) | len(self.done) << STATUS_LEVEL_LSB
                 | len(self.done) << STATUS_DONE_LSB)
         if name.startswith("done_") and name != "done_collect":
-            tag, code = self.done[0] if self.done else (0, 0)
-            return {"done_tag": tag, "done_code": int(code), "done_cycles": 0}[name]
+            tag, code, cycles = self.done[0] if self.done else (0, 0, 0)
+            return {"done_tag": tag, "done_code": int(code), "done_cycles": cycles}[name]
         return self.values[name]
 
     def _write(self, addr, value):
@@ -201,10 +203,15 @@ class ReferenceLink(Link):
         job  = job_of_words(words)
         code = JobCode.UNSUPPORTED if job is None else self.executor.run(job)
         self.counts["jobs"] += 1
+        cycles = 0
         if code == JobCode.OK:
+            prediction = predict(job, self.config, memory_timing(self.config))
+            cycles = round(prediction.total)
+            self.counts["cycles"] += cycles
+            self.counts["busy"]   += prediction.array
             beat = self.config.beat_bytes
             self.counts["beats_in"]  += (job.weight_bytes(self.config) + job.act_bytes(self.config))//beat
             self.counts["beats_out"] += job.result_bytes(self.config)//beat
         else:
             self.counts["errors"] += 1
-        self.done.append((words[-1], code))
+        self.done.append((words[-1], code, cycles))

@@ -192,7 +192,7 @@ def test_interrupt_leaves_a_usable_device(device, link, matrix, x, expected, mon
 
 def test_foreign_job_at_the_head_of_the_queue(device, link, matrix, x, expected):
     layer = device.load(matrix)
-    link.done.append((12345, JobCode.OK))
+    link.done.append((12345, JobCode.OK, 0))
     with pytest.raises(DeviceError, match="12345"):
         layer(x)
     check_usable(device, layer, x, expected)
@@ -254,7 +254,7 @@ def test_memory_that_never_gets_ready(link, monkeypatch):
 
 
 def test_jobs_of_an_earlier_user_are_thrown_away(link, matrix, x, expected):
-    link.done.extend([(7, JobCode.OK), (8, JobCode.SHAPE)])
+    link.done.extend([(7, JobCode.OK, 0), (8, JobCode.SHAPE, 0)])
     with Device(link, "faulty") as device:
         check_usable(device, device.load(matrix), x, expected)
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Layers on the reference device against the reference arithmetic, however they are cut into jobs."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from mixpe.errors import ConfigError, DeviceError, DeviceMemoryError, DtypeError
 from mixpe.gateware.spec import reference, wide
 from mixpe.gateware.spec.config import PORT_BITS
 from mixpe.gateware.spec.jobs import Job, JobCode
+from mixpe.gateware.spec.timing import memory_timing, predict
 
 
 def random_layer(seed, *, n, k, m, group_size=128, bits=4, symmetric=False):
@@ -198,6 +201,9 @@ def test_counters_and_reset():
         assert counters["jobs"] == 1 and counters["errors"] == 0
         assert counters["beats_in"] == (job.weight_bytes(device.config) + 8*256)//16
         assert counters["beats_out"] == 16*8*4//16
+        assert counters["busy"] == 16*256//32
+        prediction = predict(replace(job, fused=True), device.config, memory_timing(device.config))
+        assert counters["cycles"] == round(prediction.total)
         device.reset_counters()
         assert not any(device.counters().values())
 
