@@ -22,7 +22,7 @@ class SimOptions:
     memory : str
         ``sdr``, ``sdr32``, ``sdr133`` or ``ddr3``.
     probe : bool
-        Build a bare memory reader beside the accelerator, for benchmarks.
+        Build a bare memory reader beside the accelerator, to measure it against.
     cpu_type : str or None
         ``"vexriscv"`` boots LiteX's BIOS on the simulation's standard input and output.
     opt_level : str
@@ -43,7 +43,7 @@ class SimOptions:
 
     config: Config | None = None
     memory: str = DEFAULT_MEMORY
-    probe: bool = False
+    probe: bool = True
     cpu_type: str | None = None
     opt_level: str = "O3"
     threads: int = 1

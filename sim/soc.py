@@ -137,7 +137,7 @@ class SimSoC(SoCCore):
         if config is not None:
             from mixpe.gateware.integration import add_mixpe
             working.append(add_mixpe(self, config, ready=self.ready).busy)
-        if probe:
+        if probe and config is not None:
             from mixpe.gateware.probe import add_probe
             working.append(add_probe(self).busy)
         if cpu_type is not None:

@@ -11,6 +11,7 @@ Entry c·(k/G) + g of the first two sections belongs to channel 8b + c, group g.
 """
 
 import numpy as np
+
 from mixpe.gateware.spec.config import CHANNELS_PER_BLOCK
 from mixpe.gateware.spec.errors import DtypeError, RangeError, ShapeError
 from mixpe.gateware.spec.jobs import block_bytes

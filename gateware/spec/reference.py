@@ -13,6 +13,7 @@ Source: MixPE, arXiv 2411.16158, equation 5.
 """
 
 import numpy as np
+
 from mixpe.gateware.spec.errors import DtypeError, RangeError, ShapeError
 
 SCALE_UNIT_LOG2 = -24  # an FP16 is an integer times 2**SCALE_UNIT_LOG2

@@ -15,6 +15,7 @@ Source: architecture of the project; alignment as in FIGNA (HPCA 2024), group-wi
 """
 
 import numpy as np
+
 from mixpe.gateware.spec.errors import RangeError
 from mixpe.gateware.spec.jobs import SHIFT_LIMIT
 

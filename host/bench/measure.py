@@ -69,8 +69,8 @@ def bare_read_rate(device, beats=1 << 16):
         if not running and cycles:
             return beats/cycles
         if time.monotonic() - start > PROBE_LIMIT_S:
-            raise DeviceError(f"no answer of the bare reader at {base:#x}; the device must be built with one: "
-                "sim?probe=1")
+            raise DeviceError(f"no answer of the bare reader at {base:#x}: simulated devices have one, unless "
+                "opened with probe=0")
         time.sleep(0.01)
 
 

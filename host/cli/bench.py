@@ -17,13 +17,13 @@ Run linear layers of real models as jobs on a device and count cycles: decode (o
 fused, A8 and A16, each compared bit for bit with the reference, beside a bare memory reader in the same simulation and
 the cycle model's prediction. Then the link against LiteX's client, and packing against a copy."""
 
-DEVICE = "sim?memory=ddr3&probe=1"
+DEVICE = "sim"
 
 
 def add_parser(subparsers):
     """Add the command to `argparse` sub-parsers."""
     parser = subparsers.add_parser("bench", help="cycles, bandwidth and link of a device", description=DESCRIPTION)
-    parser.add_argument("--device", default=DEVICE, metavar="URL", help=f"a device with a bare reader ({DEVICE})")
+    parser.add_argument("--device", default=DEVICE, metavar="URL", help=f"a device ({DEVICE}); a simulated one has the bare reader")
     parser.add_argument("--group-size", type=int, default=128, metavar="G", help="weights that share a scale (128)")
     parser.add_argument("--quick", action="store_true", help="three layers only")
     parser.add_argument("--no-link", action="store_true", help="leave out link and host")

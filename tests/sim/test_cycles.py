@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Cycles of whole layers with DRAM timing: against the bare reader in the same simulation, and against the model."""
+
+import pytest
+
+import mixpe
+from mixpe.bench.cases import Case, Layer
+from mixpe.bench.measure import bare_read_rate, measure
+
+# 1 MiB of weights: 512 channels of a Llama-2-7B projection.
+LAYER = Layer(model="Llama-2-7B", name="q_proj", n=4096, k=4096, n_run=512)
+SMALL = Layer(model="Qwen2.5-0.5B", name="gate_proj", n=4864, k=896, n_run=256)
+
+
+@pytest.fixture(scope="module")
+def device():
+    with mixpe.open("sim") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def read_rate(device):
+    return bare_read_rate(device)
+
+
+def run(device, read_rate, layer, phase, fused=True, activations="a8"):
+    case = Case(layer=layer, phase=phase, fused=fused, activations=activations)
+    return measure(device, case, group_size=128, read_rate=read_rate)
+
+
+def test_bare_reader(read_rate):
+    assert 0.85 < read_rate < 0.92  # LiteDRAM on DDR3 x16 at 1:4, one port
+
+
+def test_decode_at_the_memorys_rate(device, read_rate):
+    row = run(device, read_rate, LAYER, "decode")
+    assert row.stream_rate >= 0.99*read_rate
+    assert row.over_ceiling <= 1.05
+    assert row.busy == 512*4096//device.config.lanes
+    assert abs(row.prediction_error) <= 0.03
+
+
+def test_a16_decode_costs_only_the_second_rows_bytes(device, read_rate):
+    a8  = run(device, read_rate, LAYER, "decode")
+    a16 = run(device, read_rate, LAYER, "decode", activations="a16")
+    second_row_beats = LAYER.k//device.config.beat_bytes
+    assert a16.beats_in - a8.beats_in == second_row_beats
+    assert a16.cycles - a8.cycles <= second_row_beats/read_rate + 64
+    assert abs(a16.prediction_error) <= 0.03
+
+
+def test_prefill_keeps_the_array_busy(device, read_rate):
+    row = run(device, read_rate, LAYER, "prefill")
+    assert row.m == 4*device.config.rows
+    assert row.busy_share >= 0.95
+    assert abs(row.prediction_error) <= 0.03
+
+
+@pytest.mark.parametrize("phase", ("decode", "prefill"))
+@pytest.mark.parametrize("fused", (False, True))
+def test_the_model_predicts_small_layers(phase, fused, device, read_rate):
+    row = run(device, read_rate, SMALL, phase, fused=fused)
+    assert abs(row.prediction_error) <= 0.03, row
