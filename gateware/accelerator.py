@@ -14,6 +14,7 @@ runs. Jobs that are posted together must not depend on each other's results.
 from litex.gen import LiteXModule
 from litex.soc.interconnect import stream
 from migen import FSM, If, NextState, NextValue, ResetInserter, Signal, bits_for
+
 from mixpe.gateware.activations import ActivationMemory
 from mixpe.gateware.array import ArraySequencer
 from mixpe.gateware.counters import Counters

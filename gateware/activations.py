@@ -15,6 +15,7 @@ from operator import add
 from litex.gen import LiteXModule
 from litex.soc.interconnect import stream
 from migen import FSM, Array, Cat, Constant, If, Memory, NextState, NextValue, Signal, bits_for
+
 from mixpe.gateware.jobs import log2, ticket_layout
 from mixpe.gateware.reader import RegionReader
 

@@ -12,6 +12,7 @@ back-pressure of the results stops the weights before the array and nothing is l
 from litex.gen import LiteXModule
 from litex.soc.interconnect import stream
 from migen import Cat, If, Signal, bits_for
+
 from mixpe.gateware.activations import ActivationMemory
 from mixpe.gateware.jobs import log2, ticket_layout
 from mixpe.gateware.pe.bitplane import BitPlaneA8

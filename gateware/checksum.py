@@ -3,6 +3,7 @@
 
 from litex.gen import LiteXModule
 from migen import FSM, Array, If, NextState, NextValue, Signal
+
 from mixpe.gateware.jobs import log2
 from mixpe.gateware.reader import RegionReader
 

@@ -3,6 +3,7 @@
 
 from litex.gen import LiteXModule
 from migen import If, Signal
+
 from mixpe.gateware.spec.registers import COUNTERS
 
 

@@ -3,6 +3,7 @@
 
 from litex.gen import LiteXModule
 from migen import Signal
+
 from mixpe.gateware.accelerator import Accelerator
 from mixpe.gateware.checksum import Checksum
 from mixpe.gateware.registers import AcceleratorRegisters

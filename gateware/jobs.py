@@ -11,6 +11,7 @@ its turn with its code and touches nothing.
 from litex.gen import LiteXModule
 from litex.soc.interconnect import stream
 from migen import FSM, Cat, If, Mux, NextState, NextValue, Signal, bits_for
+
 from mixpe.gateware.spec.config import CHANNELS_PER_BLOCK, GROUP_MIN, GROUP_SIZES, N_LIMIT
 from mixpe.gateware.spec.jobs import (
     FLAG_FUSED,

@@ -16,6 +16,7 @@ from litedram.frontend.dma import LiteDRAMDMAReader
 from litex.gen import LiteXModule
 from litex.soc.interconnect import stream
 from migen import If, Signal
+
 from mixpe.gateware.jobs import log2
 
 

@@ -4,6 +4,7 @@
 from litex.gen import LiteXModule
 from litex.soc.interconnect.csr import CSRStatus, CSRStorage
 from migen import Cat, If, Signal
+
 from mixpe.gateware.jobs import descriptor_layout, log2
 from mixpe.gateware.spec.registers import (
     CONTROL_COUNTERS,

@@ -12,6 +12,7 @@ from litedram.frontend.dma import LiteDRAMDMAWriter
 from litex.gen import LiteXModule
 from litex.soc.interconnect import stream
 from migen import FSM, Array, Cat, If, Mux, NextState, Signal, bits_for
+
 from mixpe.gateware.activations import SUM_BITS as ROW_SUM_BITS
 from mixpe.gateware.array import SUM_BITS
 from mixpe.gateware.float32 import IntegerToFloat32

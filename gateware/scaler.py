@@ -13,6 +13,7 @@ Source: MixPE, arXiv 2411.16158, equation 5; the exact accumulator is ours.
 
 from litex.gen import LiteXModule
 from migen import Array, Case, Cat, If, Mux, Signal
+
 from mixpe.gateware.activations import SHIFT_BITS
 from mixpe.gateware.activations import SUM_BITS as ROW_SUM_BITS
 from mixpe.gateware.array import SUM_BITS

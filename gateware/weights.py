@@ -12,6 +12,7 @@ that each weight is read from DRAM once however many rows meet it.
 from litex.gen import LiteXModule
 from litex.soc.interconnect import stream
 from migen import FSM, Array, Cat, If, Memory, NextState, NextValue, Signal, bits_for
+
 from mixpe.gateware.jobs import log2, ticket_layout
 from mixpe.gateware.reader import RegionReader
 from mixpe.gateware.spec.config import CHANNELS_PER_BLOCK

@@ -2,6 +2,7 @@
 """Random jobs with their operands in memory, for comparing gateware with the reference."""
 
 import numpy as np
+
 from mixpe.gateware.spec import layout
 from mixpe.gateware.spec.config import GROUP_SIZES
 from mixpe.gateware.spec.jobs import Job, JobCode, check_job, group_code

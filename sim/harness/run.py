@@ -4,6 +4,7 @@
 import ctypes
 
 import numpy as np
+
 from mixpe.gateware.spec.errors import MixpeError
 from mixpe.gateware.spec.jobs import JobCode
 from mixpe.gateware.spec.registers import COUNTERS

@@ -5,6 +5,7 @@ from litedram.common import LiteDRAMNativePort
 from litex.gen import LiteXModule
 from litex.gen.fhdl.verilog import convert
 from migen import ClockDomain, Signal
+
 from mixpe.gateware.accelerator import Accelerator
 from mixpe.gateware.jobs import descriptor_layout
 from mixpe.gateware.spec.registers import COUNTERS

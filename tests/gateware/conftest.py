@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 import numpy as np
 import pytest
+
 from mixpe.devices.execute import Executor
 from mixpe.gateware.spec.config import Config
 from mixpe.sim.harness import Harness

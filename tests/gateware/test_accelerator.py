@@ -3,6 +3,7 @@
 
 import numpy as np
 import pytest
+
 from mixpe.gateware.spec.jobs import Job, group_code
 from mixpe.sim.harness.cases import fill_operands, random_job
 

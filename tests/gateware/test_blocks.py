@@ -7,6 +7,7 @@ from collections import deque
 import numpy as np
 import pytest
 from migen import passive, run_simulation
+
 from mixpe.gateware.activations import RowSums
 from mixpe.gateware.checksum import Checksum
 from mixpe.gateware.float32 import IntegerToFloat32

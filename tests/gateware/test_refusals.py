@@ -5,6 +5,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+
 from mixpe.gateware.spec.jobs import FLAG_MASK, Job, JobCode, check_job
 from mixpe.sim.harness.cases import fill_operands, random_job
 

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The whole accelerator in the Migen simulator: the same bytes as the reference, so the same as in Verilator."""
+
+import numpy as np
+from migen import run_simulation
+
+from mixpe.devices.execute import Executor
+from mixpe.gateware.accelerator import Accelerator
+from mixpe.gateware.spec.config import Config
+from mixpe.gateware.spec.jobs import Job, JobCode
+from mixpe.sim.harness.cases import fill_operands
+from mixpe.sim.ports import PortMemory
+
+MEM_BYTES    = 1 << 14
+LIMIT_CYCLES = 5000
+CONFIG = Config(rows=2, port_bits=32, k_max=512, buffer_beats=64, queue_depth=2, scalers=1)
+
+
+def test_partials_and_fused_jobs_with_stalls():
+    memory = PortMemory(CONFIG.port_bits, MEM_BYTES, seed=1, stall=0.3)
+    dut = Accelerator(CONFIG, MEM_BYTES, [memory.get_port("read")], memory.get_port("read"), memory.get_port("write"),
+        chunk_beats=16)
+    rng = np.random.default_rng(0)
+    shape = {"k": 64, "group": 0, "out_bytes": 512}
+    jobs = [
+        Job(weights_addr=0, act_addr=1024, out_addr=2048, n=2, m=1, tag=11, **shape),
+        Job(weights_addr=4096, act_addr=5120, out_addr=6144, n=1, m=4, fused=True, wide=True, shift=True, tag=12,
+            **shape),
+    ]
+    for job in jobs:
+        fill_operands(rng, memory.bytes, job, CONFIG, extreme=job.fused)
+    expected = memory.bytes.copy()
+    executor, ended = Executor(CONFIG, expected), []
+    for job in jobs:
+        assert executor.run(job) == JobCode.OK
+
+    def host():
+        names = ("weights_addr", "act_addr", "out_addr", "n", "k", "m", "flags", "out_bytes", "tag")
+        for job in jobs:
+            for name, word in zip(names, job.words(), strict=True):
+                yield getattr(dut.sink, name).eq(word)
+            yield dut.sink.valid.eq(1)
+            yield
+            while not (yield dut.sink.ready):
+                yield
+            yield dut.sink.valid.eq(0)
+            yield
+        yield dut.source.ready.eq(1)
+        for _ in range(LIMIT_CYCLES):
+            yield
+            if (yield dut.source.valid):
+                ended.append(((yield dut.source.tag), (yield dut.source.code)))
+                if len(ended) == len(jobs):
+                    return
+        raise AssertionError(f"only {ended} after {LIMIT_CYCLES} cycles")
+
+    run_simulation(dut, [host(), *memory.generators()])
+    assert ended == [(11, JobCode.OK), (12, JobCode.OK)]
+    wrong = np.flatnonzero(memory.bytes != expected)
+    assert not wrong.size, f"{wrong.size} bytes differ, the first at {wrong[0]:#x}"
