@@ -23,7 +23,8 @@ DEVICE = "sim"
 def add_parser(subparsers):
     """Add the command to `argparse` sub-parsers."""
     parser = subparsers.add_parser("bench", help="cycles, bandwidth and link of a device", description=DESCRIPTION)
-    parser.add_argument("--device", default=DEVICE, metavar="URL", help=f"a device ({DEVICE}); a simulated one has the bare reader")
+    parser.add_argument("--device", default=DEVICE, metavar="URL",
+        help=f"a device with a bare reader, as simulated ones have ({DEVICE})")
     parser.add_argument("--group-size", type=int, default=128, metavar="G", help="weights that share a scale (128)")
     parser.add_argument("--quick", action="store_true", help="three layers only")
     parser.add_argument("--no-link", action="store_true", help="leave out link and host")
