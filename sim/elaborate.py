@@ -19,7 +19,7 @@ from mixpe.sim.soc import SimSoC
 def elaborate(options, folder):
     """Build SoC, BIOS (with a CPU), Verilog, module configuration and CSR map in a folder."""
     soc = SimSoC(options.config, memory=options.memory, dram_verbosity=options.sdram_verbosity,
-                 probe=options.probe, cpu_type=options.cpu_type)
+                 probe=options.probe, refresh=options.refresh, cpu_type=options.cpu_type)
     modules = SimConfig()
     modules.add_clocker("sys_clk", freq_hz=int(soc.sys_clk_freq))
     modules.add_module("mixpe_link", "link")

@@ -23,6 +23,8 @@ class SimOptions:
         ``sdr``, ``sdr32``, ``sdr133`` or ``ddr3``.
     probe : bool
         Build a bare memory reader beside the accelerator, to measure it against.
+    refresh : bool
+        Refresh the DRAM. Without it the model keeps its data; only to measure what refresh costs.
     cpu_type : str or None
         ``"vexriscv"`` boots LiteX's BIOS on the simulation's standard input and output.
     opt_level : str
@@ -44,6 +46,7 @@ class SimOptions:
     config: Config | None = None
     memory: str = DEFAULT_MEMORY
     probe: bool = True
+    refresh: bool = True
     cpu_type: str | None = None
     opt_level: str = "O3"
     threads: int = 1

@@ -2,6 +2,7 @@
 """The simulated SoC: LiteDRAM with real timing, a host link, the accelerator, and a CPU only on request."""
 
 from litedram import modules as dram_modules
+from litedram.core.controller import ControllerSettings
 from litedram.phy.model import SDRAMPHYModel
 from litex.build.generic_platform import Pins, Subsignal
 from litex.build.sim import SimPlatform
@@ -96,8 +97,8 @@ class SimSoC(SoCCore):
         The SoC has work of its own: its clock must not stop.
     """
 
-    def __init__(self, config=None, *, memory=DEFAULT_MEMORY, dram_verbosity=0, probe=False, cpu_type=None,
-                 **kwargs):
+    def __init__(self, config=None, *, memory=DEFAULT_MEMORY, dram_verbosity=0, probe=False, refresh=True,
+                 cpu_type=None, **kwargs):
         chip = find_memory(memory)
         if config is not None and config.port_bits != chip.port_bits:
             raise ConfigError(f"port_bits of memory {memory} is {chip.port_bits}, not {config.port_bits}")
@@ -119,7 +120,8 @@ class SimSoC(SoCCore):
         module = getattr(dram_modules, chip.module)(chip.clk_hz, chip.rate)
         self.sdrphy = SDRAMPHYModel(module=module, data_width=chip.data_bits, clk_freq=chip.clk_hz,
                                     verbosity=dram_verbosity)
-        self.add_sdram("sdram", phy=self.sdrphy, module=module, l2_cache_size=0)
+        self.add_sdram("sdram", phy=self.sdrphy, module=module, l2_cache_size=0,
+                       controller_settings=ControllerSettings(with_refresh=refresh))
         self.ready = add_dram_init(self)
         if cpu_type is not None:
             # A short memory test: the BIOS would simulate for minutes.
