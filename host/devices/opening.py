@@ -33,9 +33,11 @@ DRIVER_OPTIONS = {"verify": _verify, "floor_s": float, "ready_s": float, "rate_h
 CONFIG_OPTIONS = {"rows": _integer, "port_bits": _integer, "k_max": _integer, "buffer_beats": _integer,
     "queue_depth": _integer, "fused": _boolean, "scalers": _integer, "read_ports": _integer, "pe": str}
 REFERENCE_OPTIONS = {"mem_bytes": _integer, "clock_hz": _integer}
-SIM_OPTIONS = {"memory": str, "probe": _boolean, "refresh": _boolean, "opt_level": str,
-    "threads": _integer, "jobs": _integer, "trace": _boolean, "trace_fst": _boolean, "trace_start": _integer, "trace_end": _integer, "coverage": _boolean,
-    "sdram_verbosity": _integer, "cpu_type": str, "run_folder": str, "port": _integer, "idle": _boolean}
+SIM_OPTIONS = {
+    "memory": str, "probe": _boolean, "refresh": _boolean, "cpu_type": str, "sdram_verbosity": _integer,
+    "opt_level": str, "threads": _integer, "jobs": _integer, "trace": _boolean, "trace_fst": _boolean,
+    "trace_start": _integer, "trace_end": _integer, "coverage": _boolean, "run_folder": str, "port": _integer,
+    "idle": _boolean}
 
 
 def _typed(url, options, known):
