@@ -7,6 +7,11 @@ from mixpe.link import open_link
 from mixpe.sim import open_sim
 
 
+def pytest_configure(config):
+    """Name the marker of tests that build a SoC of their own, minutes each."""
+    config.addinivalue_line("markers", "slow: builds a simulation of its own")
+
+
 @pytest.fixture(scope="module")
 def sdr():
     """SDR memory, no accelerator: the smallest SoC."""

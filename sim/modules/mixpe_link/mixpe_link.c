@@ -21,7 +21,7 @@
  *   MIXPE_LINK_IDLE     0: never stop the clock
  */
 
-#define _GNU_SOURCE /* accept4 */
+#define _GNU_SOURCE /* accept4, POLLRDHUP */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -142,12 +142,21 @@ static void drop_client(struct session_s *s)
   ring_clear(&s->tx);
 }
 
+/* The host has ended, though what it sent before may not be read yet. */
+static int client_has_ended(const struct session_s *s)
+{
+  struct pollfd fd = {.fd = s->client, .events = POLLRDHUP};
+  return s->client_eof || (poll(&fd, 1, 0) == 1 && (fd.revents & (POLLRDHUP | POLLHUP | POLLERR)));
+}
+
 static void accept_clients(struct session_s *s)
 {
+  struct pollfd next = {.fd = s->listener, .events = POLLIN};
   int yes = 1;
 
-  /* A client that has ended is no reason to refuse the next: that one waits until its answers are out. */
-  while (!s->settling && !s->client_eof) {
+  while (!s->settling && poll(&next, 1, 0) == 1) {
+    if (s->client >= 0 && client_has_ended(s))
+      return; /* no reason to refuse the next: it waits until the answers are out */
     int fd = accept4(s->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0)
       return;
@@ -223,7 +232,6 @@ static void look_at_socket(struct session_s *s)
 
   if (s->settling && !framing && is_quiet)
     s->settling = 0;
-  receive(s);
   accept_clients(s);
   receive(s);
   if (ring_used(&s->tx) && ((!framing && !ring_used(&s->rx)) || is_quiet || ring_used(&s->tx) >= FLUSH_BYTES))
