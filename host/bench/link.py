@@ -14,7 +14,7 @@ from mixpe.errors import DeviceError
 from mixpe.gateware.spec.layout import pack_stream
 
 SERVER_START_S = 20.0
-REMOTE_WORDS   = 256
+REMOTE_WORDS   = 255  # the most that its protocol takes
 
 
 def link_rates(device, size=1 << 20, repeats=3):
