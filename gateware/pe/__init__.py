@@ -16,8 +16,8 @@ from mixpe.gateware.pe.shift_add import ShiftAddA8
 from mixpe.gateware.pe.table_lookup import TableLookupA8
 
 DESIGNS = {design.name: design for design in (
-    ShiftAddA8, BitPlaneA8, PairPlaneA8, AlignedA16, MixPeA16, TableLookupA8, Int8, QServeA8, BitFusion, OlAccel, AntA8,
-    OliveA8)}
+    ShiftAddA8, BitPlaneA8, PairPlaneA8, AlignedA16, MixPeA16, TableLookupA8, Int8, QServeA8, BitFusion, OlAccel,
+    AntA8, OliveA8)}
 
-__all__ = ["DESIGNS", "AlignedA16", "AntA8", "BitFusion", "BitPlaneA8", "DotProduct", "Int8", "MixPeA16", "OlAccel", "OliveA8",
-           "PairEncoder", "PairPlaneA8", "QServeA8", "ShiftAddA8", "TableLookupA8"]
+__all__ = ["DESIGNS", "AlignedA16", "AntA8", "BitFusion", "BitPlaneA8", "DotProduct", "Int8", "MixPeA16", "OlAccel",
+           "OliveA8", "PairEncoder", "PairPlaneA8", "QServeA8", "ShiftAddA8", "TableLookupA8"]

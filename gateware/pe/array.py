@@ -9,9 +9,9 @@ from mixpe.gateware.spec.errors import ConfigError
 class RowArray(Module):
     """`rows` units of a design, one group accumulator each.
 
-    Weights are registered twice: once for all, then once for every `rows_per_copy` rows. The copies, and a cycle for the
-    way to them, are what keeps the broadcast short. What rows derive from the same copy (`PairPlaneA8`'s selects) is
-    equal logic, which synthesis shares.
+    Weights are registered twice: once for all, then once for every `rows_per_copy` rows. The copies, and a cycle for
+    the way to them, keep the broadcast short. What rows derive from the same copy (`PairPlaneA8`'s selects) is equal
+    logic, which synthesis shares.
 
     Parameters
     ----------

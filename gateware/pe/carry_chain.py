@@ -80,7 +80,7 @@ class CarryChain(Module):
             cells.append((STOP, 0, 0, 0, 0, Signal()))
         for index, (low, high) in enumerate(zip(cells[0::2], cells[1::2], strict=True)):
             ports = {"i_CIN": carry}
-            if 2*index + 2 < len(cells):  # a connected carry out at the end would cost nextpnr a cell to leave the chain
+            if 2*index + 2 < len(cells):  # the last one has nowhere to go
                 carry = Signal()
                 ports["o_COUT"] = carry
             for half, (_, a, b, c, d, s) in enumerate((low, high)):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The TPU-like INT8 PE: an 8×8 multiplier a lane and an adder tree. In LUTs, or in DSP blocks where the target has them."""
+"""The TPU-like INT8 PE: an 8×8 multiplier a lane and an adder tree, in LUTs or in DSP blocks."""
 
 from dataclasses import dataclass
 from typing import ClassVar

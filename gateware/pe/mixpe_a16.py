@@ -2,9 +2,9 @@
 """MixPE-A16: FP16 activations, w·x = Σ_i w_i·(x ⊗ 2^i), with every FP16 code defined.
 
 ⊗ 2^i adds i to the exponent. Done on the FP16 field that is wrong for zeros, subnormals and exponents that leave the
-field, so here it is done on the number taken apart: sign, exponent (subnormals count as the smallest normal one, without
-hidden bit) and significand. The four terms then share one significand at neighbouring exponents: gated shifts and adds
-of 11 bits give the product exactly, 15 bits at x's own exponent.
+field, so it is done here on the number taken apart: sign, exponent (subnormals count as the smallest normal one,
+without hidden bit) and significand. The four terms then share one significand at neighbouring exponents: gated shifts
+and adds of 11 bits give the product exactly, 15 bits at x's own exponent.
 
 Rounding: none. Products are added to fixed-point accumulators in units of 2^-24, FP16's smallest number: exact, and
 independent of the order of the sum. Rounding to a float is left to dequantisation, once a group.
@@ -44,7 +44,7 @@ class MixPeA16(DotProduct):
     """
 
     name: ClassVar[str] = "mixpe-a16"
-    summary: ClassVar[str] = "MixPE W4A16 as published: exponent adds, exact shift-add of significands, fixed-point sums"
+    summary: ClassVar[str] = "MixPE W4A16: exponent adds, exact shift-add of significands, fixed-point sums"
     activation_format: ClassVar[str] = "FP16"
     lane_activation_bits: ClassVar[int] = 16
     lane_product_bits: ClassVar[int] = PRODUCT_BITS

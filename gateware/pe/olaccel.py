@@ -2,9 +2,10 @@
 """OLAccel's PE group: one 4-bit activation meets 16 weights of 16 output channels, and a 17th multiplier takes the
 high half of the one outlier weight that a chunk may have.
 
-A weight chunk has 16 nibbles (signed; the outlier's is its unsigned low half), the outlier's lane, its signed high half
-and a flag that there is one: w = 16·high + low. An INT8 activation takes two cycles: low half (unsigned), then high half
-(signed), added at 16 times its value. Each output channel has its own accumulator: the group's sums are the outputs.
+A weight chunk has 16 nibbles (signed; the outlier's is its unsigned low half), the outlier's lane, its signed high
+half and a flag that there is one: w = 16·high + low. An INT8 activation takes two cycles: low half (unsigned), then
+high half (signed), added at 16 times its value. Each output channel has its own accumulator: the group's sums are the
+outputs.
 """
 
 from dataclasses import dataclass

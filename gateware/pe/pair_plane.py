@@ -5,8 +5,8 @@ Each weight bit b is read as a digit d = 2b − 1, so that 2q − 15 = Σ_b 2^b�
 
     Σ q·x = (Σ_b 2^b·S_b + 15·Σx)/2          S_b = Σ_l d_b,l·x_l
 
-*Pairs.* In one plane d0·x0 + d1·x1 = d0·(d0 = d1 ? u : v) with u = x0 + x1 and v = x0 − x1. Activations are written once
-and read for every output channel, so u and v are made when they are written. A pair is then one operand with a 2:1
+*Pairs.* In one plane d0·x0 + d1·x1 = d0·(d0 = d1 ? u : v) with u = x0 + x1 and v = x0 − x1. Activations are written
+once and read for every output channel, so u and v are made when they are written. A pair is then one operand with a 2:1
 multiplexer in place of two operands: half of the first level of adders is gone.
 
 *Deferred signs.* Every node of the tree computes ±A + B, and its own sign, that of its last pair, waits for the next
@@ -248,7 +248,10 @@ class PairEncoder(Module):
             odd  = Signal((8, True))
             u    = Signal((9, True), reset_less=True)
             v    = Signal((9, True), reset_less=True)
-            self.comb += even.eq(self.activations[16*pair:16*pair + 8]), odd.eq(self.activations[16*pair + 8:16*pair + 16])
+            self.comb += [
+                even.eq(self.activations[16*pair:16*pair + 8]),
+                odd.eq(self.activations[16*pair + 8:16*pair + 16]),
+            ]
             self.sync += u.eq(even + odd), v.eq(even - odd)
             # u + 256 is u with its sign inverted; v's lowest bit is u's.
             field = Cat(u[:8], ~u[8], v[1:8], ~v[8])
@@ -269,7 +272,8 @@ class PairEncoder(Module):
         slots = [parities[pair] if pair else 0 for pair in range(params.pairs)]
         total = Signal((params.sum_bits + 4, True))
         self.comb += total.eq((sums[0] << 4) - sums[0])
-        self.sync += self.word.eq(Cat(*(Cat(field, slot) for field, slot in zip(fields, slots, strict=True)), total[1:]))
+        pairs = [Cat(field, slot) for field, slot in zip(fields, slots, strict=True)]
+        self.sync += self.word.eq(Cat(*pairs, total[1:]))
 
     def _named(self, value, bits):
         signal = Signal(bits)

@@ -71,7 +71,14 @@ class QServeUnit(Module):
             x1      = Signal((8, True), reset_less=True)
             x2      = Signal((8, True), reset_less=True)
             product = Signal((16, True), reset_less=True)
-            self.sync += scaled.eq(q*scale), offset.eq(zero), w.eq(scaled + offset), x1.eq(x), x2.eq(x1), product.eq(w*x2)
+            self.sync += [
+                scaled.eq(q*scale),
+                offset.eq(zero),
+                w.eq(scaled + offset),
+                x1.eq(x),
+                x2.eq(x1),
+                product.eq(w*x2),
+            ]
             products.append(product)
         self.submodules.tree = AdderTree(products)
         self.product = self.tree.total

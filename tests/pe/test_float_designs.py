@@ -84,8 +84,13 @@ def test_special_numbers_and_zero_weights():
     params = MixPeA16(lanes=2)
     inf, nan = np.float16(np.inf), np.float16(np.nan)
     one = np.float16(1)
-    cases = [([1, 1], [inf, one], CLASS_PLUS_INFINITY), ([1, 1], [inf, -inf], CLASS_PLUS_INFINITY | CLASS_MINUS_INFINITY),
-             ([0, 15], [nan, one], 0), ([0, 0], [inf, nan], 0), ([15, 15], [nan, -inf], CLASS_NAN | CLASS_MINUS_INFINITY)]
+    cases = [
+        ([1, 1], [inf, one], CLASS_PLUS_INFINITY),
+        ([1, 1], [inf, -inf], CLASS_PLUS_INFINITY | CLASS_MINUS_INFINITY),
+        ([0, 15], [nan, one], 0),
+        ([0, 0], [inf, nan], 0),
+        ([15, 15], [nan, -inf], CLASS_NAN | CLASS_MINUS_INFINITY),
+    ]
     got = simulate(params, [(params.encode_weights(q), params.encode(np.array(x, np.float16))) for q, x, _ in cases])
     for (q, x, flags), (product, seen) in zip(cases, got, strict=True):
         expected, expected_flags = params.reference(q, np.array(x, np.float16))

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""One point of the exploration: a design with its parameters, rows, group size and target; and what it costs."""
+
+from dataclasses import dataclass, field
+
+from mixpe.gateware.cost import measure
+from mixpe.gateware.cost.cache import Cache
+from mixpe.gateware.pe import DESIGNS
+from mixpe.gateware.pe.array import RowArray
+from mixpe.gateware.spec.errors import ConfigError, MixpeError
+
+LIMIT_S = 3600
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """A design to measure.
+
+    Parameters
+    ----------
+    design : str
+        A name of `mixpe.gateware.pe.DESIGNS`.
+    parameters : dict
+        Of the design; `target` is chosen by `device` unless given.
+    rows : int
+        1 measures a unit with its group accumulator, more an array.
+    group_size : int
+    device : str
+        A name of `mixpe.gateware.cost.TARGETS`.
+    seeds : tuple of int
+        Empty for area only.
+    """
+
+    design: str
+    parameters: dict = field(default_factory=dict)
+    rows: int = 1
+    group_size: int = 128
+    device: str = "LFE5U-85F-6"
+    seeds: tuple = (1, 2, 3)
+
+    @property
+    def label(self):
+        options = ",".join(f"{name}={value}" for name, value in self.parameters.items())
+        return f"{self.design}({options}) R={self.rows} G={self.group_size} {self.device}"
+
+    def build(self):
+        """(parameters object, module, inputs, outputs).
+
+        Raises
+        ------
+        ConfigError
+            Unknown design, or parameters it does not take.
+        """
+        if self.design not in DESIGNS:
+            raise ConfigError(f"unknown design {self.design!r}; known: {', '.join(DESIGNS)}")
+        design = DESIGNS[self.design]
+        unknown = set(self.parameters) - set(design.options())
+        if unknown:
+            raise ConfigError(f"{self.design} has no parameter {sorted(unknown)[0]!r}; it has {design.options()}")
+        params = design(**self.parameters)
+        if self.rows == 1:
+            unit = params.create_group(self.group_size)
+            return params, unit, [unit.weights, unit.activations, unit.first, unit.last], [unit.total, unit.done]
+        array = RowArray(params, self.rows, self.group_size)
+        return (params, array, [array.weights, *array.activations, array.first, array.last],
+                [*array.totals, array.done])
+
+
+def evaluate(point, cache_folder=None, limit_s=LIMIT_S):
+    """Measure a point. An error of the point is in the row, not raised, so that an exploration goes on.
+
+    Returns
+    -------
+    dict
+        ``status`` is ``"ok"`` or the name of an error with its text in ``error``; the other columns describe the point
+        and, when ok, its cost.
+    """
+    row = {"design": point.design, **{f"p_{name}": value for name, value in point.parameters.items()},
+           "rows": point.rows, "group_size": point.group_size, "device": point.device}
+    try:
+        params, unit, inputs, outputs = point.build()
+        cost = measure(unit, inputs, outputs, point.device, point.seeds, getattr(params, "dsp", False),
+                       Cache(cache_folder), limit_s)
+    except MixpeError as error:
+        return row | {"status": type(error).__name__, "error": str(error)}
+    macs = params.macs_per_cycle*point.rows
+    return row | {
+        "status": "ok", "weights": params.weight_format, "activations": params.activation_format,
+        "macs_per_cycle": macs, "latency_cycles": unit.latency,
+        "luts": cost.luts, "placed_luts": cost.placed_luts, "flip_flops": cost.flip_flops, "dsps": cost.dsps,
+        "block_rams": cost.block_rams, "fmax_mhz": cost.fmax_mhz,
+        "fmax_by_seed": {str(seed): fmax for seed, fmax in cost.fmax_by_seed.items()},
+        "luts_per_mac": cost.luts/macs,
+        "mmacs_per_s_per_lut": macs*cost.fmax_mhz/cost.luts if cost.fmax_mhz else None,
+        "tools": cost.tools,
+    }
