@@ -21,6 +21,8 @@ CSR_BASE = 0xf000_0000  # with and without a CPU, so that the driver finds the r
 # minute of simulation. Host time counts only while a job runs: else the link module stops the clock inside a frame.
 BRIDGE_TIMEOUT_CYCLES = 1 << 18
 
+DRAM_SPEEDUP = 100  # a DRAM model needs no 600 us to power up; that would be half a second of simulation
+
 LINK_BYTES = 4  # a cycle, in each direction: simulated cycles are dear
 
 
@@ -92,7 +94,7 @@ class SimSoC(SoCCore):
     Attributes
     ----------
     ready : Signal(), out
-        The memory is initialised, by gateware, some 200 us (SDR) or 600 us (DDR3) after reset.
+        The memory is initialised, by gateware, some 1000 cycles after reset.
     busy : Signal(), out
         The SoC has work of its own: its clock must not stop.
     """
@@ -122,7 +124,7 @@ class SimSoC(SoCCore):
                                     verbosity=dram_verbosity)
         self.add_sdram("sdram", phy=self.sdrphy, module=module, l2_cache_size=0,
                        controller_settings=ControllerSettings(with_refresh=refresh))
-        self.ready = add_dram_init(self)
+        self.ready = add_dram_init(self, speedup=DRAM_SPEEDUP)
         if cpu_type is not None:
             # A short memory test: the BIOS would simulate for minutes.
             self.add_constant("MEMTEST_DATA_SIZE", 8*1024)

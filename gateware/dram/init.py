@@ -25,10 +25,11 @@ class Step:
         self.delay_s    = delay_s
 
 
-def init_steps(phy_settings, timing_settings):
-    """The steps of LiteDRAM's initialisation sequence for a memory: list of Step."""
+def init_steps(phy_settings, timing_settings, speedup=1):
+    """The steps of LiteDRAM's initialisation sequence for a memory, its waits divided by `speedup`: list of Step."""
     sequence, _ = get_sdram_phy_init_sequence(phy_settings, timing_settings)
-    return [Step(address, bank, flags, max(delay*DELAY_UNIT_S, GAP_S)) for _, address, bank, flags, delay in sequence]
+    return [Step(address, bank, flags, max(delay*DELAY_UNIT_S/speedup, GAP_S))
+            for _, address, bank, flags, delay in sequence]
 
 
 class DRAMInit(LiteXModule):
@@ -121,7 +122,7 @@ def _hold_commands(soc, hold):
     soc.sdram.crossbar.controller = outer  # it connects its ports when it is finalised
 
 
-def add_dram_init(soc, name="dram_init"):
+def add_dram_init(soc, *, name="dram_init", speedup=1):
     """Let gateware initialise the SoC's LiteDRAM after reset. Accesses wait until that is done.
 
     Call it between `add_sdram` and the SoC's finalisation.
@@ -132,6 +133,8 @@ def add_dram_init(soc, name="dram_init"):
         With `soc.sdram`, a LiteDRAMCore.
     name : str
         Of the module.
+    speedup : int
+        Divides the waits for power and clocks to settle. For models, which have neither.
 
     Returns
     -------
@@ -149,7 +152,7 @@ def add_dram_init(soc, name="dram_init"):
     phy = controller.settings.phy
     if phy.read_leveling or phy.write_leveling:
         raise ConfigError(f"the PHY {phy.phytype} needs training, which takes a CPU")
-    sequencer = DRAMInit(soc.sdram.dfii.ext_dfi, init_steps(phy, controller.settings.timing), soc.sys_clk_freq)
+    sequencer = DRAMInit(soc.sdram.dfii.ext_dfi, init_steps(phy, controller.settings.timing, speedup), soc.sys_clk_freq)
     soc.comb += soc.sdram.dfii.ext_dfi_sel.eq(~sequencer.done)
     _hold_commands(soc, ~sequencer.done)
     soc.add_module(name=name, module=sequencer)
