@@ -16,6 +16,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+
 from mixpe.errors import ModelError
 
 HEADER_LIMIT_BYTES = 100_000_000  # as in the format's own implementation

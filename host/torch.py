@@ -9,11 +9,12 @@
 PyTorch is imported here only. Layers compute in inference alone: a backward pass through one is refused.
 """
 
-import mixpe
 import torch
+from torch import nn
+
+import mixpe
 from mixpe.errors import DtypeError, ModelError, ShapeError
 from mixpe.progress import Progress
-from torch import nn
 
 
 class _Forward(torch.autograd.Function):

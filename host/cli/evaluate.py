@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+
 from mixpe.errors import ModelError
 from mixpe.lm import checkpoint, evaluate, gptq, report
 from mixpe.models import corpus

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+
 from mixpe.lm import LlamaModel, checkpoint, gptq
 from mixpe.lm.board import LINKS, Board
 from mixpe.models import corpus

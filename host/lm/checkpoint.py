@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+
 from mixpe import safetensors
 from mixpe.errors import ModelError
 from mixpe.lm.config import LlamaConfig

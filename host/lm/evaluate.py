@@ -9,6 +9,7 @@ perplexity is 2 to that power.
 import gzip
 
 import numpy as np
+
 from mixpe import quantize
 from mixpe.errors import ModelError, RangeError
 from mixpe.lm import gptq

@@ -8,6 +8,7 @@ rounded to float32, is then the same to the bit. Where the bound does not hold, 
 """
 
 import numpy as np
+
 from mixpe.gateware.spec import reference, wide
 from mixpe.quantize import quantize_activations
 

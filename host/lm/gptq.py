@@ -12,6 +12,7 @@ arXiv 2210.17323, algorithm 1 (lazy batches are the groups here); the range sear
 """
 
 import numpy as np
+
 from mixpe.errors import DtypeError, RangeError, ShapeError
 from mixpe.lm.linear import FloatLinear
 from mixpe.lm.model import LlamaModel

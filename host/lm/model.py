@@ -2,6 +2,7 @@
 """A Llama language model whose linear layers run on a device and everything else in numpy on the host."""
 
 import numpy as np
+
 from mixpe.errors import DtypeError, ModelError, RangeError, ShapeError
 from mixpe.lm import checkpoint
 from mixpe.lm.generation import Generation

@@ -4,6 +4,7 @@
 import math
 
 import numpy as np
+
 from mixpe.errors import RangeError
 
 

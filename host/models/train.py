@@ -20,11 +20,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch.nn import functional
+
 from mixpe import safetensors
 from mixpe.models import corpus
 from mixpe.models.network import CONFIG, Llama
 from mixpe.models.optimizer import make_optimizers
-from torch.nn import functional
 
 WARM_UP_STEPS = 50
 DECAY_FROM    = 0.5   # share of the run after which the learning rate falls linearly to zero
@@ -90,7 +91,8 @@ def parser():
     p.add_argument("--adam-lr",      type=float, default=3e-3)
     p.add_argument("--weight-decay", type=float, default=0.05, help="of the weight matrices, times the learning rate")
     p.add_argument("--save-every-s", type=float, default=120,  help="seconds between checkpoints")
-    p.add_argument("--eval-every",   type=int,   default=250,  help="steps between looks at the held-out text")
+    p.add_argument("--eval-every",   type=int,   default=500,  help="steps between looks at the held-out text")
+    p.add_argument("--eval-windows", type=int,   default=512,  help="windows of it, evenly spread")
     return p
 
 
@@ -192,7 +194,7 @@ def train(args):
             print(f"step {run.step} of {run.steps or '?'}, rate {factor:.3f}, {run.used_s:.0f} s, "
                   f"{1000 * run.used_s / run.step:.0f} ms a step, train {np.mean(recent[-100:]):.4f}", flush=True)
         if run.step % args.eval_every == 0 or last:
-            held_out = bits_per_byte(run.network, judge, context, limit=None if last else 512)
+            held_out = bits_per_byte(run.network, judge, context, limit=args.eval_windows)
             run.losses.append({"step": run.step, "train": round(float(np.mean(recent)), 4),
                                "held_out": round(held_out, 4), "seconds": round(run.used_s)})
             recent = []

@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 import pytest
+
 from mixpe.cli import evaluate as command
 from mixpe.cli import generate as writer
 from mixpe.errors import MixpeError, ModelError, RangeError

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """ExactLinear against the reference arithmetic, to the bit."""
 
-import mixpe
 import numpy as np
 import pytest
+
+import mixpe
 from mixpe.gateware.spec import reference, wide
 from mixpe.lm.exact import ExactLinear
 from mixpe.matrix import Int4Matrix

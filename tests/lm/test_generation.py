@@ -3,6 +3,7 @@
 
 import numpy as np
 import pytest
+
 from mixpe.errors import RangeError
 from mixpe.lm import LlamaModel, Phase, Sampler
 from mixpe.lm.board import Board

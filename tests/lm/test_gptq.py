@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """GPTQ: it lowers the error that it is meant to lower, and refuses what it cannot take."""
 
-import mixpe
 import numpy as np
 import pytest
+
+import mixpe
 from mixpe.errors import DtypeError, RangeError, ShapeError
 from mixpe.lm import LlamaModel, gptq
 

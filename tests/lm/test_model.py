@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The Llama in numpy: against a plain formula, against itself in pieces, against devices, and wrong requests."""
 
-import mixpe
 import numpy as np
 import pytest
+
+import mixpe
 from mixpe.errors import DtypeError, ModelError, RangeError, ShapeError
 from mixpe.lm import LlamaModel
 from mixpe.lm.exact import ExactLinear

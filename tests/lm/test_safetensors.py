@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+
 from mixpe import safetensors
 from mixpe.errors import ModelError
 

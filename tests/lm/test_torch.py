@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """PyTorch models with their linear layers on a device."""
 
-import mixpe
 import numpy as np
 import pytest
+
+import mixpe
 from mixpe.errors import DtypeError, ModelError, RangeError, ShapeError
 from mixpe.gateware.spec import reference
 

@@ -5,6 +5,7 @@ import hashlib
 import json
 
 import pytest
+
 from mixpe.errors import ModelError
 from mixpe.models import corpus
 

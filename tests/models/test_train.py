@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+
 from mixpe.lm import LlamaModel
 
 torch = pytest.importorskip("torch")

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The packaged model keeps what its card promises."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from mixpe import safetensors
+from mixpe.lm import LlamaModel, checkpoint, evaluate
+from mixpe.models import corpus
+
+WEIGHTS = checkpoint.PACKAGED / "model.safetensors"
+
+
+@pytest.fixture(scope="module")
+def packaged():
+    return checkpoint.read()
+
+
+@pytest.fixture(scope="module")
+def held_out():
+    return corpus.load("held-out")
+
+
+def test_it_is_small_and_fits_the_array(packaged):
+    config, tensors = packaged
+    assert WEIGHTS.stat().st_size <= 4 << 20
+    assert 1e6 <= sum(tensor.size for tensor in tensors.values()) <= 4e6
+    assert config.vocab_size == 256
+    assert all(size % 128 == 0 for tensor in tensors.values() for size in tensor.shape)
+    assert {dtype for dtype, *_ in safetensors.read_header(WEIGHTS)[0].values()} == {"F16"}
+
+
+def test_it_beats_gzip_and_quantisation_costs_at_most_two_percent(packaged, held_out):
+    text = np.frombuffer(held_out.joined(), np.uint8)
+    rows = evaluate.evaluate(*packaged, text, limit=96, chosen=[("nearest", "a8", 128)])
+    strongest = min(evaluate.gzip_bits_per_byte([content for _, content in held_out.files]))
+    assert rows[0]["bits_per_byte"] < 0.9 * strongest
+    assert rows[1]["cost_percent"] < 2.0
+
+
+def test_manifest_follows_its_rule():
+    manifest = corpus.read_manifest()
+    names = [entry["name"] for entry in manifest["files"]]
+    assert names == sorted(names)
+    assert [entry["split"] for entry in manifest["files"]] == [
+        "held-out" if i % corpus.HELD_OUT_EVERY == corpus.HELD_OUT_EVERY - 1 else "train" for i in range(len(names))]
+    for split, key in (("train", "train_bytes"), ("held-out", "held_out_bytes")):
+        assert manifest[key] == sum(entry["bytes"] for entry in manifest["files"] if entry["split"] == split)
+
+
+def test_the_card_tells_the_figures_of_the_run(packaged):
+    record = json.loads((checkpoint.PACKAGED / "training.json").read_text(encoding="utf-8"))
+    card = (checkpoint.PACKAGED / "README.md").read_text(encoding="utf-8")
+    assert record["step"] == record["steps"]
+    assert re.search(rf"--steps {record['steps']}\b", card) and re.search(rf"--seed {record['seed']}\b", card)
+    assert f"{record['losses'][-1]['held_out']:.4f}" in card
+    assert sum(tensor.size for tensor in packaged[1].values()) == record["parameters"]
+
+
+def test_default_model_writes_python():
+    text = b"".join(LlamaModel.from_pretrained().generate(b"    def __init__(self, ", 64))
+    assert b"self." in text and text.isascii()
