@@ -129,7 +129,7 @@ ARITHMETIC = {  # name: (designs with that arithmetic, weights, activations)
     "OLAccel 3 % outliers": (("olaccel",), olaccel_channels, int8_tokens),
     "ANT":                  (("ant",), ant_channels, int8_tokens),
     "OliVe":                (("olive",), olive_pairs, int8_tokens),
-    "W4A16 G128 (MixPE)":   (("mixpe-a16",), w4_groups, fp16),
+    "W4A16 G128 (MixPE)":   (("mixpe-a16", "fp16-dequant"), w4_groups, fp16),
     "W4A16 aligned W=8":    (("aligned-a16",), w4_groups, aligned(8)),
     "W4A16 aligned W=10":   (("aligned-a16",), w4_groups, aligned(10)),
     "W4A16 aligned W=12":   (("aligned-a16",), w4_groups, aligned(12)),

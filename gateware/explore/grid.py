@@ -6,6 +6,7 @@ from mixpe.gateware.explore.points import Point
 from mixpe.gateware.pe import DESIGNS
 
 DEVICE = "LFE5U-85F-6"
+LANES  = {"olaccel": 16, "mixpe-a16": 2, "fp16-dequant": 1}  # of the comparison, where 8 is not to be had or much
 
 
 def parameters_for(design, lanes, device, **parameters):
@@ -28,16 +29,14 @@ def quick():
         unit("table", 4, seeds=(1,)), unit("int8", 4, seeds=(1,)), unit("int8", 4, seeds=(1,), dsp=True),
         unit("qserve", 2, seeds=(1,)), unit("bitfusion", 2, seeds=(1,)), unit("olaccel", 16, seeds=(1,)),
         unit("ant", 2, seeds=(1,)), unit("olive", 2, seeds=(1,)), unit("aligned-a16", 4, seeds=(1,)),
-        unit("mixpe-a16", 1, seeds=(1,)),
+        unit("mixpe-a16", 1, seeds=(1,)), unit("fp16-dequant", 1, seeds=(1,)),
     ]
 
 
 def comparison(device=DEVICE, seeds=(1, 2, 3)):
-    """Every design as an 8-lane unit (OLAccel: its 16 channels; MixPE-A16 at 2 lanes)."""
-    points = [unit(design, 8, device, seeds) for design in DESIGNS if design not in ("olaccel", "mixpe-a16")]
-    points += [unit("olaccel", 16, device, seeds), unit("mixpe-a16", 2, device, seeds),
-               unit("int8", 8, device, seeds, dsp=True)]
-    return points
+    """Every design as an 8-lane unit, or what `LANES` says; INT8 in LUTs and in DSP blocks."""
+    points = [unit(design, LANES.get(design, 8), device, seeds) for design in DESIGNS]
+    return points + [unit("int8", 8, device, seeds, dsp=True)]
 
 
 def full():

@@ -176,13 +176,14 @@ def run(args):
 def write_page(folder, path):
     """The comparison page and its figure, from the results in a folder."""
     from mixpe.gateware.explore import report
+    from mixpe.gateware.explore.grid import LANES
     from mixpe.gateware.explore.page import page
 
     rows = [row for name in ("comparison", "full", "arrays") for row in report.read_rows(folder, name)]
     units, others = {}, {}
     for row in rows:
         key = row["device"], row["design"], row.get("p_width"), row.get("p_dsp")
-        if row["rows"] == 1 and row.get("p_lanes") in (2, 8, 16):
+        if row["rows"] == 1 and row.get("p_lanes") in (8, LANES.get(row["design"])):
             (units if row["device"] == "LFE5U-85F-6" else others).setdefault(key, row)
     found   = report.read_rows(folder, "fidelity")
     results = {"units": list(units.values()), "others": list(others.values()), "fidelity": found, "figure": None,
