@@ -74,7 +74,7 @@ class Fp16Dequant(DotProduct):
             raise DtypeError(f"activations and scales must be float16, not {x.dtype} and {scale.dtype}")
         q = check_operand("weights", q, 4, False, x.shape[-1])
         if q.shape != x.shape or scale.shape != x.shape[:-1]:
-            raise ShapeError(f"weights {q.shape}, activations {x.shape} and scales {scale.shape} do not belong together")
+            raise ShapeError(f"weights {q.shape}, activations {x.shape}, scales {scale.shape} do not belong together")
         w = self.dequantise(q, scale[..., None]).astype(np.float32)
         total = np.zeros(x.shape[:-1], np.float32)
         for index in range(x.shape[-1]):
