@@ -7,6 +7,8 @@
 
 import hashlib
 import json
+import os
+import shutil
 import subprocess
 import sys
 import time
@@ -19,7 +21,8 @@ from mixpe.gateware.spec.registers import VERSION, digest
 
 ELABORATE_LIMIT_S = 1200  # with the BIOS and its library
 TOOL_LIMIT_S      = 4*3600
-TAIL_LINES        = 12
+TAIL_LINES        = 3
+COMPILERS         = ("riscv64-unknown-elf-gcc", "riscv32-unknown-elf-gcc", "riscv64-elf-gcc", "riscv-none-elf-gcc")
 RESULT_OPTIONS    = ("--textcfg", "--asc", "--write")  # of nextpnr, before the file it makes
 
 
@@ -45,21 +48,27 @@ def elaborate_board(board, folder, changes, *, link=None, ip_address="192.168.1.
     ToolError
         LiteX or the compiler of the BIOS failed; the message has the last lines.
     """
+    if software and board.cpu and not any(shutil.which(compiler) for compiler in COMPILERS):
+        raise ToolError(f"{board.title} trains its memory with a program, and there is no compiler for it: "
+                        f"{COMPILERS[0]} is not on PATH; on Debian: apt install gcc-riscv64-unknown-elf")
     folder = Path(folder).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     options = {"board": board.name, "changes": changes, "folder": str(folder), "link": link, "software": software,
         "ip_address": ip_address, "seed": seed}
     (folder/"options.json").write_text(json.dumps(options, indent=1), encoding="utf-8")
     command = [sys.executable, "-m", "mixpe.boards.elaborate", "options.json"]
+    # LiteX's makefiles call python3, meson and ninja by name: those of this environment.
+    paths = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     with open(folder/"elaborate.log", "w", encoding="utf-8") as log:
         try:
             code = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-                                  timeout=ELABORATE_LIMIT_S, check=False).returncode
+                                  timeout=ELABORATE_LIMIT_S, check=False, env={**os.environ, "PATH": paths}).returncode
         except subprocess.TimeoutExpired:
             raise ToolError(f"elaboration of {board.name} did not end within {ELABORATE_LIMIT_S} s") from None
     if code:
         lines = (folder/"elaborate.log").read_text(encoding="utf-8", errors="replace").splitlines()
-        raise ToolError(f"elaboration of {board.name} failed: {' / '.join(lines[-TAIL_LINES:])}; all of it is in "
+        causes = [line.strip() for line in lines if "error" in line.lower()] or lines
+        raise ToolError(f"elaboration of {board.name} failed: {' / '.join(causes[-TAIL_LINES:])}; all of it is in "
                         f"{folder/'elaborate.log'}")
 
 

@@ -5,6 +5,7 @@
     sim                               the SoC in Verilator, started and stopped by us
     serial+tcp://host:port            a UARTBone behind a TCP port, such as `mixpe sim` prints
     serial:///dev/ttyUSB0?baudrate=…  a board
+    etherbone://host                  a board with Ethernet
 """
 
 from mixpe.devices.driver import VERIFY, Device
@@ -105,13 +106,15 @@ def _device(link, text, driver):
         return Device(link, text, **driver)
     except LinkTimeout as error:
         link.close()
-        raise NotMixpeError(f"nothing that speaks UARTBone answers at {text}: {error}") from error
+        protocol = "Etherbone" if text.startswith("etherbone") else "UARTBone"
+        raise NotMixpeError(f"nothing that speaks {protocol} answers at {text}: {error}") from error
     except BaseException:
         link.close()
         raise
 
 
-OPENERS = {"reference": _open_reference, "sim": _open_sim, "serial": _open_link, "serial+tcp": _open_link}
+OPENERS = {"reference": _open_reference, "sim": _open_sim, "serial": _open_link, "serial+tcp": _open_link,
+    "etherbone": _open_link}
 
 
 def open_device(url, **options):
@@ -120,7 +123,8 @@ def open_device(url, **options):
     Parameters
     ----------
     url : str
-        ``reference``, ``sim``, ``serial+tcp://host:port`` or ``serial:///dev/…``, with options after ``?``.
+        ``reference``, ``sim``, ``serial+tcp://host:port``, ``serial:///dev/…`` or ``etherbone://host``, with
+        options after ``?``.
     **options
         The options of ``reference`` and ``sim`` again, which win over those of the URL, and for every device those of
         `Device`: ``verify``, ``floor_s``, ``ready_s``, ``rate_hz``, ``csr_base``.

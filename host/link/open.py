@@ -3,6 +3,7 @@
 
 from mixpe.errors import UrlError
 from mixpe.link.autobaud import find_baudrate
+from mixpe.link.etherbone import WINDOW, EtherboneLink
 from mixpe.link.transport import SerialTransport, TcpTransport
 from mixpe.link.uartbone import UartBoneLink
 from mixpe.link.url import BAUDRATE, DeviceUrl, parse_url
@@ -16,8 +17,8 @@ def open_link(url):
     Parameters
     ----------
     url : str or DeviceUrl
-        ``serial://`` or ``serial+tcp://``; options ``timeout_s``, ``window`` (read requests in flight),
-        ``baudrate`` (left out: found by asking at the usual rates).
+        ``serial://``, ``serial+tcp://`` or ``etherbone://``; options ``timeout_s``, ``window`` (read requests in
+        flight), ``baudrate`` (left out: found by asking at the usual rates).
 
     Returns
     -------
@@ -32,6 +33,9 @@ def open_link(url):
     """
     url = url if isinstance(url, DeviceUrl) else parse_url(url)
     limits = {"timeout_s": url.seconds("timeout_s", TIMEOUT_S), "window": url.integer("window", None)}
+    if url.scheme == "etherbone":
+        return EtherboneLink(url.host, url.port, url=url.text, timeout_s=limits["timeout_s"],
+                             window=limits["window"] or WINDOW)
     if url.scheme == "serial+tcp":
         transport = TcpTransport(url.host, url.port, url=url.text)
     elif url.scheme == "serial":

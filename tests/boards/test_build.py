@@ -126,6 +126,18 @@ def test_missing_tools_are_named(monkeypatch, tmp_path, capsys):
     assert "vivado is not on PATH" in capsys.readouterr().err
 
 
+def test_missing_compiler_of_the_bios_is_named(monkeypatch, tmp_path):
+    monkeypatch.setattr(build.shutil, "which", lambda _name: None)
+    with pytest.raises(ToolError, match="apt install gcc-riscv64-unknown-elf"):
+        build.elaborate_board(BOARDS["versa_ecp5"], tmp_path, {})
+    assert not list(tmp_path.iterdir())
+
+
+def test_elaboration_that_fails_shows_the_cause(tmp_path):
+    with pytest.raises(ToolError, match="ULX3S|no link 'etherbone'.*elaborate.log"):
+        build.elaborate_board(ULX3S, tmp_path, {"rows": 1}, link="etherbone")
+
+
 def test_native_tools_are_taken_where_the_package_is_not(monkeypatch, tmp_path):
     monkeypatch.setattr(tools.sys, "executable", str(tmp_path/"python"))
     monkeypatch.setattr(tools.shutil, "which", lambda name: f"/opt/{name}" if name == "icepack" else None)
