@@ -6,7 +6,8 @@ from mixpe.gateware.explore.points import Point
 from mixpe.gateware.pe import DESIGNS
 
 DEVICE = "LFE5U-85F-6"
-LANES  = {"olaccel": 16, "mixpe-a16": 2, "fp16-dequant": 1}  # of the comparison, where 8 is not to be had or much
+LANES  = {  # of the comparison's units; 8 where nothing is said, fewer where a lane is large
+    "olaccel": 16, "int8": 4, "qserve": 4, "ant": 4, "olive": 4, "bitfusion": 2, "mixpe-a16": 2, "fp16-dequant": 1}
 
 
 def parameters_for(design, lanes, device, **parameters):
@@ -34,9 +35,9 @@ def quick():
 
 
 def comparison(device=DEVICE, seeds=(1, 2, 3)):
-    """Every design as an 8-lane unit, or what `LANES` says; INT8 in LUTs and in DSP blocks."""
+    """Every design as a unit of `LANES` lanes; INT8 in LUTs and in DSP blocks."""
     points = [unit(design, LANES.get(design, 8), device, seeds) for design in DESIGNS]
-    return points + [unit("int8", 8, device, seeds, dsp=True)]
+    return points + [unit("int8", LANES["int8"], device, seeds, dsp=True)]
 
 
 def full():
@@ -46,7 +47,8 @@ def full():
                for lanes in (4, 16, 32)]
     points += [unit("aligned-a16", 8, width=width) for width in (8, 10, 14, 16)]
     for device in ("GW2A-18", "iCE40UP5K"):
-        points += [unit(design, 8, device) for design in ("mixpe-a8", "bitplane-a8", "mixpe-a8-dense", "int8")]
+        points += [unit(design, LANES.get(design, 8), device)
+                   for design in ("mixpe-a8", "bitplane-a8", "mixpe-a8-dense", "int8")]
     points += comparison("XC7", seeds=())
     points += [Point(design=design, parameters=parameters_for(design, 32, DEVICE), rows=8)
                for design in ("mixpe-a8-dense", "int8")]

@@ -34,7 +34,7 @@ class RowArray(Module):
         Cycles from a group's last beat to `done`.
     """
 
-    def __init__(self, params, rows, group_size=128, rows_per_copy=4):
+    def __init__(self, params, rows, group_size=128, rows_per_copy=2):
         if rows < 1 or rows_per_copy < 1:
             raise ConfigError(f"rows and rows_per_copy must be 1 or more, not {rows!r} and {rows_per_copy!r}")
         units = [params.create_group(group_size) for _ in range(rows)]

@@ -183,7 +183,7 @@ def write_page(folder, path):
     units, others = {}, {}
     for row in rows:
         key = row["device"], row["design"], row.get("p_width"), row.get("p_dsp")
-        if row["rows"] == 1 and row.get("p_lanes") in (8, LANES.get(row["design"])):
+        if row["rows"] == 1 and row.get("p_lanes") == LANES.get(row["design"], 8):
             (units if row["device"] == "LFE5U-85F-6" else others).setdefault(key, row)
     found   = report.read_rows(folder, "fidelity")
     results = {"units": list(units.values()), "others": list(others.values()), "fidelity": found, "figure": None,
