@@ -9,9 +9,12 @@ The datapath never stalls. The sequencer starts a group only when the vector FIF
 back-pressure of the results stops the weights before the array and nothing is lost.
 """
 
+from functools import reduce
+from operator import or_
+
 from litex.gen import LiteXModule
 from litex.soc.interconnect import stream
-from migen import Cat, If, Signal, bits_for
+from migen import Cat, CEInserter, If, Signal, bits_for
 
 from mixpe.gateware.activations import ActivationMemory
 from mixpe.gateware.jobs import log2, ticket_layout
@@ -37,6 +40,9 @@ class ArrayDatapath(LiteXModule):
     activations : list of R Signal(8·lanes), in
     valid, first, last : Signal(), in
         A beat, and whether it is the first or last of its group.
+    rows : Signal(R), in
+        Rows that the beat is for. The registers of the others stand still, which saves their toggling (and, in
+        simulation, most of the time of decoding one token); their sums mean nothing.
     sums : list of R Signal((SUM_BITS, True)), out
     done : Signal(), out
         `sums` are those of a whole group.
@@ -49,31 +55,38 @@ class ArrayDatapath(LiteXModule):
         self.first       = Signal()
         self.last        = Signal()
         self.sums        = [Signal((SUM_BITS, True), name=f"sum_{row}") for row in range(config.rows)]
+        self.rows        = Signal(config.rows)
         self.done        = Signal()
 
         # # #
 
-        design = PE_DESIGNS[config.pe](lanes=config.lanes, target=target)
-        units  = []
-        for row in range(config.rows):
-            unit = design.create()
-            self.add_module(name=f"row_{row}", module=unit)
-            self.comb += [
-                unit.weights.eq(self.weights),
-                unit.activations.eq(self.activations[row]),
-            ]
-            units.append(unit)
-
-        self.latency = units[0].latency + 1
-        control = Cat(self.valid, self.first, self.last)
-        for _ in range(units[0].latency):
+        design  = PE_DESIGNS[config.pe](lanes=config.lanes, target=target)
+        latency = design.latency
+        self.latency = latency + 1
+        control = Cat(self.first, self.last, self.valid)
+        for _ in range(latency):
             delayed = Signal(3)
             self.sync += delayed.eq(control)
             control = delayed
-        valid, first, last = control[0], control[1], control[2]
+        first, last, valid = control[0], control[1], control[2]
         self.sync += self.done.eq(valid & last)
-        for unit, total in zip(units, self.sums, strict=True):
-            self.sync += If(valid,
+
+        for row in range(config.rows):
+            # A row's stages move while one of them holds a beat for it.
+            stages = [self.valid & self.rows[row]]
+            for _ in range(latency):
+                stage = Signal()
+                self.sync += stage.eq(stages[-1])
+                stages.append(stage)
+            unit = CEInserter()(design.create())
+            self.add_module(name=f"row_{row}", module=unit)
+            total = self.sums[row]
+            self.comb += [
+                unit.weights.eq(self.weights),
+                unit.activations.eq(self.activations[row]),
+                unit.ce.eq(reduce(or_, stages[:-1])),
+            ]
+            self.sync += If(stages[-1],
                 If(first, total.eq(unit.product)).Else(total.eq(total + unit.product)),
             )
 
@@ -183,13 +196,13 @@ class ArraySequencer(LiteXModule):
         ]
         for row in range(config.rows):
             self.comb += datapath.activations[row].eq(activations.data[row])
-        latency = ActivationMemory.READ_LATENCY
-        control = Cat(step, first, last)
-        for _ in range(latency):
-            delayed = Signal(3)
+        used = [(sink.tiles != 1) | (sink.last_rows > row) for row in range(config.rows)]
+        control = Cat(step, first, last, *used)
+        for _ in range(ActivationMemory.READ_LATENCY):
+            delayed = Signal(3 + config.rows)
             self.sync += delayed.eq(control)
             control = delayed
-        self.comb += Cat(datapath.valid, datapath.first, datapath.last).eq(control)
+        self.comb += Cat(datapath.valid, datapath.first, datapath.last, datapath.rows).eq(control)
 
 
 assert ActivationMemory.READ_LATENCY == WeightBuffer.READ_LATENCY  # they meet in the datapath
