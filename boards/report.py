@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What nextpnr reports, in the same words for all families."""
+"""What nextpnr reports, in the same words for all families; and the slack that Vivado reports."""
 
 import json
+import re
 from pathlib import Path
 
 from mixpe.errors import ToolError
@@ -64,3 +65,17 @@ def read_report(path):
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ToolError(f"nextpnr left no report at {path}: {error}") from error
+
+
+def vivado_slack(text):
+    """Worst negative slack in ns of Vivado's timing report: negative where timing is not met.
+
+    Raises
+    ------
+    ToolError
+        The report has no summary.
+    """
+    match = re.search(r"WNS\(ns\)[^\n]*\n[\s-]*\n?\s*(-?\d+\.\d+)", text)
+    if match is None:
+        raise ToolError("Vivado's timing report has no summary with WNS(ns): the design was not timed")
+    return float(match.group(1))

@@ -9,7 +9,7 @@ import pytest
 from mixpe.boards import build, route, tools
 from mixpe.boards.build import TimingError, build_board, contract_tag
 from mixpe.boards.registry import BOARDS
-from mixpe.boards.report import failing, system_clock, utilisation
+from mixpe.boards.report import failing, system_clock, utilisation, vivado_slack
 from mixpe.boards.table import board_rows, load_results, markdown_table, status, text_table
 from mixpe.cli.main import main
 from mixpe.errors import ConfigError, ToolError
@@ -39,7 +39,7 @@ def pretend(monkeypatch):
 
         def elaborate(board, folder, changes, **options):
             (folder/"gateware").mkdir(parents=True, exist_ok=True)
-            (folder/"gateware"/"build_top.sh").write_text(SCRIPT)
+            (folder/"gateware"/"build_top.sh").write_text(SCRIPT if board.is_open else "vivado -mode batch\n")
 
         def run(command, folder, _limit_s):
             calls.append(command)
@@ -157,6 +157,32 @@ def test_reports():
     assert failing(report(77.0)) == {"$glbnet$sys_clk": (77.0, 80.0)} and not failing(report(80.0))
     with pytest.raises(ToolError, match="no clock"):
         system_clock({}, 1)
+
+
+VIVADO = """| Design Timing Summary
+| ---------------------
+------------------------------------------------------------------------------------------------
+
+    WNS(ns)      TNS(ns)  TNS Failing Endpoints  TNS Total Endpoints      WHS(ns)      THS(ns)
+    -------      -------  ---------------------  -------------------      -------      -------
+     {slack}        0.000                      0                52711        0.036        0.000
+"""
+
+
+@pytest.mark.parametrize("slack, met, fmax", [("0.114", True, 101.15), ("-0.500", False, 95.24)])
+def test_vivado_timing_is_read(pretend, tmp_path, monkeypatch, slack, met, fmax):
+    pretend({})
+    folder = tmp_path/BOARDS["nexys_video"].build_name()/"gateware"
+    folder.mkdir(parents=True)
+    (folder/"top_timing.rpt").write_text(VIVADO.format(slack=slack))
+    (folder/"top.bit").write_text("bits")
+    result = build_board(BOARDS["nexys_video"], tmp_path, force=True)
+    assert (result["timing_met"], result["fmax_mhz"]) == (met, fmax)
+    if not met:
+        with pytest.raises(TimingError, match="0.500 ns too long"):
+            build_board(BOARDS["nexys_video"], tmp_path)
+    with pytest.raises(ToolError, match="was not timed"):
+        vivado_slack("")
 
 
 def test_routing_records_what_came_out(pretend, tmp_path, capsys):
