@@ -75,7 +75,7 @@ def vivado_slack(text):
     ToolError
         The report has no summary.
     """
-    match = re.search(r"WNS\(ns\)[^\n]*\n[\s-]*\n?\s*(-?\d+\.\d+)", text)
+    match = re.search(r"WNS\(ns\)[^\n]*\n[\s-]*\n\s*(-?\d+\.\d+)", text)
     if match is None:
         raise ToolError("Vivado's timing report has no summary with WNS(ns): the design was not timed")
     return float(match.group(1))
