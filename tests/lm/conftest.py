@@ -16,6 +16,11 @@ VALUES = {
 }
 
 
+def pytest_configure(config):
+    """Name the marker of tests that build or run a simulated SoC."""
+    config.addinivalue_line("markers", "slow: builds or runs a simulation")
+
+
 def random_tensors(config, seed=0):
     """Weights with unit gain, so that logits are of order 1."""
     rng = np.random.default_rng(seed)
