@@ -44,10 +44,10 @@ bench: setup
 	@$(MIXPE) bench
 
 explore-quick: setup
-	@$(MIXPE) explore --quick
+	@$(MIXPE) explore --grid quick --out build/explore
 
 explore: setup
-	@$(MIXPE) explore
+	@$(MIXPE) explore --grid full --windows 64 --out results --page docs/comparison.md
 
 test-boards: setup
 	@$(VENV)/bin/python -m mixpe.boards.route
