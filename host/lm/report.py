@@ -39,7 +39,7 @@ def figure(rows, gzip_bits, path):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    picture = Figure(figsize=(6.4, 4.2), layout="constrained")
+    picture = Figure(figsize=(6.4, 4.8), layout="constrained")
     FigureCanvasAgg(picture)
     axes = picture.add_subplot()
     float_bits = rows[0]["bits_per_byte"]
@@ -58,5 +58,5 @@ def figure(rows, gzip_bits, path):
     axes.set_xlabel("group size G")
     axes.set_ylabel("bits per byte of held-out text")
     axes.set_title("Cost of 4-bit weights" + (f" (gzip -9: {gzip_bits:.3f} bits per byte)" if gzip_bits else ""))
-    axes.legend()
+    picture.legend(loc="outside lower center", ncols=3)
     picture.savefig(path, dpi=150)
