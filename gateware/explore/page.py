@@ -22,6 +22,11 @@ SQNR of the layers' outputs against float64, mean over layers, on real activatio
 of held-out text with that arithmetic in all linear layers. Weights are rounded to nearest; ANT and OliVe search their
 scales by least square error. No design has calibration."""
 
+ENERGY = """\
+Toggles of the synthesised netlist, cell by cell and without glitches, on real weights and activations of the project's
+model: a LUT's or carry cell's sum output counts 1, a flip-flop's 0.5 and its clock 0.1 a cycle, a carry between cells
+0.25. For comparison on one fabric, not watts. Multipliers in LUTs glitch more than this shows."""
+
 BUDGET = """\
 As many units as fit in {luts:,} LUTs, at the unit's own fmax: an upper bound, since a full device routes slower. Memory
 gives {memory:.2f} GB/s; prefill is {tokens} tokens. Seconds for one decode step / one prefill, linear layers only."""
@@ -49,11 +54,13 @@ def name_of(row):
 
 
 def _costs(rows):
-    header = ("design", "MAC/cycle", "LUT", "placed", "FF", "DSP", "LUT/MAC", "fmax MHz", "million MAC/s per LUT")
+    header = ("design", "MAC/cycle", "LUT", "placed", "FF", "DSP", "LUT/MAC", "fmax MHz", "seeds",
+              "million MAC/s per LUT")
     return _table(header, [
         (name_of(row), _number(row["macs_per_cycle"], 0), _number(row["luts"], 0), _number(row["placed_luts"], 0),
          _number(row["flip_flops"], 0), _number(row["dsps"], 0), _number(row["luts_per_mac"]),
-         _number(row["fmax_mhz"], 0), _number(row["mmacs_per_s_per_lut"], 2)) for row in rows])
+         _number(row["fmax_mhz"], 0), len(row["fmax_by_seed"]), _number(row["mmacs_per_s_per_lut"], 2))
+        for row in rows])
 
 
 def _measured(rows):
@@ -73,7 +80,8 @@ def page(results):
     ----------
     results : dict
         ``units``, ``arrays`` and ``others`` (rows of `points.evaluate`: on the first device, whole arrays, on other
-        devices), ``fidelity`` (rows of ``arithmetic``, ``sqnr_db``, ``bits_per_byte``), ``figure`` (path or None).
+        devices), ``energy`` (rows of ``design``, ``energy_per_mac``), ``fidelity`` (rows of ``arithmetic``,
+        ``sqnr_db``, ``bits_per_byte``), ``figure`` (path or None).
     """
     units   = [row for row in results["units"] if row["status"] == "ok"]
     by_name = {name_of(row): row for row in units}
@@ -96,6 +104,10 @@ def page(results):
                          for row in results["fidelity"]]), ""]
     if results["figure"]:
         text += [f"![Fidelity against MAC/s per LUT]({results['figure']})", ""]
+    if results["energy"]:
+        text += ["## Energy proxy", "", ENERGY, "",
+                 _table(("design", "weighted toggles a MAC"),
+                        [(row["design"], _number(row["energy_per_mac"])) for row in results["energy"]]), ""]
     routed = [row for row in units if row["fmax_mhz"]]
     if routed:
         text += _budget(routed) + _paper(by_name)
@@ -148,6 +160,9 @@ def losses(by_name, fidelity):
         lines.append(f"- As published MixPE costs {published['luts_per_mac']:.0f} LUTs a MAC. What brings that to "
                      f"{dense['luts_per_mac']:.0f} is stored sums and the fabric's carry cells, not shift-and-add "
                      "as such.")
+    if dense and dense["flip_flops"] > dense["luts"]:
+        lines.append(f"- The dense unit has {dense['flip_flops']:.0f} flip-flops beside {dense['luts']:.0f} LUTs. A slice "
+                     "has as many of one as of the other: in a full device flip-flops run out first.")
     if int8 and w4 and int8["sqnr_db"] > w4["sqnr_db"]:
         lines.append(f"- Four-bit weights cost fidelity: {w4['sqnr_db']:.1f} dB, INT8 has {int8['sqnr_db']:.1f} dB; "
                      f"{w4['bits_per_byte']:.4f} bits per byte against {int8['bits_per_byte']:.4f}.")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mixpe import quantize, quantize_activations
 from mixpe.errors import ConfigError
 from mixpe.lm import checkpoint, evaluate
 from mixpe.lm.model import FloatLinear, LlamaModel
@@ -19,7 +20,8 @@ Synthesise, place and route MixPE and every design that it is compared with, in 
 arithmetic on the packaged model; draw the Pareto front. Results are cached by content: a stopped exploration goes on
 where it was. A point that fails gets the error's name in its row and the others go on."""
 
-SAMPLE_ROWS = 256  # activation rows a layer that SQNR is measured on
+SAMPLE_ROWS    = 256  # activation rows a layer that SQNR is measured on
+ENERGY_STREAMS = 16   # output channels, a token each, that the energy proxy is measured on
 
 
 def add_parser(subparsers):
@@ -37,6 +39,7 @@ def add_parser(subparsers):
     p.add_argument("--out", type=Path, metavar="FOLDER", help="write JSON, CSV and PNG here")
     p.add_argument("--windows", type=int, default=0, metavar="N",
                    help="windows of held-out text for fidelity; 0 leaves it out (0)")
+    p.add_argument("--energy", action="store_true", help="energy proxy on the packaged model's weights and activations")
     p.add_argument("--page", type=Path, metavar="FILE", help="write the comparison page from the results in --out")
     p.add_argument("--json", action="store_true", help="print the rows as JSON")
     p.set_defaults(run=run)
@@ -129,6 +132,52 @@ def fidelity(windows, progress=None):
     return rows
 
 
+def energy(points, cache_folder=None, progress=None):
+    """Energy proxy of the points that can be simulated, on real weights and activations of the packaged model.
+
+    Streams are output channels of one feed-forward layer with tokens of held-out text, two groups of 128 each.
+
+    Parameters
+    ----------
+    points : list of Point
+        ECP5 units; others are left out.
+    cache_folder : str, optional
+    progress : callable, optional
+        Called with 1 after each point.
+
+    Returns
+    -------
+    list of dict
+        ``design``, ``energy_per_mac``.
+    """
+    from mixpe.gateware.explore.energy import DESIGNS, energy_per_mac
+
+    config, tensors = checkpoint.read()
+    text = np.frombuffer(corpus.load("held-out").joined(), np.uint8)
+    recorders = {}
+
+    def record(name, weight):
+        recorders[name] = _Recorder(weight)
+        return recorders[name]
+
+    evaluate.bits_per_byte(LlamaModel(config, tensors, record), text, evaluate.windows(text, 256, 1))
+    layer = recorders["layers.1.gate_up"]
+    rng   = np.random.default_rng(0)
+    rows  = rng.choice(len(layer.inputs[0]), ENERGY_STREAMS, replace=False)
+    x     = quantize_activations(layer.inputs[0][rows])[0].reshape(ENERGY_STREAMS, -1, 128)
+    w     = layer.weight[rng.choice(len(layer.weight), ENERGY_STREAMS, replace=False)]
+    codes = {4: quantize(w, 128).q, 8: np.rint(127*w/np.abs(w).max(axis=1, keepdims=True)).astype(np.int8)}
+    found = []
+    for point in points:
+        if point.design in DESIGNS and point.rows == 1 and point.device.startswith("LFE5U") \
+                and not point.parameters.get("dsp"):
+            q = codes[8 if point.design == "int8" else 4].reshape(x.shape)
+            found.append({"design": point.design, "energy_per_mac": energy_per_mac(point, q, x, cache_folder)})
+            if progress is not None:
+                progress(1)
+    return found
+
+
 def _print(rows):
     for row in rows:
         options = ",".join(f"{name[2:]}={value}" for name, value in row.items() if name.startswith("p_"))
@@ -157,19 +206,27 @@ def run(args):
         from mixpe.gateware.explore.arithmetic import ARITHMETIC
         with Progress("fidelity", len(ARITHMETIC), "arithmetics") as progress:
             found = fidelity(args.windows, progress.advance)
+    energies = []
+    if args.energy:
+        with Progress("energy", len(points), "points") as progress:
+            energies = energy(points, None if args.cache is None else str(args.cache), progress.advance)
     if args.out is not None:
         report.write_rows(rows, args.out, args.grid)
+        if energies:
+            report.write_rows(energies, args.out, "energy")
         if found:
             report.write_rows(found, args.out, "fidelity")
     if args.page is not None:
         write_page(args.out, args.page)
     if args.json:
-        print(json.dumps({"points": rows, "fidelity": found}, indent=1))
+        print(json.dumps({"points": rows, "fidelity": found, "energy": energies}, indent=1))
     else:
         _print(rows)
         for row in found:
             ratio = "" if row["sqnr_db"] is None else f"{row['sqnr_db']:6.2f} dB"
             print(f"{row['arithmetic']:22} {ratio:10} {row['bits_per_byte']:.4f} bits per byte")
+        for row in energies:
+            print(f"{row['design']:22} {row['energy_per_mac']:.1f} weighted toggles a MAC")
     return 0 if any(row["status"] == "ok" for row in rows) else 1
 
 
@@ -187,7 +244,7 @@ def write_page(folder, path):
             (units if row["device"] == "LFE5U-85F-6" else others).setdefault(key, row)
     found   = report.read_rows(folder, "fidelity")
     results = {"units": list(units.values()), "others": list(others.values()), "fidelity": found, "figure": None,
-               "arrays": [row for row in rows if row["rows"] > 1]}
+               "energy": report.read_rows(folder, "energy"), "arrays": [row for row in rows if row["rows"] > 1]}
     joined = report.with_fidelity([row for row in units.values() if row["status"] == "ok"],
                                   [row for row in found if row["arithmetic"] != "FP32"])
     if joined:

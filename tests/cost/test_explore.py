@@ -74,13 +74,15 @@ def test_front():
 def test_results_survive_and_page_is_written(tmp_path):
     row = {"design": "mixpe-a8", "p_lanes": 8, "rows": 1, "group_size": 128, "device": "LFE5U-85F-6", "status": "ok",
            "macs_per_cycle": 8, "luts": 640.0, "placed_luts": 700, "flip_flops": 400, "dsps": 0, "block_rams": 0,
-           "luts_per_mac": 80.0, "fmax_mhz": 200.0, "mmacs_per_s_per_lut": 2.5, "tools": {"yosys": "Yosys 0.70"}}
+           "luts_per_mac": 80.0, "fmax_mhz": 200.0, "fmax_by_seed": {"1": 200.0},
+           "mmacs_per_s_per_lut": 2.5, "tools": {"yosys": "Yosys 0.70"}}
     report.write_rows([row], tmp_path, "comparison")
     assert report.read_rows(tmp_path, "comparison") == [row]
     assert json.loads((tmp_path/"comparison.json").read_text()) == [row] and (tmp_path/"comparison.csv").exists()
     bad = {"design": "ant", "rows": 1, "device": "LFE5U-85F-6", "status": "ToolCrash", "error": "boom"}
-    text = page({"units": [row, bad], "arrays": [], "others": [], "fidelity": [], "figure": None})
-    assert "| mixpe-a8 | 8 | 640 | 700 | 400 | 0 | 80.0 | 200 | 2.50 |" in text and "ant (ToolCrash)" in text
+    text = page({"units": [row, bad], "arrays": [], "others": [], "energy": [], "fidelity": [],
+                 "figure": None})
+    assert "| mixpe-a8 | 8 | 640 | 700 | 400 | 0 | 80.0 | 200 | 1 | 2.50 |" in text and "ant (ToolCrash)" in text
     entry = budget_row(row, budget_luts=6400)
     assert entry["units"] == 10 and entry["macs_per_cycle"] == 80 and entry["gops"] == 32
 
