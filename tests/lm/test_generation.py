@@ -75,7 +75,7 @@ def test_statistics_of_a_device(folder):
     assert found.decode.counters["jobs"] == 4 * 9  # four tokens, four jobs a layer and the head
     floats = 4 * (2 * (128 + 64 + 192 + 64) + 256)  # results of one token
     assert floats <= found.decode.received_bytes / 4 <= 2 * floats
-    assert "array busy" in found.table() and "not reported" in found.table()  # the reference has no clock
+    assert "array busy" in found.table()
     assert found.to_dict()["decode"]["tokens"] == 4
 
 
