@@ -92,7 +92,8 @@ def exchange(packets, answers, depth=16):
     return [parse_answer(packet) for packet in found]
 
 
-@pytest.mark.parametrize("count, depth", [(1, 16), (2, 16), (WORDS_MAX, ETHERBONE_DEPTH)])
+@pytest.mark.parametrize("count, depth", [(1, 16), (15, 16),
+    pytest.param(WORDS_MAX, ETHERBONE_DEPTH, marks=pytest.mark.slow)])
 def test_what_is_written_is_read(count, depth):
     words = np.random.default_rng(count).integers(0, 1 << 32, count).astype(np.uint32)
     addrs = 64 + 4*np.arange(count, dtype=np.uint32)
