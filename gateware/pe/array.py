@@ -10,8 +10,9 @@ class RowArray(Module):
     """`rows` units of a design, one group accumulator each.
 
     Weights are registered twice: once for all, then once for every `rows_per_copy` rows. The copies, and a cycle for
-    the way to them, keep the broadcast short. What rows derive from the same copy (`PairPlaneA8`'s selects) is equal
-    logic, which synthesis shares.
+    the way to them, keep the broadcast short. Synthesis would merge equal registers whatever their attributes, so every
+    other copy starts at ones: neighbouring copies stay apart. What rows derive from the same copy (`PairPlaneA8`'s
+    selects) is equal logic, which synthesis shares.
 
     Parameters
     ----------
@@ -34,7 +35,7 @@ class RowArray(Module):
         Cycles from a group's last beat to `done`.
     """
 
-    def __init__(self, params, rows, group_size=128, rows_per_copy=2):
+    def __init__(self, params, rows, group_size=128, rows_per_copy=4):
         if rows < 1 or rows_per_copy < 1:
             raise ConfigError(f"rows and rows_per_copy must be 1 or more, not {rows!r} and {rows_per_copy!r}")
         units = [params.create_group(group_size) for _ in range(rows)]
@@ -55,9 +56,10 @@ class RowArray(Module):
         self.sync += weights_in.eq(self.weights), first_in.eq(self.first), last_in.eq(self.last)
         for index, (unit, activations) in enumerate(zip(units, self.activations, strict=True)):
             if index % rows_per_copy == 0:
-                weights = Signal(len(self.weights), reset_less=True, attr={"keep"})
-                first   = Signal(attr={"keep"})
-                last    = Signal(attr={"keep"})
+                ones    = index//rows_per_copy % 2
+                weights = Signal(len(self.weights), reset_less=True, reset=ones*((1 << len(self.weights)) - 1))
+                first   = Signal(reset_less=True, reset=ones)
+                last    = Signal()
                 self.sync += weights.eq(weights_in), first.eq(first_in), last.eq(last_in)
             early = Signal(len(activations), reset_less=True)
             later = Signal(len(activations), reset_less=True)
