@@ -32,6 +32,6 @@ ICEBREAKER = IceBreaker(
     baudrate    = 1_000_000,
     loader      = ("-b", "ice40_generic"),
     bitstream   = ".bin",
-    note        = "too large as it is: in synthesis the smallest accelerator alone takes 5046 LUTs and 4461 flip-flops, "
-                  "most of them FIFOs, of the 5280 cells",
+    note        = "too large as it is: in synthesis the smallest accelerator alone takes 5046 LUTs and 4461 "
+                  "flip-flops, most of them FIFOs, of the 5280 cells",
 )
