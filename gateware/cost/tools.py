@@ -43,7 +43,7 @@ def find_tool(name):
     beside = Path(sys.executable).parent/name
     path = str(beside) if beside.exists() else shutil.which(name)
     if path is None:
-        raise ToolMissing(f"{name} is not installed; pip install {name.replace('yowasp-', 'yowasp-')} brings it")
+        raise ToolMissing(f"{name} is not installed; pip install {name} brings it")
     return path
 
 
@@ -57,8 +57,8 @@ def tool_version(name):
     """
     option = "-V" if name.endswith("yosys") else "--version"
     output = run_tool(name, [option], None, 600)
-    match = re.search(r"Yosys [\d.+-]+|nextpnr-[\w.-]+", output)
-    return match.group(0).rstrip(".)") if match else output.strip().splitlines()[-1]
+    match = re.search(r"Yosys \d[\w.+-]*|nextpnr-\d[\w.+-]*", output)
+    return match.group(0) if match else output.strip().splitlines()[-1]
 
 
 def run_tool(name, arguments, folder, limit_s):

@@ -50,6 +50,8 @@ def name_of(row):
     options = [f"W={row['p_width']}"] if "p_width" in row else []
     if row["design"] == "int8":
         options.append("DSP" if row.get("p_dsp") else "LUT")
+    if row["rows"] > 1:
+        options.append(f"{row['rows']} rows")
     return row["design"] + (f" ({', '.join(options)})" if options else "")
 
 
@@ -93,7 +95,9 @@ def page(results):
     text += ["## Cost of a unit on LFE5U-85F-6", "", *_measured(results["units"])]
     text += [f"Tools: {', '.join(tools)}.", ""]
     if results["arrays"]:
-        text += ["## Whole arrays, 8 rows × 32 lanes", "", *_measured(results["arrays"])]
+        notes = sorted({row["note"] for row in results["arrays"] if row.get("note")})
+        text += ["## Whole arrays of 32 lanes a row", "", *_measured(results["arrays"])]
+        text += [f"{note[0].upper()}{note[1:]}.\n" for note in notes]
     for device in sorted({row["device"] for row in results["others"]}):
         text += [f"## Cost of a unit on {device}", "",
                  *_measured([row for row in results["others"] if row["device"] == device])]
@@ -161,8 +165,8 @@ def losses(by_name, fidelity):
                      f"{dense['luts_per_mac']:.0f} is stored sums and the fabric's carry cells, not shift-and-add "
                      "as such.")
     if dense and dense["flip_flops"] > dense["luts"]:
-        lines.append(f"- The dense unit has {dense['flip_flops']:.0f} flip-flops beside {dense['luts']:.0f} LUTs. A slice "
-                     "has as many of one as of the other: in a full device flip-flops run out first.")
+        lines.append(f"- The dense unit has {dense['flip_flops']:.0f} flip-flops beside {dense['luts']:.0f} LUTs. A "
+                     "slice has as many of one as of the other: in a full device flip-flops run out first.")
     if int8 and w4 and int8["sqnr_db"] > w4["sqnr_db"]:
         lines.append(f"- Four-bit weights cost fidelity: {w4['sqnr_db']:.1f} dB, INT8 has {int8['sqnr_db']:.1f} dB; "
                      f"{w4['bits_per_byte']:.4f} bits per byte against {int8['bits_per_byte']:.4f}.")
