@@ -87,7 +87,7 @@ def page(results):
     """
     units   = [row for row in results["units"] if row["status"] == "ok"]
     by_name = {name_of(row): row for row in units}
-    tools   = sorted({f"{tool} {version}" for row in units for tool, version in row["tools"].items()})
+    tools   = sorted({version for row in units for version in row["tools"].values()})
     text = ["# Every design in one flow", "", INTRODUCTION, "", "## What each design is", ""]
     text += [_table(("name", "what it does", "weights", "activations"),
                     [(f"`{name}`", design.summary, design.weight_format, design.activation_format)
