@@ -119,4 +119,7 @@ def predict(job, config, memory):
     read    = stream/memory.read_rate + written*memory.write_cycles
     start   = (CHECK_CYCLES + _multiply_cycles(job, config) + acts/memory.read_rate + 2*memory.latency_cycles
         + DRAIN_CYCLES)
-    return Prediction(start + max(read, array, results), read, array, results, start)
+    # While the activations arrive the weight buffer fills: beats that the memory need not read later, but that the
+    # array waits for.
+    ahead   = min(acts, stream, config.buffer_beats)/memory.read_rate
+    return Prediction(start + max(read, ahead + max(array, results)), read, array, results, start)
