@@ -47,7 +47,7 @@ explore-quick: setup
 	@$(MIXPE) explore --grid quick --windows 8 --energy --out build/explore
 
 explore: setup
-	@$(MIXPE) explore --grid full --windows 64 --energy --out results --page docs/comparison.md
+	@$(MIXPE) explore --grid full --windows 64 --energy --out docs/results --page docs/comparison.md
 
 test-boards: setup
 	@$(VENV)/bin/python -m mixpe.boards.route

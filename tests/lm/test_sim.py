@@ -21,7 +21,6 @@ def sim():
         yield device
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("activations", ["a8", "a16"])
 def test_logits_and_text_are_those_of_the_reference(sim, folder, activations):
     options = dict(group_size=32, activations=activations)
