@@ -19,9 +19,10 @@ from mixpe.gateware.activations import ActivationMemory
 from mixpe.gateware.array import ArraySequencer
 from mixpe.gateware.counters import Counters
 from mixpe.gateware.jobs import JobChecker, descriptor_layout, ticket_layout
-from mixpe.gateware.results import ResultSequencer, ResultWriter
+from mixpe.gateware.results import ResultSequencer
 from mixpe.gateware.spec.jobs import JobCode
 from mixpe.gateware.weights import WeightStream
+from mixpe.gateware.writer import ResultWriter
 
 TICKETS_AHEAD = 4  # tickets that wait for a stage
 

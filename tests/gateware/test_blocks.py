@@ -12,10 +12,11 @@ from mixpe.gateware.activations import RowSums
 from mixpe.gateware.checksum import Checksum
 from mixpe.gateware.float32 import IntegerToFloat32
 from mixpe.gateware.reader import RegionReader
-from mixpe.gateware.results import WIDE_BITS, Packer
+from mixpe.gateware.results import WIDE_BITS
 from mixpe.gateware.scaler import ScaleUnit
 from mixpe.gateware.spec.reference import SCALE_UNIT_LOG2, accumulate, round_to_float32
 from mixpe.gateware.weights import WeightBuffer
+from mixpe.gateware.writer import Packer
 from mixpe.sim.ports import PortMemory
 
 LIMIT_CYCLES = 20_000
