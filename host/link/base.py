@@ -4,6 +4,8 @@
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
+import numpy as np
+
 
 @dataclass
 class LinkCounters:
@@ -128,6 +130,26 @@ class Link(ABC):
     def write_word(self, addr, value):
         """Write one word."""
         self.write_words(addr, value)
+
+    def _whole_words(self, addr, data):
+        """Bytes to write at any address, as whole words: words that are written in part are read first.
+
+        Returns
+        -------
+        first : int
+            Address of the first word.
+        words : (n,) uint32
+        """
+        array = np.ascontiguousarray(data) if isinstance(data, np.ndarray) else np.frombuffer(data, np.uint8)
+        raw = array.reshape(-1).view(np.uint8)
+        first, last = addr//4*4, -(-(addr + raw.size)//4)*4
+        if raw.size and (first, last) != (addr, addr + raw.size):
+            whole = np.empty(last - first, np.uint8)
+            whole[:4]  = self.read_bytes(first, 4)
+            whole[-4:] = self.read_bytes(last - 4, 4)
+            whole[addr - first:addr - first + raw.size] = raw
+            raw = whole
+        return first, np.frombuffer(raw, "<u4")
 
     def __enter__(self):
         return self

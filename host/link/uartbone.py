@@ -125,18 +125,12 @@ class UartBoneLink(Link):
         return raw[addr - first:addr - first + n]
 
     def write_bytes(self, addr, data, *, progress=None):
-        array = np.ascontiguousarray(data) if isinstance(data, np.ndarray) else np.frombuffer(data, np.uint8)
-        raw = array.reshape(-1).view(np.uint8)
-        first, last = addr//4*4, -(-(addr + raw.size)//4)*4
+        size = memoryview(data).nbytes
+        first, last = addr//4*4, -(-(addr + size)//4)*4
         self._check(first, (last - first)//4, True)
         with self.lock:
-            if raw.size and (first, last) != (addr, addr + raw.size):
-                whole = np.empty(last - first, np.uint8)
-                whole[:4] = self.read_bytes(first, 4)
-                whole[-4:] = self.read_bytes(last - 4, 4)
-                whole[addr - first:addr - first + raw.size] = raw
-                raw, addr = whole, first
-            self._write(addr, np.frombuffer(raw, "<u4"), True, progress)
+            first, words = self._whole_words(addr, data)
+            self._write(first, words, True, progress)
 
     def close(self):
         if self.is_open:
