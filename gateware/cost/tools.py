@@ -23,6 +23,10 @@ class ToolTimeout(ToolError):
     """A tool ran out of time."""
 
 
+class NotMeasured(ToolError):
+    """The result is not in the cache, and no tool may run for it."""
+
+
 class DoesNotFit(ToolError):
     """The design needs more than the device has."""
 
@@ -67,7 +71,11 @@ def run_tool(name, arguments, folder, limit_s):
     Raises
     ------
     ToolMissing, ToolCrash, ToolTimeout, DoesNotFit
+    NotMeasured
+        No time at all was given.
     """
+    if limit_s <= 0:
+        raise NotMeasured(f"{name} was not allowed to run")
     command = [find_tool(name), *map(str, arguments)]
     try:
         done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,

@@ -1,32 +1,34 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The energy proxy of a point on given weights and activations, its results checked against the reference."""
 
-import numpy as np
+import hashlib
 
-from mixpe.gateware.cost.activity import Netlist, transpose
+from mixpe.gateware.cost.activity import CLOCK_WEIGHT, WEIGHTS, Netlist, transpose
 from mixpe.gateware.cost.cache import Cache
-from mixpe.gateware.cost.flow import synthesise
+from mixpe.gateware.cost.flow import smallest
 from mixpe.gateware.cost.harness import harness_verilog
 from mixpe.gateware.cost.targets import find_target
-from mixpe.gateware.spec.errors import MixpeError, ShapeError
-
-DESIGNS = ("mixpe-a8", "bitplane-a8", "mixpe-a8-dense", "int8")  # those that take weights and INT8 activations alone
+from mixpe.gateware.explore.stimulus import stimulus
+from mixpe.gateware.spec.errors import ConfigError, MixpeError
 
 
 class WrongResult(MixpeError):
     """The synthesised netlist computed something else than the design's reference."""
 
 
-def energy_per_mac(point, q, x, cache_folder=None):
+def energy_per_mac(point, w, x, cache_folder=None, reuse=1):
     """Weighted toggles for one product of weight and activation.
 
     Parameters
     ----------
     point : Point
-        rows 1, an ECP5 device, a design whose `reference` takes weights and activations alone.
-    q, x : (streams, groups, G, …) arrays
-        Weights and activations as the design takes them, reduction on the last axis, G the point's group size.
+        A unit on an ECP5 device.
+    w, x : (streams, groups, G) float
+        Weights and activations of a layer, see `stimulus`; G is the point's group size.
     cache_folder : str, optional
+    reuse : int
+        Weight vectors that stream past before tables are written anew, as many as the layer has channels; for designs
+        without tables it means nothing.
 
     Returns
     -------
@@ -36,45 +38,54 @@ def energy_per_mac(point, q, x, cache_folder=None):
     ------
     WrongResult
         A group's total differs from the reference.
-    ConfigError, ShapeError, ToolError
+    ConfigError
+        The point is not a unit on ECP5, or its netlist has cells that are not simulated.
+    ShapeError, ToolError
     """
-    params, unit, inputs, outputs = point.build()
-    streams, groups, size = q.shape
-    if x.shape != q.shape or size != point.group_size:
-        raise ShapeError(f"weights and activations must be (streams, groups, {point.group_size}), "
-                         f"not {q.shape} and {x.shape}")
     target = find_target(point.device)
+    if target.family != "ecp5" or point.rows > 1 or point.part != "unit":
+        raise ConfigError(f"the energy proxy is of units on ECP5, not of {point.label}")
+    params, unit, inputs, outputs = point.build()
+    planned = stimulus(params, w, x)
     verilog, _ = harness_verilog(unit, inputs, outputs)
-    _, netlist = synthesise(verilog, target, getattr(params, "dsp", False), Cache(cache_folder))
+    cache = Cache(cache_folder)
+    *_, netlist = smallest(verilog, target, getattr(params, "dsp", False), cache, multiplies=params.multiplies)
+    content = hashlib.sha256(repr((planned.cycles, planned.expected)).encode()).hexdigest()
+    key = cache.key(step="energy", netlist=netlist, content=content, reuse=reuse, weights=WEIGHTS, clock=CLOCK_WEIGHT)
+    found = cache.get(key)
+    if found is None:
+        found = _simulate(point, planned, netlist, (unit.latency, *map(len, (*inputs[:2], outputs[0]))),
+                          params.lanes*reuse)
+        cache.put(key, found)
+    return found
+
+
+def _simulate(point, planned, netlist, sizes, table_products):
+    """Energy of a product; `sizes` are the latency and the widths of weights, activations and total."""
+    latency, weight_bits, activation_bits, total_bits = sizes
+    streams = len(planned.expected[0])
     simulated = Netlist(netlist, streams)
-    beats = size//params.lanes
-    shape = (streams, groups, beats, params.lanes)
-    q, x = q.reshape(shape), x.reshape(shape)
-    expected = params.reference(q, x)
-    expected = (expected[0] if isinstance(expected, tuple) else expected).sum(axis=-1)
     totals = []
 
-    def step(words):
-        simulated.step(transpose(words, len(simulated.inputs)))
+    def step(weights, activations, first, last):
+        control = first | last << 1
+        simulated.step(transpose([weight | (activation | control << activation_bits) << weight_bits
+                                  for weight, activation in zip(weights, activations, strict=True)],
+                                 len(simulated.inputs)))
         bits = simulated.outputs
         if bits[-1] & 1:  # done, the same in all streams
-            totals.append([_signed([bit >> stream & 1 for bit in bits[:-1]]) for stream in range(streams)])
+            words = [sum((bit >> stream & 1) << place for place, bit in enumerate(bits[:total_bits]))
+                     for stream in range(streams)]
+            totals.append([planned.decode(word, total_bits) for word in words])
 
-    width = len(inputs[0]), len(inputs[1])
-    for group in range(groups):
-        for beat in range(beats):
-            control = (beat == 0) | (beat == beats - 1) << 1
-            step([params.encode_weights(q[stream, group, beat])
-                  | (params.encode(x[stream, group, beat]) | control << width[1]) << width[0]
-                  for stream in range(streams)])
-    energy = simulated.energy
-    for _ in range(unit.latency + 2):
-        step([0]*streams)
-    if not np.array_equal(np.array(totals[-groups:], dtype=object).T, expected):
+    part  = len(planned.cycles)//planned.positions
+    parts = [0.0, 0.0]  # products, writes
+    for index, cycle in enumerate(planned.cycles):
+        before = simulated.energy
+        step(*cycle)
+        parts[index % part < planned.writes] += simulated.energy - before
+    for _ in range(latency + 2):
+        step([0]*streams, [0]*streams, 0, 0)
+    if totals[-len(planned.expected):] != planned.expected:
         raise WrongResult(f"{point.label}: the synthesised netlist disagrees with the reference")
-    return energy/(streams*groups*size)
-
-
-def _signed(bits):
-    value = sum(bit << place for place, bit in enumerate(bits))
-    return value - (1 << len(bits)) if bits[-1] else value
+    return parts[0]/(planned.products*streams) + parts[1]/(planned.positions*streams*table_products)

@@ -1,13 +1,19 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The points that are explored."""
 
+from itertools import product as cartesian
+
 from mixpe.gateware.cost import TARGETS
-from mixpe.gateware.explore.points import Point
+from mixpe.gateware.explore.points import ENCODERS, Point
 from mixpe.gateware.pe import DESIGNS
+from mixpe.gateware.spec.errors import ConfigError
 
 DEVICE = "LFE5U-85F-6"
+SEEDS  = (1, 2, 3)
 LANES  = {  # of the comparison's units; 8 where nothing is said, fewer where a lane is large
     "olaccel": 16, "int8": 4, "qserve": 4, "ant": 4, "olive": 4, "bitfusion": 2, "mixpe-a16": 2, "fp16-dequant": 1}
+SIBLINGS    = ("mixpe-a8", "bitplane-a8", "mixpe-a8-dense", "table", "int8", "bitplane-int8")
+ARRAY_LANES = 32  # a memory port of 128 bits
 
 
 def parameters_for(design, lanes, device, **parameters):
@@ -18,9 +24,10 @@ def parameters_for(design, lanes, device, **parameters):
     return {"lanes": lanes, **parameters}
 
 
-def unit(design, lanes, device=DEVICE, seeds=(1, 2, 3), **parameters):
+def unit(design, lanes, device=DEVICE, seeds=SEEDS, shape=None, **parameters):
+    """A point; `shape` are fields of `Point` besides, such as rows."""
     return Point(design=design, parameters=parameters_for(design, lanes, device, **parameters), device=device,
-                 seeds=seeds)
+                 seeds=seeds, **shape or {})
 
 
 def quick():
@@ -28,31 +35,95 @@ def quick():
     return [
         unit("mixpe-a8", 4, seeds=(1,)), unit("bitplane-a8", 4, seeds=(1,)), unit("mixpe-a8-dense", 4, seeds=(1,)),
         unit("table", 4, seeds=(1,)), unit("int8", 4, seeds=(1,)), unit("int8", 4, seeds=(1,), dsp=True),
-        unit("qserve", 2, seeds=(1,)), unit("bitfusion", 2, seeds=(1,)), unit("olaccel", 16, seeds=(1,)),
-        unit("ant", 2, seeds=(1,)), unit("olive", 2, seeds=(1,)), unit("aligned-a16", 4, seeds=(1,)),
-        unit("mixpe-a16", 1, seeds=(1,)), unit("fp16-dequant", 1, seeds=(1,)),
+        unit("bitplane-int8", 4, seeds=(1,)), unit("qserve", 2, seeds=(1,)), unit("bitfusion", 2, seeds=(1,)),
+        unit("olaccel", 16, seeds=(1,)), unit("ant", 2, seeds=(1,)), unit("olive", 2, seeds=(1,)),
+        unit("aligned-a16", 4, seeds=(1,)), unit("mixpe-a16", 1, seeds=(1,)), unit("fp16-dequant", 1, seeds=(1,)),
     ]
 
 
-def comparison(device=DEVICE, seeds=(1, 2, 3)):
+def comparison(device=DEVICE, seeds=SEEDS):
     """Every design as a unit of `LANES` lanes; INT8 in LUTs and in DSP blocks."""
     points = [unit(design, LANES.get(design, 8), device, seeds) for design in DESIGNS]
     return points + [unit("int8", LANES["int8"], device, seeds, dsp=True)]
 
 
-def full():
-    """The comparison, the shapes of the MixPE designs, the widths of aligned A16, other devices, whole arrays."""
-    points = comparison()
-    points += [unit(design, lanes) for design in ("mixpe-a8", "bitplane-a8", "mixpe-a8-dense", "table")
-               for lanes in (4, 16, 32)]
-    points += [unit("aligned-a16", 8, width=width) for width in (8, 10, 14, 16)]
-    for device in ("GW2A-18", "iCE40UP5K"):
-        points += [unit(design, LANES.get(design, 8), device)
-                   for design in ("mixpe-a8", "bitplane-a8", "mixpe-a8-dense", "int8")]
-    points += comparison("XC7", seeds=())
-    points += [Point(design=design, parameters=parameters_for(design, 32, DEVICE), rows=8)
-               for design in ("mixpe-a8-dense", "int8")]
+def shapes(seeds=SEEDS[:1]):
+    """Lanes, rows, group sizes, and widths of sums and of aligned activations, on the first device."""
+    def at(design, lanes, shape=None, **parameters):
+        return unit(design, lanes, DEVICE, seeds, shape, **parameters)
+
+    dense = ("bitplane-a8", "mixpe-a8-dense")
+    wide  = ("mixpe-a8", *dense, "table", "bitplane-int8")
+    points  = [at(design, lanes) for design in wide for lanes in (4, 32)]
+    points += [at(design, 8, {"rows": 4}) for design in (*wide, "int8")]
+    points += [at(design, 8, {"group_size": size}) for design in dense for size in (32, 64, 256)]
+    points += [at(design, 8, {"accumulator_bits": bits}) for design in dense for bits in (14, 16, 32)]
+    points += [at("aligned-a16", 8, width=width) for width in (8, 10, 14, 16)]
+    points += [unit(design, lanes, DEVICE, (), {"part": "encoder"}) for design in ENCODERS
+               for lanes in (8, ARRAY_LANES)]
     return points
 
 
-GRIDS = {"quick": quick, "comparison": comparison, "full": full}
+def arrays():
+    """Whole arrays of `ARRAY_LANES` lanes a row. INT8 in LUTs at 8 rows is counted but not routed: that takes hours."""
+    def array(design, rows, seeds, **parameters):
+        return unit(design, ARRAY_LANES, seeds=seeds, shape={"rows": rows}, **parameters)
+    return [array("mixpe-a8-dense", 8, SEEDS), array("int8", 8, ()), array("int8", 2, SEEDS[:1]),
+            array("int8", 8, (), dsp=True), array("int8", 4, SEEDS[:1], dsp=True),
+            array("bitplane-int8", 4, SEEDS[:1])]
+
+
+def devices(seeds=SEEDS[:1]):
+    """The comparison on devices of other families; on the first device's smaller siblings those for W4A8 and INT8."""
+    points = [point for device, target in TARGETS.items() if device != DEVICE
+              for point in comparison(device, seeds if target.place_and_route else ())]
+    return [point for point in points if TARGETS[point.device].family != TARGETS[DEVICE].family
+            or point.design in SIBLINGS]
+
+
+def full():
+    """The comparison, the shapes, the other devices, whole arrays."""
+    return [*comparison(), *shapes(), *devices(), *arrays()]
+
+
+def product(designs=None, devices=None, *, lanes=None, rows=None, group_sizes=None, accumulator_bits=None, widths=None,
+            seeds=SEEDS):
+    """Every combination of what is given; what is not given is as in the comparison.
+
+    Parameters
+    ----------
+    designs, devices : list of str, optional
+        All designs; the first device.
+    lanes, rows, group_sizes, accumulator_bits, widths : list of int, optional
+        `widths` are of aligned activations, and multiply the points of ``aligned-a16`` only.
+    seeds : tuple of int
+
+    Returns
+    -------
+    list of Point
+        Combinations that a design does not have are points too: they become rows with a named error.
+
+    Raises
+    ------
+    ConfigError
+        Unknown design or device.
+    """
+    for design in designs or ():
+        if design not in DESIGNS:
+            raise ConfigError(f"unknown design {design!r}; known: {', '.join(DESIGNS)}")
+    for device in devices or ():
+        if device not in TARGETS:
+            raise ConfigError(f"unknown target {device!r}; known: {', '.join(TARGETS)}")
+    points = []
+    for device, design in cartesian(devices or [DEVICE], designs or DESIGNS):
+        options = [{"width": width} for width in widths or ()] if design == "aligned-a16" else []
+        for lane, row, size, bits, option in cartesian(
+                lanes or [LANES.get(design, 8)], rows or [1], group_sizes or [128], accumulator_bits or [None],
+                options or [{}]):
+            shape = {"rows": row, "group_size": size, "accumulator_bits": bits}
+            points.append(unit(design, lane, device, seeds if TARGETS[device].place_and_route else (), shape, **option))
+    return points
+
+
+GRIDS = {"quick": quick, "comparison": comparison, "shapes": shapes, "devices": devices, "arrays": arrays,
+         "full": full}

@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 
 from mixpe.gateware.cost import measure
 from mixpe.gateware.cost.cache import Cache
-from mixpe.gateware.pe import DESIGNS
+from mixpe.gateware.pe import DESIGNS, PairEncoder, TableEncoder
 from mixpe.gateware.pe.array import RowArray
 from mixpe.gateware.spec.errors import ConfigError, MixpeError
 
-LIMIT_S = 3600
+LIMIT_S  = 3600
+# What makes a design's activation words, once for all rows and channels.
+ENCODERS = {"mixpe-a8-dense": PairEncoder, "table": TableEncoder}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +27,10 @@ class Point:
     rows : int
         1 measures a unit with its group accumulator, more an array.
     group_size : int
+    accumulator_bits : int or None
+        Width of the group sums; exact if None.
+    part : str
+        ``"unit"``, or ``"encoder"`` for what writes the design's activations.
     device : str
         A name of `mixpe.gateware.cost.TARGETS`.
     seeds : tuple of int
@@ -35,13 +41,17 @@ class Point:
     parameters: dict = field(default_factory=dict)
     rows: int = 1
     group_size: int = 128
+    accumulator_bits: int | None = None
+    part: str = "unit"
     device: str = "LFE5U-85F-6"
     seeds: tuple = (1, 2, 3)
 
     @property
     def label(self):
         options = ",".join(f"{name}={value}" for name, value in self.parameters.items())
-        return f"{self.design}({options}) R={self.rows} G={self.group_size} {self.device}"
+        bits = "" if self.accumulator_bits is None else f" A={self.accumulator_bits}"
+        part = "" if self.part == "unit" else f" {self.part}"
+        return f"{self.design}{part}({options}) R={self.rows} G={self.group_size}{bits} {self.device}"
 
     def build(self):
         """(parameters object, module, inputs, outputs).
@@ -58,12 +68,29 @@ class Point:
         if unknown:
             raise ConfigError(f"{self.design} has no parameter {sorted(unknown)[0]!r}; it has {design.options()}")
         params = design(**self.parameters)
+        if self.part == "encoder":
+            if self.design not in ENCODERS:
+                raise ConfigError(f"{self.design} takes activations as they are: only {', '.join(ENCODERS)} encodes")
+            encoder = ENCODERS[self.design](params)
+            start   = [encoder.start] if hasattr(encoder, "start") else []
+            return params, encoder, [encoder.activations, *start], [encoder.word]
+        if self.part != "unit":
+            raise ConfigError(f"part must be unit or encoder, not {self.part!r}")
         if self.rows == 1:
-            unit = params.create_group(self.group_size)
-            return params, unit, [unit.weights, unit.activations, unit.first, unit.last], [unit.total, unit.done]
-        array = RowArray(params, self.rows, self.group_size)
+            unit  = params.create_group(self.group_size, self.accumulator_bits)
+            flags = [getattr(unit, name) for name in ("flags", "flag") if hasattr(unit, name)]
+            return (params, unit, [unit.weights, unit.activations, unit.first, unit.last],
+                    [unit.total, *flags, unit.done])
+        array = RowArray(params, self.rows, self.group_size, accumulator_bits=self.accumulator_bits)
         return (params, array, [array.weights, *array.activations, array.first, array.last],
                 [*array.totals, array.done])
+
+
+def columns_of(point):
+    """The columns of a result row that say which point it is."""
+    return {"design": point.design, **{f"p_{name}": value for name, value in point.parameters.items()},
+            "rows": point.rows, "group_size": point.group_size, "accumulator_bits": point.accumulator_bits,
+            "part": point.part, "device": point.device}
 
 
 def evaluate(point, cache_folder=None, limit_s=LIMIT_S):
@@ -75,12 +102,11 @@ def evaluate(point, cache_folder=None, limit_s=LIMIT_S):
         ``status`` is ``"ok"`` or the name of an error with its text in ``error``; the other columns describe the point
         and, when ok, its cost.
     """
-    row = {"design": point.design, **{f"p_{name}": value for name, value in point.parameters.items()},
-           "rows": point.rows, "group_size": point.group_size, "device": point.device}
+    row = columns_of(point)
     try:
         params, unit, inputs, outputs = point.build()
         cost = measure(unit, inputs, outputs, point.device, point.seeds, getattr(params, "dsp", False),
-                       Cache(cache_folder), limit_s)
+                       Cache(cache_folder), limit_s, params.multiplies)
     except MixpeError as error:
         return row | {"status": type(error).__name__, "error": str(error)}
     macs = params.macs_per_cycle*point.rows
@@ -92,5 +118,5 @@ def evaluate(point, cache_folder=None, limit_s=LIMIT_S):
         "fmax_by_seed": {str(seed): fmax for seed, fmax in cost.fmax_by_seed.items()},
         "luts_per_mac": cost.luts/macs,
         "mmacs_per_s_per_lut": macs*cost.fmax_mhz/cost.luts if cost.fmax_mhz else None,
-        "tools": cost.tools,
+        "tools": cost.tools, "multipliers": cost.multipliers,
     }

@@ -6,9 +6,18 @@ import json
 from pathlib import Path
 
 from mixpe.gateware.explore.arithmetic import ARITHMETIC
+from mixpe.gateware.explore.grid import DEVICE
 from mixpe.gateware.explore.pareto import front
 from mixpe.gateware.spec.errors import ModelError
 
+MIXPE = ("mixpe-a8", "mixpe-a8-dense", "bitplane-a8", "aligned-a16", "mixpe-a16")
+POINT_COLUMNS = ("design", "p_lanes", "p_width", "p_dsp", "rows", "group_size", "accumulator_bits", "device")
+SHOWN_DB = (19.5, 25.5, 39.5, 41.5)  # lower half, upper half
+MARKERS  = "osD^"
+FRONTS = {  # name of the files: (column, label)
+    "pareto":        ("mmacs_per_s_per_lut", "million MAC/s per LUT"),
+    "pareto-energy": ("macs_per_toggle", "MAC per weighted toggle"),
+}
 
 def write_rows(rows, folder, name):
     """``name``.json and ``name``.csv in a folder."""
@@ -40,50 +49,90 @@ def read_rows(folder, name):
         raise ModelError(f"{path} is damaged: {error}; remove it and explore again") from error
 
 
-def with_fidelity(rows, fidelity):
-    """Cost rows joined with the fidelity of their design's arithmetic (aligned A16: of its width)."""
+def distinct(rows):
+    """Rows without those that describe a point a second time."""
+    found = {}
+    for row in rows:
+        columns = {name: value for name, value in row.items() if name.startswith("p_") and name != "p_target"}
+        key = tuple(row.get(name, usual) for name, usual in (
+            ("design", None), ("rows", 1), ("group_size", 128), ("accumulator_bits", None), ("part", "unit"),
+            ("device", None)))
+        found.setdefault((key, tuple(sorted(columns.items()))), row)
+    return list(found.values())
+
+
+def is_compared(row):
+    """Whether a row is a unit or an array on the device that designs are compared on."""
+    return row["device"] == DEVICE and row.get("part", "unit") == "unit"
+
+
+def with_fidelity(rows, fidelity, energy=()):
+    """Cost rows joined with the fidelity of their arithmetic and with their energy proxy, where it is known.
+
+    ``macs_per_toggle`` is the inverse of the energy proxy, so that larger is better everywhere.
+    """
     joined = []
     for row in rows:
         for entry in fidelity:
-            designs = ARITHMETIC[entry["arithmetic"]][0]
-            width = entry["arithmetic"].rpartition("W=")[2]
-            if row["design"] in designs and (row["design"] != "aligned-a16" or width == str(row.get("p_width", 12))):
-                joined.append(row | {"sqnr_db": entry["sqnr_db"], "bits_per_byte": entry["bits_per_byte"]})
+            if entry["arithmetic"] in ARITHMETIC and ARITHMETIC[entry["arithmetic"]].is_of(row):
+                row = row | {"sqnr_db": entry["sqnr_db"], "bits_per_byte": entry["bits_per_byte"]}
+                for found in energy:
+                    if all(found.get(name) == row.get(name) for name in POINT_COLUMNS):
+                        row |= {"energy_per_mac": found["energy_per_mac"],
+                                "macs_per_toggle": 1/found["energy_per_mac"]}
+                joined.append(row)
+                break
     return joined
 
 
-def draw(rows, path):
-    """Fidelity against MAC/s per LUT, the front drawn through. Needs matplotlib."""
+def draw(rows, path, column, label):
+    """Fidelity against a column, the front drawn through. Needs matplotlib.
+
+    The scale of fidelity is broken between four-bit weights and eight-bit ones; what is below SHOWN_DB is left out.
+    """
     import matplotlib
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(8, 5))
-    best = front(rows, "mmacs_per_s_per_lut", "sqnr_db")
-    axes.plot([row["mmacs_per_s_per_lut"] for row in best], [row["sqnr_db"] for row in best], "-", color="0.7",
-              label="Pareto front")
-    for row in rows:
-        if row.get("mmacs_per_s_per_lut"):
-            ours = row["design"] in ("mixpe-a8", "mixpe-a8-dense", "bitplane-a8", "aligned-a16", "mixpe-a16")
-            axes.plot(row["mmacs_per_s_per_lut"], row["sqnr_db"], "o" if ours else "s",
-                      color="tab:red" if ours else "tab:blue")
-            width = f" W={row['p_width']}" if "p_width" in row else ""
-            text = row["design"] + width + (" DSP" if row["dsps"] else "")
-            axes.annotate(text, (row["mmacs_per_s_per_lut"], row["sqnr_db"]), textcoords="offset points",
-                          xytext=(4, 4), fontsize=7)
-    axes.set_xscale("log")
-    axes.set_xlabel("million MAC/s per LUT")
-    axes.set_ylabel("SQNR of layer outputs, dB")
-    axes.grid(alpha=0.3)
-    axes.legend()
-    figure.tight_layout()
+    rows = [row for row in rows if row.get(column) and row["sqnr_db"] >= SHOWN_DB[0]]
+    best = front(rows, column, "sqnr_db")
+    figure, axes = pyplot.subplots(2, sharex=True, figsize=(10, 6), height_ratios=(1, 4))
+    names = sorted({short_name(row) for row in rows}, key=lambda name: name.split()[0] not in MIXPE)
+    for half, limits in zip(axes, (SHOWN_DB[2:], SHOWN_DB[:2]), strict=True):
+        half.plot([row[column] for row in best], [row["sqnr_db"] for row in best], "-", color="0.6", zorder=0)
+        for index, name in enumerate(names):
+            part = [row for row in rows if short_name(row) == name]
+            half.plot([row[column] for row in part], [row["sqnr_db"] for row in part], MARKERS[index // 10 % 4],
+                      color=f"C{index % 10}", markersize=7 if name.split()[0] in MIXPE else 5, alpha=0.8,
+                      markerfacecolor=None if name.split()[0] in MIXPE else "none", label=name)
+        half.set_ylim(*limits)
+        half.set_xscale("log")
+        half.grid(alpha=0.3)
+    axes[0].spines.bottom.set_visible(False)
+    axes[1].spines.top.set_visible(False)
+    axes[0].tick_params(bottom=False, which="both")
+    axes[1].set_xlabel(label)
+    axes[1].set_ylabel("SQNR of layer outputs, dB")
+    axes[0].set_title("filled: MixPE; line: Pareto front", fontsize=9)
+    figure.legend(*axes[1].get_legend_handles_labels(), loc="center right", fontsize=7)
+    figure.tight_layout(rect=(0, 0, 0.78, 1))
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
 
 
-def pareto_rows(rows):
-    """The front of fidelity against MAC/s per LUT, the columns that matter."""
-    columns = ("design", "p_lanes", "p_width", "p_dsp", "device", "mmacs_per_s_per_lut", "sqnr_db", "bits_per_byte",
-               "luts_per_mac", "fmax_mhz")
-    return [{column: row[column] for column in columns if column in row}
-            for row in front(rows, "mmacs_per_s_per_lut", "sqnr_db")]
+def short_name(row):
+    """Name of a row in a figure."""
+    parts = [f"W={row['p_width']}"] if row.get("p_width") else []
+    parts += [f"G={row['group_size']}"] if row["group_size"] != 128 else []
+    parts += [f"{row['accumulator_bits']}-bit sums"] if row.get("accumulator_bits") else []
+    parts += ["DSP"] if row["dsps"] else []
+    parts += ["array"] if row["rows"] > 1 else []
+    return " ".join([row["design"], *parts])
+
+
+def pareto_rows(rows, column):
+    """The front of fidelity against a column, the columns that matter."""
+    columns = ("design", "p_lanes", "p_width", "p_dsp", "rows", "group_size", "accumulator_bits", "device", column,
+               "sqnr_db", "bits_per_byte", "luts_per_mac", "fmax_mhz", "energy_per_mac")
+    return [{name: row[name] for name in dict.fromkeys(columns) if row.get(name) is not None}
+            for row in front(rows, column, "sqnr_db")]

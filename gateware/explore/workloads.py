@@ -15,7 +15,7 @@ WORKLOADS = {  # name: (layers, hidden)
     "Llama-2-13B": (40, 5120),
 }
 PREFILL_TOKENS = 64
-WEIGHT_BITS = {"int8": 8.125}
+WEIGHT_BITS = {"int8": 8.125, "bitplane-int8": 8.125}
 GROUP_BITS  = 4 + 20/128  # nibble, FP16 scale and 4-bit zero per 128
 
 

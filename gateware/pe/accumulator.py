@@ -36,6 +36,8 @@ class GroupAccumulator(Module):
         Inputs of the longest group: the total is exact up to it.
     target : str
         ``"portable"`` or ``"ecp5"``.
+    bits : int, optional
+        Width of the total instead of the exact one; below that it wraps.
 
     Attributes
     ----------
@@ -52,13 +54,13 @@ class GroupAccumulator(Module):
         Cycles from the inputs of a group's last beat to `done`.
     """
 
-    def __init__(self, unit, beats, target="portable"):
+    def __init__(self, unit, beats, target="portable", bits=None):
         self.submodules.unit = unit
         self.weights     = unit.weights
         self.activations = unit.activations
         self.first       = Signal()
         self.last        = Signal()
-        self.total       = Signal((unit.product.nbits + (beats - 1).bit_length(), True))
+        self.total       = Signal((bits or unit.product.nbits + (beats - 1).bit_length(), True))
         self.done        = Signal()
         self.latency     = unit.latency + 2
 

@@ -43,6 +43,7 @@ class AntA8(DotProduct):
 
     name: ClassVar[str] = "ant"
     summary: ClassVar[str] = "ANT: int4, power-of-two or flint4 weights, INT8 on two 4-bit PEs"
+    multiplies: ClassVar[bool] = True
     weight_format: ClassVar[str] = "ANT4"
     integer_bits: ClassVar[int] = 4
     exponent_max: ClassVar[int] = 6

@@ -21,6 +21,8 @@ class RowArray(Module):
     group_size : int
     rows_per_copy : int
         Rows that share one copy of the weight registers.
+    accumulator_bits : int, optional
+        As in `DotProduct.create_group`.
 
     Attributes
     ----------
@@ -35,10 +37,10 @@ class RowArray(Module):
         Cycles from a group's last beat to `done`.
     """
 
-    def __init__(self, params, rows, group_size=128, rows_per_copy=4):
+    def __init__(self, params, rows, group_size=128, rows_per_copy=4, accumulator_bits=None):
         if rows < 1 or rows_per_copy < 1:
             raise ConfigError(f"rows and rows_per_copy must be 1 or more, not {rows!r} and {rows_per_copy!r}")
-        units = [params.create_group(group_size) for _ in range(rows)]
+        units = [params.create_group(group_size, accumulator_bits) for _ in range(rows)]
         self.submodules += units
         self.weights     = Signal.like(units[0].weights)
         self.first       = Signal()

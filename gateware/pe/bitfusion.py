@@ -48,6 +48,7 @@ class BitFusion(DotProduct):
 
     name: ClassVar[str] = "bitfusion"
     summary: ClassVar[str] = "BitFusion fusion units: 16 BitBricks for two W4A8 products"
+    multiplies: ClassVar[bool] = True
     lanes_min: ClassVar[int] = 2
 
     @property

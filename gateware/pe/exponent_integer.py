@@ -37,7 +37,7 @@ class ExponentIntegerUnit(Module):
             bits      = params.integer_bits + 5
             low_half  = Signal((bits, True), reset_less=True)
             high_half = Signal((bits, True), reset_less=True)
-            shift     = Signal(len(exponent), reset_less=True)
+            places    = Signal(len(exponent), reset_less=True)
             low_sum   = Signal((bits + params.exponent_max, True), reset_less=True)
             high_sum  = Signal((bits + params.exponent_max, True), reset_less=True)
             product   = Signal((params.lane_product_bits, True), reset_less=True)
@@ -46,9 +46,9 @@ class ExponentIntegerUnit(Module):
                 high.eq(x[4:]),
                 low_half.eq(integer*low),
                 high_half.eq(integer*high),
-                shift.eq(exponent),
-                low_sum.eq(low_half << shift),
-                high_sum.eq(high_half << shift),
+                places.eq(exponent),
+                low_sum.eq(low_half << places),
+                high_sum.eq(high_half << places),
                 product.eq(low_sum + (high_sum << 4)),
             ]
             products.append(product)

@@ -35,6 +35,7 @@ class Fp16Dequant(DotProduct):
 
     name: ClassVar[str] = "fp16-dequant"
     summary: ClassVar[str] = "W4A16, weights dequantised to FP16 in the loop, FP32 sums (TensorRT-LLM)"
+    multiplies: ClassVar[bool] = True
     activation_format: ClassVar[str] = "FP16"
     lane_activation_bits: ClassVar[int] = 16
 
@@ -95,7 +96,9 @@ class Fp16Dequant(DotProduct):
     def create(self):
         return Fp16DequantUnit(self)
 
-    def create_group(self, group_size=128):
+    def create_group(self, group_size=128, accumulator_bits=None):
+        if accumulator_bits is not None:
+            raise ConfigError(f"{self.name}: the width of the sums is fixed, accumulator_bits={accumulator_bits!r}")
         return Fp16DequantUnit(self)
 
 
@@ -223,11 +226,11 @@ class Fp16DequantUnit(Module):
 
         # 9: to nearest, ties to even.
         up     = sum8[3] & ((sum8[:3] != 0) | sum8[4])
-        result = Signal(25)
-        self.comb += result.eq(sum8[4:] + up)
+        nearest = Signal(25)
+        self.comb += nearest.eq(sum8[4:] + up)
         self.sync += [
-            sum_mantissa.eq(Mux(result[24], result[1:], result[:24])),
-            sum_exponent.eq(exp8 + result[24]),
+            sum_mantissa.eq(Mux(nearest[24], nearest[1:], nearest[:24])),
+            sum_exponent.eq(exp8 + nearest[24]),
             sum_sign.eq(sign8),
         ]
         self.comb += self.total.eq(Cat(sum_mantissa, sum_exponent, sum_sign))

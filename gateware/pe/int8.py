@@ -24,6 +24,7 @@ class Int8(DotProduct):
 
     name: ClassVar[str] = "int8"
     summary: ClassVar[str] = "INT8 TPU-like: 8×8 multipliers"
+    multiplies: ClassVar[bool] = True
     weight_format: ClassVar[str] = "INT8"
     weight_bits: ClassVar[int] = 8
     weights_signed: ClassVar[bool] = True

@@ -72,6 +72,7 @@ class DotProduct:
     weights_signed: ClassVar[bool] = False
     lane_activation_bits: ClassVar[int] = 8
     cycles_per_input: ClassVar[int] = 1
+    multiplies: ClassVar[bool] = False  # it has multipliers, for which synthesis has more than one structure
     lanes_min: ClassVar[int] = 1
 
     def __post_init__(self):
@@ -152,14 +153,23 @@ class DotProduct:
         """The module. Needs Migen."""
         raise NotImplementedError
 
-    def create_group(self, group_size=128):
+    def create_group(self, group_size=128, accumulator_bits=None):
         """The module with a group accumulator behind it (`GroupAccumulator`): the unit that designs are compared as.
+
+        Parameters
+        ----------
+        group_size : int
+            Products of the longest group.
+        accumulator_bits : int, optional
+            Width of the sum, which wraps below the exact width; exact if not given.
 
         Raises
         ------
         ConfigError
-            When `group_size` is not a multiple of `lanes`.
+            When `group_size` is not a multiple of `lanes`, or the width is below 2 or above 64.
         """
         if group_size < 1 or group_size % self.lanes:
             raise ConfigError(f"group_size must be a multiple of lanes={self.lanes}, not {group_size!r}")
-        return GroupAccumulator(self.create(), beats=group_size//self.lanes, target=self.target)
+        if accumulator_bits is not None and not 2 <= accumulator_bits <= 64:
+            raise ConfigError(f"accumulator_bits must be in 2..64, not {accumulator_bits!r}")
+        return GroupAccumulator(self.create(), group_size//self.lanes, self.target, accumulator_bits)

@@ -88,8 +88,8 @@ class MixPeA16(DotProduct):
     def create(self):
         return MixPeA16Unit(self)
 
-    def create_group(self, group_size=128):
-        return FlagAccumulator(super().create_group(group_size))
+    def create_group(self, group_size=128, accumulator_bits=None):
+        return FlagAccumulator(super().create_group(group_size, accumulator_bits))
 
 
 class MixPeA16Unit(Module):

@@ -32,6 +32,7 @@ class OlAccel(DotProduct):
 
     name: ClassVar[str] = "olaccel"
     summary: ClassVar[str] = "OLAccel PE group: 16 4-bit MACs and one for the outlier; INT8 in two cycles"
+    multiplies: ClassVar[bool] = True
     weight_format: ClassVar[str] = "INT4 + 8-bit outliers"
     cycles_per_input: ClassVar[int] = 2
 
@@ -71,7 +72,9 @@ class OlAccel(DotProduct):
     def create(self):
         return OlAccelUnit(self)
 
-    def create_group(self, group_size=128):
+    def create_group(self, group_size=128, accumulator_bits=None):
+        if accumulator_bits is not None:
+            raise ConfigError(f"{self.name}: the width of the sums is fixed, accumulator_bits={accumulator_bits!r}")
         return OlAccelUnit(self)
 
 

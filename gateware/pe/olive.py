@@ -17,13 +17,18 @@ IDENTIFIER = 0b1000
 BIAS = 2
 
 
+def outlier(code):
+    """Value of a code beside a victim: ±(2 + m) << (e + 2)."""
+    code = np.asarray(code, np.int64)
+    return (2 + (code & 1) << (code >> 1 & 3) + BIAS)*np.where(code & 8, -1, 1)
+
+
 def decode_pairs(codes):
     """Values (…, lanes) int64 of codes 0 … 15 (…, lanes), neighbours are pairs."""
     codes   = np.asarray(codes, np.int64)
     partner = codes.reshape(*codes.shape[:-1], -1, 2)[..., ::-1].reshape(codes.shape)
     normal  = np.where(codes > 7, codes - 16, codes)
-    outlier = (2 + (codes & 1) << (codes >> 1 & 3) + BIAS)*np.where(codes & 8, -1, 1)
-    return np.where(codes == IDENTIFIER, 0, np.where(partner == IDENTIFIER, outlier, normal))
+    return np.where(codes == IDENTIFIER, 0, np.where(partner == IDENTIFIER, outlier(codes), normal))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +37,7 @@ class OliveA8(DotProduct):
 
     name: ClassVar[str] = "olive"
     summary: ClassVar[str] = "OliVe: outlier-victim pairs, abfloat outliers, INT8 on two 4-bit PEs"
+    multiplies: ClassVar[bool] = True
     weight_format: ClassVar[str] = "OliVe4"
     integer_bits: ClassVar[int] = 4
     exponent_max: ClassVar[int] = 5

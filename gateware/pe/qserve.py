@@ -24,6 +24,7 @@ class QServeA8(DotProduct):
 
     name: ClassVar[str] = "qserve"
     summary: ClassVar[str] = "W4A8, weights dequantised to INT8 in the loop, then 8×8 multipliers (QServe)"
+    multiplies: ClassVar[bool] = True
 
     @property
     def product_bits(self):

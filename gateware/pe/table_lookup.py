@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from migen import Cat, Memory, Module, Signal
+from migen import Array, Cat, If, Memory, Module, Mux, Signal
 
 from mixpe.gateware.pe.adder_tree import AdderTree, lane_signals
 from mixpe.gateware.pe.interface import DotProduct, check_operand
@@ -106,3 +106,64 @@ class TableLookupUnit(Module):
             high.eq(planes[2] + (planes[3] << 1)),
             self.product.eq(low + (high << 2)),
         ]
+
+
+class TableEncoder(Module):
+    """Makes the 16 table writes of activations, where they are written; one for a whole accelerator.
+
+    Entries come in Gray code, so that each differs from the one before by a single activation: one adder a table.
+
+    Parameters
+    ----------
+    params : TableLookupA8
+
+    Attributes
+    ----------
+    activations : Signal(8·lanes), in
+        Lane i's byte at bits 8·i; held for the 16 cycles after that of `start`.
+    start : Signal(), in
+        At most every 16 cycles.
+    word : Signal(params.activation_bits), out
+        The `activations` port's value of the unit: the first entry `latency` cycles after `start`, then 15 more.
+    latency : int
+    """
+
+    def __init__(self, params):
+        self.activations = Signal(8*params.lanes)
+        self.start       = Signal()
+        self.word        = Signal(params.activation_bits, reset_less=True)
+        self.latency     = 2
+
+        # # #
+
+        # Entry c of the Gray code is c ^ (c >> 1): going from c − 1 to c, the bit of c's lowest 1 flips.
+        count   = Signal(4, reset_less=True)
+        running = Signal()
+        index   = Signal(4)
+        flipped = Signal(2)
+        added   = Signal()
+        self.sync += [
+            If(self.start, count.eq(0), running.eq(1)).Elif(running, count.eq(count + 1), running.eq(count != 15)),
+        ]
+        self.comb += [
+            index.eq(count ^ (count >> 1)),
+            flipped.eq(Mux(count[0], 0, Mux(count[1], 1, Mux(count[2], 2, 3)))),
+            added.eq((index >> flipped) & 1),
+        ]
+        lanes   = lane_signals(self, self.activations, 8, True)
+        entries = []
+        for table in range(params.tables):
+            entry  = Signal((ENTRY_BITS, True), reset_less=True)
+            change = Signal((8, True))
+            signed = Signal((ENTRY_BITS, True))
+            total  = Signal(ENTRY_BITS + 1)
+            self.comb += [
+                change.eq(Array(lanes[TABLE_LANES*table:TABLE_LANES*(table + 1)])[flipped]),
+                signed.eq(Mux(added, change, ~change)),
+                total.eq(Cat(~added, entry) + Cat(~added, signed)),  # one adder, with the carry of the subtraction
+            ]
+            self.sync += If(count == 0, entry.eq(0)).Else(entry.eq(total[1:]))
+            entries.append(entry)
+        written = Signal(5, reset_less=True)
+        self.sync += written.eq(Cat(index, running))
+        self.comb += self.word.eq(Cat(*entries, written))

@@ -3,38 +3,43 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 
-import numpy as np
-
-from mixpe import quantize, quantize_activations
+from mixpe.cli.explore_model import energy, fidelity
 from mixpe.errors import ConfigError
-from mixpe.lm import checkpoint, evaluate
-from mixpe.lm.model import FloatLinear, LlamaModel
-from mixpe.models import corpus
 from mixpe.progress import Progress
-from mixpe.sqnr import sqnr_db
 
 DESCRIPTION = """\
 Synthesise, place and route MixPE and every design that it is compared with, in one flow; measure the fidelity of each
 arithmetic on the packaged model; draw the Pareto front. Results are cached by content: a stopped exploration goes on
 where it was. A point that fails gets the error's name in its row and the others go on."""
 
-SAMPLE_ROWS    = 256  # activation rows a layer that SQNR is measured on
-ENERGY_STREAMS = 16   # output channels, a token each, that the energy proxy is measured on
+AXES = {  # arguments of `grid.product`
+    "lanes":            "products a row makes in a cycle, D (powers of two)",
+    "rows":             "rows of the array that share the weights, R",
+    "group_sizes":      "products of a group, G",
+    "accumulator_bits": "width of the group sums, which wrap below the exact width",
+    "widths":           "bits of aligned activations, W (aligned-a16)",
+}
 
 
 def add_parser(subparsers):
     """Add the command to `argparse` sub-parsers."""
     p = subparsers.add_parser("explore", help="measure and compare processing elements", description=DESCRIPTION)
-    p.add_argument("--grid", default="quick", metavar="NAME", help="quick (minutes), comparison, or full (quick)")
-    p.add_argument("--designs", nargs="+", metavar="NAME", help="only these designs of the grid")
-    p.add_argument("--devices", nargs="+", metavar="NAME", help="only these devices of the grid")
+    p.add_argument("--grid", default="quick", metavar="NAME",
+                   help="quick (minutes), comparison, shapes, devices, arrays, or full: all of them (quick)")
+    p.add_argument("--designs", nargs="+", metavar="NAME", help="only these designs")
+    p.add_argument("--devices", nargs="+", metavar="NAME", help="only these devices")
+    axes = p.add_argument_group("axes", "any of these replaces the grid by all combinations of what is given")
+    for name, text in AXES.items():
+        axes.add_argument(f"--{name.replace('_', '-')}", nargs="+", type=int, metavar="N", help=text)
     p.add_argument("--seeds", type=int, nargs="+", metavar="N", help="seeds of place and route, instead of the grid's")
     p.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2)//2), metavar="N",
                    help="local processes (half of the cores)")
     p.add_argument("--scheduler", metavar="URL", help="work on a Dask cluster, tcp://host:port")
     p.add_argument("--limit", type=float, default=3600, metavar="S", help="seconds for each run of a tool (3600)")
+    p.add_argument("--known", action="store_true", help="run no tool: only the points whose results are cached")
     p.add_argument("--cache", type=Path, metavar="FOLDER", help="where results by content are kept (user's cache)")
     p.add_argument("--out", type=Path, metavar="FOLDER", help="write JSON, CSV and PNG here")
     p.add_argument("--windows", type=int, default=0, metavar="N",
@@ -48,9 +53,12 @@ def add_parser(subparsers):
 
 def _points(args):
     from mixpe.gateware.cost.targets import find_target
-    from mixpe.gateware.explore.grid import GRIDS
+    from mixpe.gateware.explore.grid import GRIDS, product
     from mixpe.gateware.pe import DESIGNS
 
+    axes = {name: getattr(args, name) for name in AXES if getattr(args, name)}
+    if axes:
+        return product(args.designs, args.devices, **axes, **{"seeds": tuple(args.seeds)} if args.seeds else {})
     if args.grid not in GRIDS:
         raise ConfigError(f"unknown grid {args.grid!r}; known: {', '.join(GRIDS)}")
     for design in args.designs or ():
@@ -67,126 +75,29 @@ def _points(args):
     return points
 
 
-class _Recorder:
-    """A float layer that keeps some of its inputs."""
+def _energy_points(points):
+    """Those of the points that the energy proxy is of: units on one ECP5 device."""
+    from mixpe.gateware.explore.grid import DEVICE
 
-    def __init__(self, weight):
-        self.weight = weight
-        self.inputs = []
-        self._linear = FloatLinear(weight)
-
-    def __call__(self, x):
-        self.inputs.append(np.array(x, np.float32).reshape(-1, x.shape[-1]))
-        return self._linear(x)
+    return [point for point in points if point.device == DEVICE and point.rows == 1 and point.part == "unit"]
 
 
-def fidelity(windows, progress=None):
-    """SQNR and bits per byte of each arithmetic on the packaged model.
-
-    Parameters
-    ----------
-    windows : int
-        Windows of held-out text, evenly spread.
-    progress : callable, optional
-        Called with 1 after each arithmetic.
-
-    Returns
-    -------
-    list of dict
-        ``arithmetic``, ``sqnr_db`` (mean over layers), ``bits_per_byte``; float32 first.
-    """
-    from mixpe.gateware.explore import arithmetic
-
-    config, tensors = checkpoint.read()
-    text = np.frombuffer(corpus.load("held-out").joined(), np.uint8)
-    pieces = evaluate.windows(text, config.max_position_embeddings, windows)
-    recorders = {}
-
-    def record(name, weight):
-        recorders[name] = _Recorder(weight)
-        return recorders[name]
-
-    model = LlamaModel(config, tensors, record)
-    floats = evaluate.bits_per_byte(model, text, pieces)
-    rng = np.random.default_rng(0)
-    samples = {}
-    for name, recorder in recorders.items():
-        inputs = np.concatenate(recorder.inputs)
-        samples[name] = inputs[rng.choice(len(inputs), min(SAMPLE_ROWS, len(inputs)), replace=False)]
-        recorder.inputs.clear()
-    rows = [{"arithmetic": "FP32", "sqnr_db": None, "bits_per_byte": floats}]
-    for name in arithmetic.ARITHMETIC:
-        ratios = []
-        for job, recorder in recorders.items():
-            exact = samples[job].astype(np.float64) @ recorder.weight.astype(np.float64).T
-            ratios.append(sqnr_db(exact, arithmetic.layer(name, recorder.weight)(samples[job])))
-
-        def make(_job, weight, name=name):
-            apply = arithmetic.layer(name, weight)
-            return lambda x: apply(x).astype(np.float32)
-
-        bits = evaluate.bits_per_byte(LlamaModel(config, tensors, make), text, pieces)
-        rows.append({"arithmetic": name, "sqnr_db": float(np.mean(ratios)), "bits_per_byte": bits})
-        if progress is not None:
-            progress(1)
-    return rows
-
-
-def energy(points, cache_folder=None, progress=None):
-    """Energy proxy of the points that can be simulated, on real weights and activations of the packaged model.
-
-    Streams are output channels of one feed-forward layer with tokens of held-out text, two groups of 128 each.
-
-    Parameters
-    ----------
-    points : list of Point
-        ECP5 units; others are left out.
-    cache_folder : str, optional
-    progress : callable, optional
-        Called with 1 after each point.
-
-    Returns
-    -------
-    list of dict
-        ``design``, ``energy_per_mac``.
-    """
-    from mixpe.gateware.explore.energy import DESIGNS, energy_per_mac
-
-    config, tensors = checkpoint.read()
-    text = np.frombuffer(corpus.load("held-out").joined(), np.uint8)
-    recorders = {}
-
-    def record(name, weight):
-        recorders[name] = _Recorder(weight)
-        return recorders[name]
-
-    evaluate.bits_per_byte(LlamaModel(config, tensors, record), text, evaluate.windows(text, 256, 1))
-    layer = recorders["layers.1.gate_up"]
-    rng   = np.random.default_rng(0)
-    rows  = rng.choice(len(layer.inputs[0]), ENERGY_STREAMS, replace=False)
-    x     = quantize_activations(layer.inputs[0][rows])[0].reshape(ENERGY_STREAMS, -1, 128)
-    w     = layer.weight[rng.choice(len(layer.weight), ENERGY_STREAMS, replace=False)]
-    codes = {4: quantize(w, 128).q, 8: np.rint(127*w/np.abs(w).max(axis=1, keepdims=True)).astype(np.int8)}
-    found = []
-    for point in points:
-        if point.design in DESIGNS and point.rows == 1 and point.device.startswith("LFE5U") \
-                and not point.parameters.get("dsp"):
-            q = codes[8 if point.design == "int8" else 4].reshape(x.shape)
-            found.append({"design": point.design, "energy_per_mac": energy_per_mac(point, q, x, cache_folder)})
-            if progress is not None:
-                progress(1)
-    return found
+def label(row):
+    """A row's design with its parameters, rows, group size and width of sums where they are not the usual ones."""
+    options = [f"{name[2:]}={value}" for name, value in row.items() if name.startswith("p_")]
+    options += [f"{name}={row[name]}" for name, usual in (("rows", 1), ("group_size", 128), ("accumulator_bits", None))
+                if row.get(name, usual) != usual]
+    part = "" if row.get("part", "unit") == "unit" else f" {row['part']}"
+    return f"{row['design']}{part}({','.join(options)})"
 
 
 def _print(rows):
     for row in rows:
-        options = ",".join(f"{name[2:]}={value}" for name, value in row.items() if name.startswith("p_"))
-        label = f"{row['design']}({options})"
         if row["status"] != "ok":
-            print(f"{label:58} {row['device']:12} {row['status']}: {row['error']}")
+            print(f"{label(row):58} {row['device']:12} {row['status']}: {row['error']}")
             continue
         fmax = "     –" if row["fmax_mhz"] is None else f"{row['fmax_mhz']:6.1f}"
-        print(f"{label:58} {row['device']:12} R={row['rows']} {row['luts']:8.0f} LUT "
+        print(f"{label(row):58} {row['device']:12} {row['luts']:8.0f} LUT "
               f"{row['luts_per_mac']:7.1f} LUT/MAC {row['dsps']:4.0f} DSP {fmax} MHz")
 
 
@@ -200,18 +111,23 @@ def run(args):
     points = _points(args)
     with Progress("explore", len(points), "points") as progress:
         rows = explore(points, args.workers, args.scheduler, None if args.cache is None else str(args.cache),
-                       args.limit, on_row=lambda row: progress.advance(1))
+                       0 if args.known else args.limit, on_row=lambda row: progress.advance(1))
+    if args.known:
+        points = [point for point, row in zip(points, rows, strict=True) if row["status"] != "NotMeasured"]
+        print(f"{len(points)} of {len(rows)} points are known", file=sys.stderr)
+        rows = [row for row in rows if row["status"] != "NotMeasured"]
     found = []
     if args.windows:
         from mixpe.gateware.explore.arithmetic import ARITHMETIC
         with Progress("fidelity", len(ARITHMETIC), "arithmetics") as progress:
-            found = fidelity(args.windows, progress.advance)
+            found = fidelity(args.windows, None if args.cache is None else str(args.cache), progress.advance)
     energies = []
     if args.energy:
-        with Progress("energy", len(points), "points") as progress:
-            energies = energy(points, None if args.cache is None else str(args.cache), progress.advance)
+        units = _energy_points(points)
+        with Progress("energy", len(units), "points") as progress:
+            energies = energy(units, None if args.cache is None else str(args.cache), progress.advance)
     if args.out is not None:
-        report.write_rows(rows, args.out, args.grid)
+        report.write_rows(rows, args.out, "product" if any(getattr(args, name) for name in AXES) else args.grid)
         if energies:
             report.write_rows(energies, args.out, "energy")
         if found:
@@ -226,31 +142,27 @@ def run(args):
             ratio = "" if row["sqnr_db"] is None else f"{row['sqnr_db']:6.2f} dB"
             print(f"{row['arithmetic']:22} {ratio:10} {row['bits_per_byte']:.4f} bits per byte")
         for row in energies:
-            print(f"{row['design']:22} {row['energy_per_mac']:.1f} weighted toggles a MAC")
+            text = f"{row['energy_per_mac']:.1f} weighted toggles a MAC" if row["status"] == "ok" else row["error"]
+            print(f"{label(row):58} {text}")
     return 0 if any(row["status"] == "ok" for row in rows) else 1
 
 
 def write_page(folder, path):
-    """The comparison page and its figure, from the results in a folder."""
+    """The comparison page and its figures, from the results in a folder."""
     from mixpe.gateware.explore import report
-    from mixpe.gateware.explore.grid import LANES
     from mixpe.gateware.explore.page import page
 
-    rows = [row for name in ("comparison", "full", "arrays") for row in report.read_rows(folder, name)]
-    units, others = {}, {}
-    for row in rows:
-        key = row["device"], row["design"], row.get("p_width"), row.get("p_dsp")
-        if row["rows"] == 1 and row.get("p_lanes") == LANES.get(row["design"], 8):
-            (units if row["device"] == "LFE5U-85F-6" else others).setdefault(key, row)
+    names   = ("full", "comparison", "arrays")
+    rows    = report.distinct([row for name in names for row in report.read_rows(folder, name)])
     found   = report.read_rows(folder, "fidelity")
-    results = {"units": list(units.values()), "others": list(others.values()), "fidelity": found, "figure": None,
-               "energy": report.read_rows(folder, "energy"), "arrays": [row for row in rows if row["rows"] > 1]}
-    joined = report.with_fidelity([row for row in units.values() if row["status"] == "ok"],
-                                  [row for row in found if row["arithmetic"] != "FP32"])
-    if joined:
-        figure = folder/"pareto.png"
-        report.draw(joined, figure)
-        report.write_rows(report.pareto_rows(joined), folder, "pareto")
-        results["figure"] = os.path.relpath(figure, path.parent)
+    energy  = [row for row in report.read_rows(folder, "energy") if row["status"] == "ok"]
+    here    = [row for row in rows if row["status"] == "ok" and report.is_compared(row)]
+    joined  = report.with_fidelity(here, found, energy)
+    figures = {}
+    for name, (column, text) in report.FRONTS.items():
+        if any(row.get(column) for row in joined):
+            report.draw(joined, folder/f"{name}.png", column, text)
+            report.write_rows(report.pareto_rows(joined, column), folder, name)
+            figures[name] = os.path.relpath(folder/f"{name}.png", path.parent)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page(results).rstrip() + "\n")
+    path.write_text(page(rows, found, energy, figures).rstrip() + "\n")

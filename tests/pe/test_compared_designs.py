@@ -5,7 +5,17 @@ import numpy as np
 import pytest
 from migen.sim import run_simulation
 
-from mixpe.gateware.pe import AntA8, BitFusion, Int8, OlAccel, OliveA8, QServeA8, TableLookupA8
+from mixpe.gateware.pe import (
+    AntA8,
+    BitFusion,
+    BitPlaneInt8,
+    Int8,
+    OlAccel,
+    OliveA8,
+    QServeA8,
+    TableEncoder,
+    TableLookupA8,
+)
 from mixpe.gateware.pe.ant import values
 from mixpe.gateware.pe.bitfusion import MODES
 from mixpe.gateware.pe.olive import decode_pairs
@@ -36,12 +46,12 @@ def run(params, words):
     return np.array(got)
 
 
-def test_int8_all_products():
+@pytest.mark.parametrize("params", [Int8(lanes=2), BitPlaneInt8(lanes=2)], ids=["multiplier", "bit planes"])
+def test_int8_all_products(params):
     """All 65 536 products, two lanes a cycle in different orders."""
     w, x = np.meshgrid(np.arange(-128, 128), np.arange(-128, 128), indexing="ij")
     w = np.stack([w.ravel()[:32768], w.ravel()[32768:]], axis=-1)
     x = np.stack([x.ravel()[:32768], x.ravel()[32768:]], axis=-1)
-    params = Int8(lanes=2)
     got = run(params, [(params.encode_weights(a), params.encode(b)) for a, b in zip(w, x, strict=True)])
     assert np.array_equal(got, (w*x).sum(axis=-1))
 
@@ -152,6 +162,46 @@ def test_olaccel_groups():
     assert np.array_equal(got, [params.reference(a, b) for a, b in zip(w, x, strict=True)]), f"seed {SEED}"
     with pytest.raises(RangeError, match="at most one"):
         params.reference(np.full((1, 16), 100), np.zeros(1, int))
+
+
+@pytest.mark.parametrize("lanes", [4, 16])
+def test_table_encoder(lanes):
+    """Every entry of every table, with pauses between vectors; nothing is written in the pauses."""
+    rng = np.random.default_rng(SEED)
+    params = TableLookupA8(lanes=lanes)
+    dut = TableEncoder(params)
+    x = rng.integers(-128, 128, (12, lanes))
+    x[0], x[1], x[2] = -128, 127, 0
+    gaps = [0, 0, 1, 5, *rng.integers(0, 4, 8)]
+    got = []
+
+    def drive():
+        for row, gap in zip(x, gaps, strict=True):
+            for cycle in range(16 + gap):
+                yield dut.start.eq(cycle == 0)
+                if cycle == 1:
+                    yield dut.activations.eq(int.from_bytes(row.astype(np.int8).tobytes(), "little"))
+                yield
+        yield dut.start.eq(0)
+        yield
+
+    def watch():
+        for _ in range(dut.latency + 1):
+            yield
+        for gap in gaps:
+            words = []
+            for cycle in range(16 + int(gap)):
+                word = yield dut.word
+                if cycle < 16:
+                    words.append(word)
+                else:
+                    assert not word >> len(dut.word) - 1
+                yield
+            got.append(words)
+
+    run_simulation(dut, [drive(), watch()])
+    for words, row in zip(got, x, strict=True):
+        assert sorted(words) == sorted(params.table_writes(row)), f"seed {SEED}"
 
 
 @pytest.mark.parametrize("lanes", [4, 16])

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Portable and ECP5 bodies of every adder are proved equal by SAT, over all their inputs."""
+"""Portable and ECP5 bodies are proved equal by SAT: every adder over all its inputs, whole units with their sums."""
 
 import pytest
 from migen import Cat, Module, Signal
 
-from mixpe.gateware.cost.equivalence import NotEqual, prove_equal
+from mixpe.gateware.cost.equivalence import NotEqual, prove_equal, prove_units_equal
+from mixpe.gateware.pe import AlignedA16, BitPlaneA8, BitPlaneInt8, PairPlaneA8, bitplane
 from mixpe.gateware.pe.accumulator import GatedSum
 from mixpe.gateware.pe.bitplane import GatedAdder, gated_add
 from mixpe.gateware.pe.carry_chain import add_cell
@@ -110,3 +111,38 @@ def test_a_difference_is_found():
 def test_cells_that_cannot_add_are_refused():
     with pytest.raises(ValueError, match="second operand"):
         add_cell(lambda a, b: a, lambda a, b, c, d: 1 - c)
+
+
+def unit_of(design, lanes, **options):
+    """Maker of a unit with its group accumulator."""
+    def make(target):
+        unit = design(lanes=lanes, target=target, **options).create_group(32)
+        return (unit, {name: getattr(unit, name) for name in ("weights", "activations", "first", "last")},
+                {"total": unit.total, "done": unit.done})
+    return make
+
+
+@pytest.mark.parametrize("design, lanes, options, bits", [
+    (BitPlaneA8, 4, {}, 200), (BitPlaneInt8, 4, {}, 300), (AlignedA16, 4, {}, 200), (PairPlaneA8, 4, {}, 400),
+    (PairPlaneA8, 8, {"pipelined": False, "adders_per_chain": 1}, 400),
+    pytest.param(PairPlaneA8, 32, {}, 2000, marks=pytest.mark.slow),
+    pytest.param(BitPlaneA8, 32, {}, 1000, marks=pytest.mark.slow),
+], ids=lambda value: getattr(value, "__name__", None))
+def test_whole_units(design, lanes, options, bits):
+    """Every register and output of the dot product and its accumulator."""
+    assert prove_units_equal(unit_of(design, lanes, **options)) >= bits
+
+
+def test_a_wrong_cell_in_a_unit_is_found(monkeypatch):
+    """An or in place of the and in one adder of the first level."""
+    wrong = add_cell(lambda a, b: a | b, lambda a, b, c, d: c & d)
+    real, cells = bitplane.GATED_ADD, []
+
+    def cell(self, init, *operands):
+        cells.append(init)
+        return original(self, wrong if init == real and cells.count(real) == 3 else init, *operands)
+
+    original = bitplane.CarryChain.cell
+    monkeypatch.setattr(bitplane.CarryChain, "cell", cell)
+    with pytest.raises(NotEqual, match="unproven"):
+        prove_units_equal(unit_of(BitPlaneA8, 2))

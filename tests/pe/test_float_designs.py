@@ -41,7 +41,7 @@ def test_all_codes_all_weights(verilated):
     params = MixPeA16(lanes=1)
     q = np.repeat(np.arange(16), 65536)
     codes = np.tile(np.arange(65536), 16)
-    product, flags = verilated(params, q, codes)
+    product, flags = verilated(params)(q, codes)
     expected, expected_flags = params.reference(q[:, None], ALL_CODES[codes][:, None])
     assert np.array_equal(product, expected)
     assert np.array_equal(flags, expected_flags)

@@ -70,6 +70,63 @@ def test_dequantisation_of_any_scale():
         assert flag or value == right, f"seed {SEED}"
 
 
+@pytest.fixture(scope="module")
+def many(clocked):
+    """Sums of many channels in Verilator: q, x (channels, k), scale (channels) to (value float64, flag)."""
+    params = Fp16Dequant()
+    unit   = params.create_group()
+    names  = ("weights", "activations", "first", "last")
+    step   = clocked(unit, {name: getattr(unit, name) for name in names},
+                     {name: getattr(unit, name) for name in ("total", "flag", "done")})
+
+    def run(q, x, scale):
+        channels, k = q.shape
+        words = q.astype(np.uint64) | scale.view(np.uint16).astype(np.uint64)[:, None] << 4
+        place = np.broadcast_to(np.arange(k), q.shape)
+        ports = dict(zip(names, (words, x.view(np.uint16), place == 0, place == k - 1), strict=True))
+        flush = np.zeros(unit.latency + 1, np.uint64)
+        got   = step({name: np.concatenate([values.reshape(-1, INTERLEAVE, k).transpose(0, 2, 1).ravel(), flush])
+                      for name, values in ports.items()})
+        done  = got["done"] == 1
+        total = got["total"][done].astype(np.int64)
+        assert len(total) == channels
+        mantissa, exponent = total & (1 << 24) - 1, total >> 24 & 127
+        return np.where(total >> 31, -1.0, 1.0)*np.ldexp(mantissa.astype(np.float64), exponent - 72), got["flag"][done]
+
+    return run
+
+
+def test_many_sums(many):
+    """1 000 channels of 128: 128 000 products, spread over FP16's range, every sum bit for bit."""
+    rng = np.random.default_rng(SEED)
+    q = rng.integers(0, 16, (1000, 128))
+    x = (rng.standard_normal((1000, 128))*10.0**rng.uniform(-6, 3, (1000, 128))).astype(np.float16)
+    x[:200] = rng.choice(np.array([65504, -65504, 2**-24, -2**-24, 0, 1, -1], np.float16), (200, 128))
+    scale = (rng.standard_normal(1000)*10.0**rng.uniform(-6, -1, 1000)).astype(np.float16)
+    scale[:100] = rng.choice(np.array([2**-24, 1, -1, 0.125, -0.0625], np.float16), 100)
+    values, flags = many(q, x, scale)
+    expected = Fp16Dequant().reference(q, x, scale)
+    assert np.array_equal(values, expected), f"seed {SEED}: channels {np.flatnonzero(values != expected)[:5]}"
+    assert not flags.any()
+
+
+def test_all_scales_and_all_activations_with_all_weights(many):
+    """All FP16 scales with x = 1, then all FP16 activations with a scale of 1, each with all 16 weights."""
+    codes = np.arange(1 << 16, dtype=np.uint32).astype(np.uint16).view(np.float16)
+    each  = np.concatenate([codes, codes[:INTERLEAVE - 1]])  # a multiple of INTERLEAVE
+    one   = np.ones(16*len(each), np.float16)
+    q     = np.repeat(np.arange(16), len(each))
+    every = np.tile(each, 16)
+    params = Fp16Dequant()
+    for x, scale in ((one, every), (every, one)):
+        values, flags = many(q[:, None], np.ascontiguousarray(x)[:, None], np.ascontiguousarray(scale))
+        weight  = params.dequantise(q, scale)
+        special = ~(np.isfinite(scale) & np.isfinite(x) & np.isfinite(weight))
+        assert np.array_equal(flags == 1, special)
+        good = ~special
+        assert np.array_equal(values[good], weight[good].astype(np.float64)*x[good])
+
+
 def test_flags_stay_with_their_channel():
     q = np.full((5, 4), 9)
     x = np.ones((5, 4), np.float16)

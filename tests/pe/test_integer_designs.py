@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from mixpe.gateware.pe import BitPlaneA8, PairPlaneA8, ShiftAddA8
+from mixpe.gateware.pe import BitPlaneA8, OlAccel, PairPlaneA8, ShiftAddA8
 from mixpe.gateware.spec.errors import ConfigError, DtypeError, RangeError, ShapeError
 
 DESIGNS = [ShiftAddA8, BitPlaneA8, PairPlaneA8]
@@ -47,6 +47,25 @@ def test_groups(design, groups):
     q[1], x[1] = 15, 127
     got = groups(design(lanes=8), 32, q, x, gaps=[0, 0, 0, 1, 5, 0, 2, 0, 0, 9, 0, 0])
     assert np.array_equal(got, (q*x).sum(axis=(1, 2))), f"seed {SEED}"
+
+
+@pytest.mark.parametrize("bits", [12, 19, 32])
+@pytest.mark.parametrize("design", [BitPlaneA8, PairPlaneA8])
+def test_sums_of_a_given_width(design, bits, groups):
+    """Narrower than the dot product, exact, wider: the sum modulo 2^bits, signed."""
+    rng = np.random.default_rng(SEED)
+    q = rng.integers(0, 16, (6, 4, 8))
+    x = rng.integers(-128, 128, (6, 4, 8))
+    q[0], x[0], q[1], x[1] = 15, -128, 15, 127
+    params = design(lanes=8)
+    expected = (q*x).sum(axis=(1, 2))
+    half = 1 << bits - 1
+    got  = groups(params, 32, q, x, gaps=[0]*6, accumulator_bits=bits)
+    assert np.array_equal(got, (expected + half) % (2*half) - half), f"seed {SEED}"
+    with pytest.raises(ConfigError, match="accumulator_bits must be in 2..64"):
+        params.create_group(32, accumulator_bits=1)
+    with pytest.raises(ConfigError, match="fixed"):
+        OlAccel().create_group(32, accumulator_bits=16)
 
 
 @pytest.mark.parametrize("design", DESIGNS)

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What the exploration measures on the packaged model: fidelity of each arithmetic, energy proxy of each unit."""
+
+import hashlib
+
+import numpy as np
+
+from mixpe.lm import checkpoint, evaluate
+from mixpe.lm.model import FloatLinear, LlamaModel
+from mixpe.models import corpus
+from mixpe.sqnr import sqnr_db
+
+SAMPLE_ROWS    = 256  # activation rows a layer that SQNR is measured on
+ENERGY_STREAMS = 80   # output channels and tokens that the energy proxy is measured on
+
+
+class _Recorder:
+    """A float layer that keeps some of its inputs."""
+
+    def __init__(self, weight):
+        self.weight = weight
+        self.inputs = []
+        self._linear = FloatLinear(weight)
+
+    def __call__(self, x):
+        self.inputs.append(np.array(x, np.float32).reshape(-1, x.shape[-1]))
+        return self._linear(x)
+
+
+def _fidelity_parts(config, tensors, text, windows):
+    """What fidelity depends on: the model, the text, and the code that computes it."""
+    import inspect
+
+    from mixpe.gateware.explore import arithmetic
+    from mixpe.gateware.pe import ant, float16, olive
+    from mixpe.lm import model
+
+    digest = hashlib.sha256(repr(config).encode())
+    for name in sorted(tensors):
+        digest.update(name.encode() + np.ascontiguousarray(tensors[name]).tobytes())
+    digest.update(text.tobytes())
+    for module in (arithmetic, ant, olive, float16, model, evaluate):
+        digest.update(inspect.getsource(module).encode())
+    return {"step": "fidelity", "content": digest.hexdigest(), "windows": windows, "rows": SAMPLE_ROWS}
+
+
+def fidelity(windows, cache_folder=None, progress=None):
+    """SQNR and bits per byte of each arithmetic on the packaged model; cached by content.
+
+    Parameters
+    ----------
+    windows : int
+        Windows of held-out text, evenly spread.
+    cache_folder : str, optional
+    progress : callable, optional
+        Called with 1 after each arithmetic.
+
+    Returns
+    -------
+    list of dict
+        ``arithmetic``, ``sqnr_db`` (mean over layers), ``bits_per_byte``; float32 first.
+    """
+    from mixpe.gateware.cost.cache import Cache
+    from mixpe.gateware.explore import arithmetic
+
+    config, tensors = checkpoint.read()
+    text = np.frombuffer(corpus.load("held-out").joined(), np.uint8)
+    pieces = evaluate.windows(text, config.max_position_embeddings, windows)
+    cache, parts = Cache(cache_folder), _fidelity_parts(config, tensors, text, windows)
+    names = ("FP32", *arithmetic.ARITHMETIC)
+    known = {name: cache.get(cache.key(**parts, name=name)) for name in names}
+    if all(known.values()):
+        return list(known.values())
+    recorders = {}
+
+    def record(name, weight):
+        recorders[name] = _Recorder(weight)
+        return recorders[name]
+
+    model = LlamaModel(config, tensors, record)
+    floats = evaluate.bits_per_byte(model, text, pieces)
+    rng = np.random.default_rng(0)
+    samples = {}
+    for name, recorder in recorders.items():
+        inputs = np.concatenate(recorder.inputs)
+        samples[name] = inputs[rng.choice(len(inputs), min(SAMPLE_ROWS, len(inputs)), replace=False)]
+        recorder.inputs.clear()
+    known["FP32"] = {"arithmetic": "FP32", "sqnr_db": None, "bits_per_byte": floats}
+    cache.put(cache.key(**parts, name="FP32"), known["FP32"])
+    for name in arithmetic.ARITHMETIC:
+        if known[name]:
+            continue
+        ratios = []
+        for job, recorder in recorders.items():
+            exact = samples[job].astype(np.float64) @ recorder.weight.astype(np.float64).T
+            ratios.append(sqnr_db(exact, arithmetic.layer(name, recorder.weight)(samples[job])))
+
+        def make(_job, weight, name=name):
+            apply = arithmetic.layer(name, weight)
+            return lambda x: apply(x).astype(np.float32)
+
+        bits = evaluate.bits_per_byte(LlamaModel(config, tensors, make), text, pieces)
+        known[name] = {"arithmetic": name, "sqnr_db": float(np.mean(ratios)), "bits_per_byte": bits}
+        cache.put(cache.key(**parts, name=name), known[name])
+        if progress is not None:
+            progress(1)
+    return list(known.values())
+
+
+def energy(points, cache_folder=None, progress=None):
+    """Energy proxy of units on real weights and activations of the packaged model.
+
+    Streams are output channels of one feed-forward layer with tokens of held-out text, all of the layer's inputs each.
+
+    Parameters
+    ----------
+    points : list of Point
+        Units on ECP5 devices are measured; others are left out.
+    cache_folder : str, optional
+    progress : callable, optional
+        Called with 1 after each point.
+
+    Returns
+    -------
+    list of dict
+        The point's columns, ``status``, and ``energy_per_mac`` or ``error``.
+    """
+    from mixpe.gateware.explore.energy import energy_per_mac
+    from mixpe.gateware.explore.points import columns_of
+    from mixpe.gateware.spec.errors import MixpeError
+
+    config, tensors = checkpoint.read()
+    text = np.frombuffer(corpus.load("held-out").joined(), np.uint8)
+    recorders = {}
+
+    def record(name, weight):
+        recorders[name] = _Recorder(weight)
+        return recorders[name]
+
+    evaluate.bits_per_byte(LlamaModel(config, tensors, record), text, evaluate.windows(text, 256, 1))
+    layer = recorders["layers.1.gate_up"]
+    rng   = np.random.default_rng(0)
+    x     = layer.inputs[0][rng.choice(len(layer.inputs[0]), ENERGY_STREAMS, replace=False)]
+    w     = layer.weight[rng.choice(len(layer.weight), ENERGY_STREAMS, replace=False)]
+    rows  = []
+    for point in points:
+        row = columns_of(point)
+        try:
+            groups = ENERGY_STREAMS, -1, point.group_size
+            found  = energy_per_mac(point, w.reshape(groups), x.reshape(groups), cache_folder, len(layer.weight))
+            rows.append(row | {"status": "ok", "energy_per_mac": found})
+        except (MixpeError, ValueError) as error:
+            rows.append(row | {"status": type(error).__name__, "error": str(error)})
+        if progress is not None:
+            progress(1)
+    return rows
