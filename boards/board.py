@@ -32,7 +32,7 @@ class Board:
     clock_hz : int
         System clock, and clock of the array.
     config : Config
-        Shape of the array. `port_bits` is the width of the memory controller's native port.
+        Shape of the array. `memory_bits` is the width of the memory controller's native port.
     target : str
         FPGA family for vendor primitives in the array, or ``"portable"``.
     cpu : bool

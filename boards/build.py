@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Make a board's bitstream: elaborate, run the tools, check timing, name the result.
 
-    build/ulx3s_64x4/ulx3s_64x4_1f2e3d4c.bit    board, array (link), contract digest
-    build/ulx3s_64x4/ulx3s_64x4_1f2e3d4c.json   what is in it, what it takes, who made it
+    build/ulx3s_32x8/ulx3s_32x8_1f2e3d4c.bit    board, array (link), contract digest
+    build/ulx3s_32x8/ulx3s_32x8_1f2e3d4c.json   what is in it, what it takes, who made it
 """
 
 import hashlib
@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from mixpe.boards import report as pnr
+from mixpe.boards.adapt import adapt_placer
 from mixpe.boards.tools import check_tools, run_command, script_commands, stage_of, versions
 from mixpe.errors import ToolError
 from mixpe.gateware.spec.registers import VERSION, digest
@@ -72,21 +73,26 @@ def elaborate_board(board, folder, changes, *, link=None, ip_address="192.168.1.
                         f"{folder/'elaborate.log'}")
 
 
-def _with_seed(command, seed):
-    """A placer's command with another seed."""
-    place = command.index("--seed") if "--seed" in command else None
-    words = command if place is None else command[:place] + command[place + 2:]
-    return [*words, "--seed", str(seed)]
+def _with(command, **options):
+    """A placer's command with other values of options."""
+    words = list(command)
+    for name, value in options.items():
+        if f"--{name}" in words:
+            at = words.index(f"--{name}")
+            del words[at:at + 2]
+        words += [f"--{name}", str(value)]
+    return words
 
 
 def _place_and_route(board, command, gateware, seeds, say):
     """Try seeds until the clocks are met; the best result stays. Returns its seed."""
+    command = adapt_placer(command, gateware)
     output = gateware/next(command[i + 1] for i, word in enumerate(command) if word in RESULT_OPTIONS)
     report = gateware/"report.json"
     best   = None
     for seed in seeds:
         say(f"{board.name}: place and route, seed {seed}")
-        words = _with_seed([*command, "--report", report.name, "--log", f"nextpnr_{seed}.log"], seed)
+        words = _with(command, seed=seed, report=report.name, log=f"nextpnr_{seed}.log")
         run_command(words, gateware, TOOL_LIMIT_S)
         routed  = pnr.read_report(report)
         reached = pnr.system_clock(routed, board.clock_hz)

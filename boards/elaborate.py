@@ -11,6 +11,7 @@ from pathlib import Path
 
 from litex.soc.integration.builder import Builder
 
+from mixpe.boards.adapt import adapt_synthesis
 from mixpe.boards.registry import find_board
 from mixpe.boards.soc import BoardSoC
 
@@ -36,6 +37,8 @@ def elaborate(board, folder, *, link=None, ip_address="192.168.1.50", software=T
     if board.is_open:
         options["seed"] = seed
     builder.build(**options)
+    if board.is_open:
+        adapt_synthesis(Path(builder.gateware_dir), BUILD_NAME)
     return soc
 
 

@@ -9,12 +9,15 @@ import sys
 from pathlib import Path
 
 from mixpe.boards.build import contract_tag
+from mixpe.boards.registry import BOARDS
 from mixpe.errors import ContractError, DeviceError, ToolError
 from mixpe.gateware.spec.registers import VERSION, digest
 
 DETECT_LIMIT_S = 30
 LOAD_LIMIT_S   = 600
 TAIL_LINES     = 3
+
+CONNECT = "connect it, and see that you may use the USB device (udev rules) and nobody else has it open"
 
 IDCODE     = re.compile(r"idcode\s+0x([0-9a-fA-F]+)")
 NO_CABLE   = re.compile(r"(?i)device not found|unable to open|no cable|cable not found|can't (?:find|open)|"
@@ -85,15 +88,17 @@ def detect(board):
     found = [int(text, 16) for text in IDCODE.findall(output)]
     if not found:
         if code == 0 or NO_CABLE.search(output):
-            raise NoBoardError(f"no {board.title} found: {_tail(output)}; connect it, and see that you may use the USB "
-                               "device (udev rules) and nobody else has it open")
+            raise NoBoardError(f"no {board.title} found: {_tail(output)}; {CONNECT}")
         raise ToolError(f"openFPGALoader failed: {_tail(output)}")
     wanted = board.idcode & 0x0FFFFFFF
     for idcode in found:
         if idcode & 0x0FFFFFFF == wanted:
             return idcode
+    others = [each.name for each in BOARDS.values() if each.idcode and each.idcode == found[0] & 0x0FFFFFFF]
+    known  = (f"that is the FPGA of {' and '.join(others)}: name that board, or connect the {board.title}" if others
+        else f"connect the {board.title}; `mixpe boards` lists the variants that are supported")
     raise WrongBoardError(f"the FPGA on the cable has IDCODE 0x{found[0]:08x}; a {board.title} ({board.fpga}) has "
-                          f"0x?{wanted:07x}: another board, or another variant of it")
+                          f"0x?{wanted:07x}; {known}")
 
 
 def find_bitstream(board, root):
@@ -159,5 +164,5 @@ def flash_board(board, path, *, persistent=False):
     code, output = _run(arguments, LOAD_LIMIT_S)
     if code:
         if NO_CABLE.search(output):
-            raise NoBoardError(f"no {board.title} found: {_tail(output)}")
-        raise ToolError(f"openFPGALoader failed with {code}: {_tail(output)}")
+            raise NoBoardError(f"no {board.title} found: {_tail(output)}; {CONNECT}")
+        raise ToolError(f"openFPGALoader failed with {code}: {_tail(output)}; power the board off and on and try again")

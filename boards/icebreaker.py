@@ -16,7 +16,7 @@ class IceBreaker(Board):
 
     def add_memory(self, soc):
         from mixpe.boards.spram import SpramPool
-        soc.add_pool(SpramPool(self.config.port_bits))
+        soc.add_pool(SpramPool(self.config.memory_bits))
 
 
 ICEBREAKER = IceBreaker(
@@ -32,6 +32,4 @@ ICEBREAKER = IceBreaker(
     baudrate    = 1_000_000,
     loader      = ("-b", "ice40_generic"),
     bitstream   = ".bin",
-    note        = "too large as it is: in synthesis the smallest accelerator alone takes 5046 LUTs and 4461 "
-                  "flip-flops, most of them FIFOs, of the 5280 cells",
 )

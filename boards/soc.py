@@ -16,14 +16,11 @@ from mixpe.boards.board import LINKS
 from mixpe.errors import ConfigError
 from mixpe.gateware.dram import add_dram_init
 from mixpe.gateware.integration import MixPE, add_mixpe
-from mixpe.gateware.spec.registers import CSR_BANK
+from mixpe.gateware.spec.registers import COUNTER_BANK, CSR_BANK
 
 CSR_BASE = 0xf000_0000
 MAIN_RAM = 0x4000_0000
 MEMTEST_BYTES = 64*1024  # by the BIOS after training; the host's own test is longer
-
-# Records of an Etherbone packet: LiteX's 16 bound a read to 52 KB/s.
-ETHERBONE_DEPTH = 256
 
 
 class Training(LiteXModule):
@@ -49,7 +46,7 @@ class BoardSoC(SoCCore):
     Raises
     ------
     ConfigError
-        The board has no such link, or its memory's port is not `board.config.port_bits` wide.
+        The board has no such link, or its memory's port is not `board.config.memory_bits` wide.
     """
 
     def __init__(self, board, *, link=None, ip_address="192.168.1.50"):
@@ -84,7 +81,7 @@ class BoardSoC(SoCCore):
         if link == "uart":
             self.add_uartbone(baudrate=board.baudrate)
         else:
-            board.add_etherbone(self, ip_address=ip_address, buffer_depth=ETHERBONE_DEPTH)
+            board.add_etherbone(self, ip_address=ip_address)
 
         # Accelerator.
         if not self.has_pool:
@@ -94,6 +91,12 @@ class BoardSoC(SoCCore):
             self.mixpe = MixPE(board.config, self.pool, mem_base=region.origin, mem_bytes=region.size,
                 clock_hz=board.clock_hz, ready=self.ready, target=board.target)
             self.csr.add("mixpe", n=CSR_BANK)
+            self.csr.add("mixpe_counters", n=COUNTER_BANK)
+
+    def add_etherbone(self, phy, **options):
+        """Add an Etherbone bridge behind a PHY: LiteX's, with a gate that keeps broken and doubled packets from it."""
+        from mixpe.gateware.link.etherbone import add_etherbone
+        return add_etherbone(self, phy, **options)
 
     def add_pool(self, pool):
         """Use a memory with LiteDRAM-like ports (`get_port`, `data_width`, `address_width`) instead of LiteDRAM."""

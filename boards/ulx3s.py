@@ -29,8 +29,8 @@ ULX3S = Ulx3s(
     memory      = "32 MiB SDR x16",
     memory_mbps = 160,
     clock_hz    = 80_000_000,
-    # A 16-bit port brings 4 weights a cycle, so 64 rows make 256 MACs.
-    config      = Config(rows=64, port_bits=16, k_max=2048, buffer_beats=1024, queue_depth=8, fused=False, scalers=1,
+    # The 16-bit port brings 4 weights a cycle; gathered to eight, 32 rows make 256 MACs, which prefill keeps busy.
+    config      = Config(rows=32, port_bits=32, memory_bits=16, k_max=2048, buffer_beats=1024, queue_depth=8, scalers=2,
                          pe="bitplane"),
     target      = "ecp5",
     baudrate    = 3_000_000,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixpe.devices.execute import Executor
+from mixpe.devices.plan import rows_per_job
 from mixpe.errors import DeviceError, VerifyError
 from mixpe.gateware.spec.jobs import Job, JobCode, check_job, group_code
 from mixpe.gateware.spec.layout import pack_nibbles, pack_stream
@@ -78,11 +79,7 @@ def job_rows(case, config):
     """Rows of a case: one token, or up to four tiles as far as the on-chip buffers go."""
     if case.phase == "decode":
         return 2 if case.activations == "a16" else 1
-    for tiles in (4, 3, 2):
-        fits = tiles*case.layer.k <= config.k_max and case.layer.k//config.lanes <= config.buffer_beats
-        if fits:
-            return tiles*config.rows
-    return config.rows
+    return min(4*config.rows, rows_per_job(case.layer.k, 1, config))
 
 
 def measure(device, case, *, group_size, read_rate, seed=0):

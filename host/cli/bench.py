@@ -10,14 +10,20 @@ import mixpe
 from mixpe.bench.cases import LAYERS, QUICK, cases
 from mixpe.bench.link import host_times, link_rates, remote_client_rates
 from mixpe.bench.measure import bare_read_rate, measure
+from mixpe.errors import RangeError
 from mixpe.progress import Progress
 
 DESCRIPTION = """\
 Run linear layers of real models as jobs on a device and count cycles: decode (one token) and prefill, partials and
 fused, A8 and A16, each compared bit for bit with the reference, beside a bare memory reader in the same simulation and
-the cycle model's prediction. Then the link against LiteX's client, and packing against a copy."""
+the cycle model's prediction. Then the link against LiteX's client, and packing against a copy.
+
+With --board nothing is run: tokens a second of whole language models are modelled for a board, from the cycle model,
+the board's clock (as routed, where it was), the memory's rate as measured in simulation, and the link's speed under
+the driver's own requests."""
 
 DEVICE = "sim"
+ALL    = "all"
 
 
 def add_parser(subparsers):
@@ -25,6 +31,13 @@ def add_parser(subparsers):
     parser = subparsers.add_parser("bench", help="cycles, bandwidth and link of a device", description=DESCRIPTION)
     parser.add_argument("--device", default=DEVICE, metavar="URL",
         help=f"a device with a bare reader, as simulated ones have ({DEVICE})")
+    model = parser.add_argument_group("model of a board")
+    model.add_argument("--board", metavar="BOARD", help=f"a board that `mixpe boards` lists, or {ALL}")
+    model.add_argument("--model", action="append", metavar="NAME",
+        help="a named model, or a folder with its config.json; may be given again (all named ones)")
+    model.add_argument("--link", choices=("uart", "etherbone"), help="the board's link (its first)")
+    model.add_argument("--activations", choices=("a8", "a16"), default="a8", help="of the linear layers (a8)")
+    model.add_argument("--prompt", type=int, default=0, metavar="N", help="model prefill of N tokens too (0: not)")
     parser.add_argument("--group-size", type=int, default=128, metavar="G", help="weights that share a scale (128)")
     parser.add_argument("--quick", action="store_true", help="three layers only")
     parser.add_argument("--no-link", action="store_true", help="leave out link and host")
@@ -76,8 +89,45 @@ def _print_link(results):
         f"{host['quantize_over_copy']:.1f}×")
 
 
+def run_boards(args):
+    """Model language models on a board, or on all."""
+    from mixpe.bench.board import BoardModel
+    from mixpe.bench.boardtable import all_boards_text, board_text
+    from mixpe.bench.models import find_models
+    from mixpe.boards.registry import BOARDS, find_board
+    from mixpe.boards.table import load_results
+    if args.prompt < 0:
+        raise RangeError(f"--prompt must be a number of tokens from 0, not {args.prompt}")
+    boards  = list(BOARDS.values()) if args.board == ALL else [find_board(args.board)]
+    results = load_results()
+    if args.board == ALL and args.link:
+        boards = [board for board in boards if args.link in board.links]
+    models = [BoardModel(board, link=args.link, results=results, group_size=args.group_size,
+        activations=args.activations) for board in boards]
+    named  = find_models(args.model)
+    found  = []
+    with Progress("model", len(models)*len(named), "models") as progress:
+        for model in models:
+            found.append([])
+            for each in named:
+                found[-1].append(model.row(each, args.prompt))
+                progress.advance(1)
+    if args.json:
+        print(json.dumps([{"board": model.board.name, "modelled": True, "clock_hz": model.clock_hz,
+            "clock": model.clock_text, "link": model.link, "turn_s": model.turn_s, "group_size": model.group_size,
+            "activations": model.activations, "models": [row.to_dict() for row in rows]}
+            for model, rows in zip(models, found, strict=True)], indent=1))
+    elif args.board == ALL:
+        print(all_boards_text(models, found))
+    else:
+        print(board_text(models[0], found[0]))
+    return 0
+
+
 def run(args):
     """Run the command."""
+    if args.board:
+        return run_boards(args)
     layers = [layer for layer in LAYERS if not args.quick or layer.label in QUICK]
     results = {}
     with mixpe.open(args.device) as device:

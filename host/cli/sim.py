@@ -10,7 +10,7 @@ from mixpe.errors import ToolError
 DESCRIPTION = """\
 Build the simulated SoC (once; later starts take it from a cache), start it, print its URL and leave it running until
 Ctrl-C. Open it from another terminal: mixpe info --device URL, or mixpe.open(URL); or with LiteX's own client:
-litex_server --uart --uart-port=socket://127.0.0.1:PORT. One client at a time. Nothing but 127.0.0.1 is bound."""
+litex_server --uart --uart-port=socket://127.0.0.1:PORT. One client at a time. Nothing but loopback is bound."""
 
 EPILOG = """\
 The simulation's clock stands still while no byte moves and no job runs, so it takes no processor time then; --no-idle
@@ -31,7 +31,10 @@ def add_parser(subparsers):
     """Add the command to `argparse` sub-parsers."""
     p = subparsers.add_parser("sim", help="start the simulated SoC and leave it running", description=DESCRIPTION,
                               epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--port", type=int, default=0, help="TCP port on 127.0.0.1; 0 takes a free one (default)")
+    p.add_argument("--link", default=None, choices=("uart", "etherbone"),
+                   help="uart: UARTBone on a TCP port of 127.0.0.1 (default); etherbone: LiteEth and its Etherbone "
+                        "bridge on a simulated wire, behind a UDP port of 127.0.0.2")
+    p.add_argument("--port", type=int, default=0, help="port; 0 takes a free one (default)")
     p.add_argument("--memory", default=None, help="DRAM model: ddr3 (128-bit port, default), sdr (16-bit port), sdr32, "
                                                   "sdr133")
     accelerator = p.add_argument_group("accelerator")
@@ -62,7 +65,8 @@ def add_parser(subparsers):
 
 
 def _options(args):
-    names = ["memory", "cpu_type", "jobs", "threads", "opt_level", "sdram_verbosity", "fused", "pe", *CONFIG_HELP]
+    names = ["memory", "link", "cpu_type", "jobs", "threads", "opt_level", "sdram_verbosity", "fused", "pe",
+             *CONFIG_HELP]
     options = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     for name in ("trace_start", "trace_end"):
         if getattr(args, name) is not None:

@@ -65,7 +65,7 @@ def test_names_and_report(pretend, tmp_path):
     assert [call[0] for call in calls] == ["yosys", "nextpnr-ecp5", "ecppack"]
     assert calls[1].count("--seed") == 1 and "--report" in calls[1]
     path = Path(result["bitstream"])
-    assert path == tmp_path/"ulx3s_64x4"/f"ulx3s_64x4_{contract_tag()}.bit"
+    assert path == tmp_path/"ulx3s_32x8"/f"ulx3s_32x8_{contract_tag()}.bit"
     assert path.read_text() == "seed 7" and contract_tag() == f"{digest():016x}"[:8]
     kept = json.loads(path.with_suffix(".json").read_text())
     assert kept == result and kept["timing_met"] and kept["fmax_mhz"] == 91.23 and kept["seed"] == 7
@@ -77,7 +77,7 @@ def test_timing_that_is_not_met_is_refused(pretend, tmp_path):
     pretend({1: 71.5})
     with pytest.raises(TimingError, match=r"reaches 71.5 of 80.0 MHz.*--seed.*--force"):
         build_board(ULX3S, tmp_path)
-    assert not list(tmp_path.rglob("*.bit")) or not list((tmp_path/"ulx3s_64x4").glob("*.bit"))
+    assert not list(tmp_path.rglob("*.bit")) or not list((tmp_path/"ulx3s_32x8").glob("*.bit"))
     result = build_board(ULX3S, tmp_path, force=True)
     assert not result["timing_met"] and Path(result["bitstream"]).exists()
 
@@ -106,7 +106,7 @@ def test_seeds_are_tried_until_the_clock_is_met(pretend, tmp_path, fmax, used, t
 
 def test_changed_boards_have_other_names_and_are_checked():
     board = ULX3S.changed(rows=8, clock_hz=50_000_000, fused=True)
-    assert board.build_name() == "ulx3s_8x4" and board.config.fused and board.clock_hz == 50_000_000
+    assert board.build_name() == "ulx3s_8x8" and board.config.fused and board.clock_hz == 50_000_000
     assert BOARDS["ecpix5"].build_name("etherbone") == "ecpix5_8x32_etherbone"
     assert BOARDS["ecpix5"].build_name("uart") == "ecpix5_8x32"
     with pytest.raises(ConfigError, match="rows must be a power of two"):

@@ -71,6 +71,17 @@ def test_wrong_fpga_is_named_and_nothing_is_loaded(loader, built):
     assert len(calls()) == 1
 
 
+@pytest.mark.parametrize("idcode, text", [
+    (0x41112043, "that is the FPGA of colorlight_i9 and versa_ecp5: name that board, or connect the Radiona"),
+    (0x12345678, "connect the Radiona ULX3S 85F; `mixpe boards` lists the variants"),
+])
+def test_wrong_fpga_says_what_to_do(loader, built, idcode, text, capsys):
+    loader(FOUND.format(idcode=idcode))
+    assert main(["flash", "ulx3s", "--build-dir", str(built.parents[1])]) == 2
+    err = capsys.readouterr().err
+    assert text in err and err.count("\n") == 1
+
+
 def test_version_nibble_of_the_idcode_does_not_matter(loader):
     loader(FOUND.format(idcode=0x81113043))
     assert flash.detect(ULX3S) == 0x81113043
@@ -79,7 +90,13 @@ def test_version_nibble_of_the_idcode_does_not_matter(loader):
 @pytest.mark.parametrize("output, code", [(NO_BOARD, 1), ("empty\n", 0)])
 def test_no_board(loader, built, output, code):
     loader(output, code)
-    with pytest.raises(flash.NoBoardError, match="no Radiona ULX3S 85F found"):
+    with pytest.raises(flash.NoBoardError, match="no Radiona ULX3S 85F found.*connect it, and see that you may"):
+        flash.flash_board(ULX3S, built)
+
+
+def test_a_board_that_goes_away_while_it_is_loaded(loader, built):
+    loader(FOUND.format(idcode=0x41113043), load="unable to open ftdi device: -4 (usb_open() failed)\n", load_code=1)
+    with pytest.raises(flash.NoBoardError, match="no Radiona ULX3S 85F found.*connect it"):
         flash.flash_board(ULX3S, built)
 
 
@@ -91,7 +108,7 @@ def test_a_board_without_jtag_is_not_detected(loader, built):
 
 def test_load_that_fails(loader, built):
     loader(FOUND.format(idcode=0x41113043), load="Loading\nFAIL: verify\n", load_code=1)
-    with pytest.raises(ToolError, match="failed with 1.*FAIL: verify"):
+    with pytest.raises(ToolError, match="failed with 1.*FAIL: verify; power the board off and on"):
         flash.flash_board(ULX3S, built)
 
 

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""LiteX's build scripts, adapted to the tools that pip installs and to this gateware."""
+
+import re
+
+from mixpe.errors import ToolError
+
+CLOCK = re.compile(r'ctx\.addClock\("(\w+)", ([\d.]+)\)')
+
+
+def adapt_synthesis(folder, name):
+    """Let synthesis use block RAM as it is.
+
+    No memory here is read where it is written in the same cycle and the value used, so the logic that Yosys would put
+    around each block RAM for that case is a loss of area and of a quarter of the clock.
+    """
+    script = folder/f"{name}.ys"
+    text   = script.read_text(encoding="utf-8")
+    found  = re.findall(r"^synth_\w+", text, re.MULTILINE)
+    if len(found) != 1:
+        raise ToolError(f"{script} has {len(found)} synthesis commands, not one; is this another LiteX?")
+    script.write_text(text.replace(f"{found[0]} ", f"{found[0]} -no-rw-check ", 1), encoding="utf-8")
+
+
+def adapt_placer(command, folder):
+    """The command of nextpnr as the packages take it.
+
+    ECP5 gets the router that copes with full devices. The build of nextpnr-ice40 has no Python, so the clocks of
+    ``--pre-pack`` go to the constraints.
+
+    Parameters
+    ----------
+    command : list of str
+    folder : Path
+
+    Returns
+    -------
+    list of str
+    """
+    if command[0] == "nextpnr-ecp5":
+        return [*command, "--router", "router2"]
+    if "--pre-pack" not in command:
+        return command
+    at     = command.index("--pre-pack")
+    clocks = CLOCK.findall((folder/command[at + 1]).read_text(encoding="utf-8"))
+    pcf    = folder/command[command.index("--pcf") + 1]
+    lines  = [line for line in pcf.read_text(encoding="utf-8").splitlines() if not line.startswith("set_frequency")]
+    lines += [f"set_frequency {net} {float(mhz):g}" for net, mhz in clocks if net in _nets(folder, command)]
+    pcf.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return command[:at] + command[at + 2:]
+
+
+def _nets(folder, command):
+    """Names of nets of the netlist that the placer is given."""
+    text = (folder/command[command.index("--json") + 1]).read_text(encoding="utf-8")
+    return set(re.findall(r'^ {8}"(\w+)": \{$', text, re.MULTILINE))

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What is modelled of models on boards, as aligned text."""
+
+from mixpe.devices.memory import size_text
+
+COLUMNS = ("model", "weights", "in memory", "load", "tokens/s", "device alone", "ms a token:", "array", "memory",
+    "link", "turns", "prompt t/s")
+
+
+def time_text(seconds):
+    """0.2 → ``0.20 s``, 4000 → ``1.1 h``."""
+    for limit, unit, name in ((120, 1, "s"), (7200, 60, "min"), (float("inf"), 3600, "h")):
+        if seconds < limit:
+            return f"{seconds/unit:.3g} {name}"
+    raise ValueError(seconds)
+
+
+def rate_text(rate):
+    """Three digits, also of what is slow."""
+    return f"{rate:.3g}" if rate >= 0.001 else f"{rate:.1e}"
+
+
+def ms_text(seconds):
+    """Milliseconds with three digits, and no exponent."""
+    return f"{float(f'{1000*seconds:.3g}'):,.10g}"
+
+
+def _cells(row):
+    parts = [ms_text(seconds) for seconds in (row.token_s, row.array_s, row.memory_s, row.link_s, row.turn_s)]
+    return (row.model, size_text(row.weight_bytes), "yes" if row.fits else "does not fit", time_text(row.load_s),
+        rate_text(1/row.token_s), rate_text(1/row.device_s), *parts,
+        rate_text(1/row.prefill_s) if row.prefill_s else "-")
+
+
+def _align(table):
+    widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
+    return [f"{line[0]:<{widths[0]}}  " + "  ".join(f"{cell:>{width}}" for cell, width in
+            zip(line[1:], widths[1:], strict=True)) for line in table]
+
+
+def board_text(model, rows):
+    """One board: a heading that says what is assumed, and a line a model.
+
+    Parameters
+    ----------
+    model : BoardModel
+    rows : list of Row
+    """
+    board, config = model.board, model.board.config
+    beats = model.timing.read_rate
+    where = "fused" if config.fused else "partial sums to the host"
+    facts = {
+        "clock":  f"{model.clock_hz/1e6:.4g} MHz ({model.clock_text})",
+        "array":  f"{config.rows} rows x {config.lanes} lanes, {where}",
+        "memory": f"{board.memory}; {beats:.3f} beats of {config.port_bits} bits a cycle, as in simulation",
+        "link":   f"{model.link} ({model.kind}), a turn taken as {model.turn_s*1e3:g} ms; all requests of the driver",
+        "format": f"W4{model.activations.upper()}, G = {model.group_size}; linear layers alone: attention, norms and "
+                  f"sampling are the host's",
+    }
+    lines = [f"{board.title}: modelled, not measured", *(f"  {name:<7} {text}" for name, text in facts.items()), "",
+        *_align([COLUMNS, *map(_cells, rows)])]
+    if any(not row.fits for row in rows):
+        lines.append(f"does not fit: the weights are more than the {size_text(model.mem_bytes)} of memory; the rate is "
+                     "what it would be if they did")
+    worst = max(rows, key=lambda row: (row.link_s + row.turn_s)/row.token_s)
+    share = (worst.link_s + worst.turn_s)/worst.token_s
+    lines.append(f"link: bytes at its rate; turns: waits for answers. Together up to {share:.0%} of a token "
+                 f"({worst.model}).")
+    partial = "go back as partial sums, an INT32 a group."
+    lines.append(f"Results of layers up to k = {config.k_max} go back as FP32, those of longer ones {partial}"
+                 if config.fused else f"Results {partial}")
+    return "\n".join(lines)
+
+
+def all_boards_text(models, rows):
+    """One line a board: tokens a second of each model, with a mark where it does not fit.
+
+    Parameters
+    ----------
+    models : list of BoardModel
+    rows : list of list of Row
+        Of each.
+    """
+    head  = ("board", "MHz", "clock", "link", *(row.model for row in rows[0]))
+    table = [head]
+    for model, found in zip(models, rows, strict=True):
+        routed = "routed" if "routed" in model.clock_text and "not routed" not in model.clock_text else "aim"
+        table.append((model.board.name, f"{model.clock_hz/1e6:.4g}", routed, model.link,
+            *(rate_text(1/row.token_s) + (" " if row.fits else "*") for row in found)))
+    return "\n".join(["tokens a second, decoding: modelled, not measured", *_align(table),
+        "* the weights do not fit the board's memory; the rate is what it would be if they did",
+        "aim: the clock that the board is built for, not routed; `mixpe bench --board BOARD` shows the parts"])

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The model of boards: traffic and cycles are those of the real driver, and the sums are right."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import mixpe
+from mixpe.bench.board import BoardModel, clock_of, link_of, memory_bytes
+from mixpe.bench.boardtable import ms_text, rate_text, time_text
+from mixpe.bench.models import PUBLISHED, Model, Shape, find_models, packaged_model
+from mixpe.bench.virtual import FRAME_BYTES, READ_CYCLES, TURN_S, WRITE_CYCLES, NullDevice, open_virtual
+from mixpe.boards.registry import BOARDS
+from mixpe.cli.main import main
+from mixpe.devices.driver import Device
+from mixpe.devices.reference import MEM_BASE
+from mixpe.errors import ConfigError, ModelError, RangeError
+from mixpe.gateware.spec.config import Config
+from mixpe.lm.board import LINKS
+
+ULX3S, ECPIX5 = BOARDS["ulx3s"], BOARDS["ecpix5"]
+SMALL = Config(rows=4, port_bits=32, k_max=1024, buffer_beats=64, queue_depth=4, scalers=2)
+
+
+def small_board(**changes):
+    return replace(ECPIX5, config=replace(SMALL, **changes))
+
+
+@pytest.mark.parametrize("n, k, m, activations, fused", [
+    (64, 256, 1, "a8", True), (40, 300, 3, "a8", True), (64, 256, 9, "a16", True), (48, 512, 2, "a8", False),
+    (32, 1500, 1, "a8", True), (24, 512, 5, "a16", False),
+])
+@pytest.mark.parametrize("kind", ["uart", "etherbone"])
+def test_traffic_and_cycles_are_those_of_the_driver(kind, n, k, m, activations, fused):
+    """A real layer on the reference device moves the same payload and takes the same cycles."""
+    board = small_board(fused=fused, scalers=2)
+    model = BoardModel(board, link=kind, results={}, group_size=128, activations=activations)
+    sent, received, counters, seconds, stream_bytes = model._run(Shape("layer", n, k, 1), m)
+    rng = np.random.default_rng(n)
+    with mixpe.open("reference", **board.config.to_dict(), verify="all", mem_bytes=8 << 20) as device:
+        layer = device.load(mixpe.quantize(rng.standard_normal((n, k)).astype(np.float32), 128), activations)
+        cycles = device.counters()
+        before = device.link_bytes()
+        layer(rng.standard_normal((m, k)).astype(np.float32))
+        after = device.link_bytes()
+        spent = {name: value - cycles[name] for name, value in device.counters().items()}
+    assert stream_bytes == layer.weight_bytes
+    assert {name: counters[name] for name in ("jobs", "cycles", "busy", "errors")} == {
+        name: spent[name] for name in ("jobs", "cycles", "busy", "errors")}
+    written, read = after["written"] - before["written"], after["read"] - before["read"]
+    if kind == "uart":
+        assert received == read
+        assert written < sent <= 1.1*written + 6*(received//1020 + 60)*counters["jobs"]
+    else:
+        assert sent > written and received > read  # which writes are read back beside
+    assert seconds > 0
+
+
+def test_one_turn_on_a_serial_wire():
+    far = NullDevice(SMALL, 1 << 20, 50_000_000)
+    link, wire = open_virtual("uart", far, baudrate=1_000_000, ethernet_bytes_per_s=None, clock_hz=50e6)
+    link.read_word(MEM_BASE)
+    assert wire.end == pytest.approx(10/100_000 + TURN_S["uart"])
+    link.write_words(MEM_BASE, np.zeros(510, np.uint32))  # posted: on the wire, and nobody waits
+    begin = wire.now
+    assert wire.end == pytest.approx(begin + 2*1026/100_000 + TURN_S["uart"]/2)
+    link.read_words(MEM_BASE, 510)  # two requests, one after the other
+    assert wire.end == pytest.approx(begin + (2*1026 + 2*6 + 2*1020)/100_000 + 2*TURN_S["uart"])
+
+
+def test_one_turn_on_a_network():
+    rate, clock = LINKS["ethernet-1000"], 50e6
+    far = NullDevice(SMALL, 1 << 20, int(clock))
+    link, wire = open_virtual("etherbone", far, baudrate=0, ethernet_bytes_per_s=rate, clock_hz=clock)
+    link.read_words(MEM_BASE, 100)
+    one_s = 2*(16 + 400 + FRAME_BYTES)/rate + 100*READ_CYCLES/clock + TURN_S["etherbone"]
+    assert wire.end == pytest.approx(one_s)
+    begin = wire.now
+    link.write_words(MEM_BASE, np.arange(100, dtype=np.uint32))  # and read back
+    packet_s = (16 + 400 + FRAME_BYTES)/rate
+    write_s  = max(packet_s, 100*WRITE_CYCLES/clock)
+    wanted_s = 2*packet_s + write_s + 100*READ_CYCLES/clock + TURN_S["etherbone"]
+    assert wire.end == pytest.approx(begin + wanted_s, rel=0.02)
+    np.testing.assert_array_equal(link.read_words(MEM_BASE, 100), np.arange(100))
+
+
+def test_long_transfers_take_the_wires_rate():
+    model = BoardModel(ULX3S, results={})
+    assert 0.9 < model.load_rate()/LINKS["serial-3M"] < 1.0
+
+
+def test_the_device_works_with_both_links():
+    """What is counted is a device that the driver takes for one."""
+    for kind in ("uart", "etherbone"):
+        far = NullDevice(SMALL, 1 << 20, 50_000_000)
+        link, _ = open_virtual(kind, far, baudrate=1_000_000, ethernet_bytes_per_s=1e8, clock_hz=50e6)
+        with Device(link, "virtual") as device:
+            data = np.random.default_rng(1).integers(0, 256, 5000).astype(np.uint8)
+            device.transfer.upload(0, data[:4096], True)
+            np.testing.assert_array_equal(device.transfer.download(0, 4096, True), data[:4096])
+            assert device.link.counters.retries == device.link.counters.timeouts == 0
+
+
+def test_models_have_the_weights_that_are_published():
+    weights = {model.name: model.weights for model in PUBLISHED}
+    # All weights but embeddings, norms and biases: 6.738e9 - 131.1e6 of Llama-2-7B, and so on.
+    assert weights["Llama-2-7B"] == 6_607_077_376 and weights["Llama-3-8B"] == 7_504_658_432
+    assert weights["TinyLlama-1.1B"] == 1_034_420_224 and weights["Mistral-7B"] == 7_110_393_856
+    assert 490_000_000 < weights["Qwen2.5-0.5B"] < 495_000_000
+
+
+def test_the_packaged_model_is_the_one_that_runs():
+    model = packaged_model()
+    with mixpe.LlamaModel.from_pretrained(device="reference") as running:
+        shapes = [job.linear.shape for job in running.jobs.values()]
+    assert sorted(shapes) == sorted((shape.n, shape.k) for shape in model.shapes() for _ in range(shape.count))
+
+
+def test_models_are_found(tmp_path):
+    assert [model.name for model in find_models(["llama-2-7b", "MIXPE"])] == ["Llama-2-7B", "mixpe"]
+    assert len(find_models()) == len(PUBLISHED) + 1
+    with pytest.raises(RangeError, match="no model 'gpt-9': there are mixpe, .*Llama-2-7B.*or name a folder"):
+        find_models(["gpt-9"])
+    (tmp_path/"config.json").write_text(json.dumps({"model_type": "llama", "vocab_size": 100, "hidden_size": 64,
+        "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4, "max_position_embeddings": 32}))
+    model, = find_models([str(tmp_path)])
+    assert model.weights == 2*(4*64*64 + 3*64*128) + 100*64
+    (tmp_path/"config.json").write_text(json.dumps({"model_type": "gpt2"}))
+    with pytest.raises(ModelError, match="gpt2"):
+        find_models([str(tmp_path)])
+
+
+@pytest.mark.parametrize("board", BOARDS.values(), ids=lambda board: board.name)
+def test_every_board_can_be_modelled(board):
+    tiny = Model(name="tiny", hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, vocab_size=256, head_dim=16)
+    for kind in board.links:
+        row = BoardModel(board, link=kind, results={}).row(tiny, prompt=3)
+        assert row.fits and 0 < row.device_s < row.token_s and row.load_s > 0 and row.jobs >= 9
+        assert 0 < row.prefill_s < row.token_s
+    assert memory_bytes(board) >= 128 << 10
+
+
+def test_clock_is_the_routed_one():
+    kept = {"config": ULX3S.config.to_dict(), "fmax_mhz": 61.5, "timing_met": False}
+    assert clock_of(ULX3S, {}) == (80_000_000, "the clock that it is built for; not routed")
+    assert clock_of(ULX3S, {"ulx3s": kept})[0] == 61.5e6
+    assert clock_of(ULX3S, {"ulx3s": {**kept, "fmax_mhz": 92.0, "timing_met": True}})[0] == 80_000_000
+    assert clock_of(ULX3S, {"ulx3s": {**kept, "config": {"rows": 1}}})[0] == 80_000_000  # another array
+    assert clock_of(ULX3S, {"ulx3s": {"error": "does not fit"}})[0] == 80_000_000
+
+
+def test_links_and_memories_are_checked():
+    assert link_of(ULX3S, "uart") == "serial-3M" and link_of(ECPIX5, "etherbone") == "ethernet-1000"
+    assert link_of(BOARDS["arty_a7"], "etherbone") == "ethernet-100"
+    with pytest.raises(ConfigError, match="Radiona ULX3S 85F has no link 'etherbone'; it has uart"):
+        link_of(ULX3S, "etherbone")
+    with pytest.raises(ConfigError, match="no link of 12345 baud"):
+        link_of(replace(ULX3S, baudrate=12345), "uart")
+    assert memory_bytes(ULX3S) == 32 << 20 and memory_bytes(BOARDS["icebreaker"]) == 128 << 10
+    with pytest.raises(ConfigError, match="must begin with its size"):
+        memory_bytes(replace(ULX3S, memory="much"))
+
+
+def test_parts_move_with_what_they_stand_for():
+    model  = find_models(["mixpe"])[0]
+    slow   = BoardModel(small_board(), link="uart", results={}).row(model)
+    clock  = BoardModel(replace(small_board(), clock_hz=2*ECPIX5.clock_hz), link="uart", results={}).row(model)
+    host   = BoardModel(small_board(fused=False), link="uart", results={}).row(model)
+    net    = BoardModel(small_board(), link="etherbone", results={}).row(model)
+    assert clock.device_s == pytest.approx(slow.device_s/2) and clock.link_s == slow.link_s
+    assert host.link_bytes > 1.5*slow.link_bytes and host.weight_bytes == slow.weight_bytes
+    assert net.link_s < slow.link_s/20 and net.token_s < slow.token_s
+
+
+@pytest.mark.parametrize("seconds, text", [(0.2, "0.2 s"), (119, "119 s"), (300, "5 min"), (7200, "2 h")])
+def test_times(seconds, text):
+    assert time_text(seconds) == text
+
+
+def test_numbers_have_no_exponents():
+    assert ms_text(924.898) == "925,000" and ms_text(0.00286) == "2.86" and rate_text(0.0398) == "0.0398"
+
+
+def test_command(capsys):
+    assert main(["bench", "--board", "ulx3s", "--model", "mixpe", "--model", "Llama-2-7B", "--prompt", "4"]) == 0
+    out = capsys.readouterr().out
+    assert "modelled, not measured" in out and "does not fit" in out and "attention" in out
+    lines = [line for line in out.splitlines() if line.startswith(("model ", "mixpe ", "Llama-2-7B "))]
+    assert len(lines) == 3 and len({len(line) for line in lines}) == 1  # aligned
+    assert main(["bench", "--board", "ecpix5", "--model", "mixpe", "--link", "etherbone", "--json"]) == 0
+    found, = json.loads(capsys.readouterr().out)
+    row, = found["models"]
+    assert found["modelled"] and found["link"] == "ethernet-1000" and row["fits"] and row["tokens_per_s"] > 0
+    parts = row["array_s"] + row["memory_s"] + row["link_s"] + row["turn_s"]
+    assert parts == pytest.approx(row["token_s"]) == pytest.approx(1/row["tokens_per_s"])
+    assert main(["bench", "--board", "all", "--model", "mixpe"]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in BOARDS) and "modelled, not measured" in out
+
+
+@pytest.mark.parametrize("options, text", [
+    (["--board", "ulx4s"], "unknown board 'ulx4s'"), (["--board", "ulx3s", "--model", "x"], "no model 'x'"),
+    (["--board", "ulx3s", "--link", "etherbone"], "has no link 'etherbone'"),
+    (["--board", "ulx3s", "--prompt", "-1"], "--prompt must be"),
+    (["--board", "ulx3s", "--group-size", "17", "--model", "mixpe"], "group_size must be one of"),
+])
+def test_bad_input_is_one_line(options, text, capsys):
+    assert main(["bench", *options]) == 2
+    err = capsys.readouterr().err
+    assert text in err and err.count("\n") == 1
