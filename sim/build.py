@@ -18,6 +18,7 @@ from pathlib import Path
 
 import mixpe.sim
 from mixpe.errors import ToolError
+from mixpe.sim.native import module_sources, own_files
 from mixpe.sim.sources import source_digest
 from mixpe.sim.toolchain import check_tools, compiler, litex_core_folder, run_logged
 
@@ -64,10 +65,7 @@ def cache_folder():
 
 def build_key(options, versions):
     """Return the digest of options, source files and tool versions."""
-    root = Path(mixpe.sim.__file__).parent
-    native = [path for folder in ("modules", "runtime") for path in sorted((root / folder).rglob("*"))
-              if path.suffix in (".c", ".h", ".cpp")]
-    sources = source_digest("mixpe.sim.elaborate", "mixpe.sim.build", files=native)
+    sources = source_digest("mixpe.sim.elaborate", "mixpe.sim.build", files=own_files(options))
     content = json.dumps([options.build_dict(), versions, sources], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:24]
 
@@ -142,18 +140,14 @@ def _verilate_command(options, work, sources):
 
 def _compile_core(options, work, log, limit_s, report):
     core = Path(litex_core_folder())
-    link = Path(mixpe.sim.__file__).parent / "modules" / "mixpe_link" / "mixpe_link.c"
     cc = compiler("c").split()
     (work / "obj_dir").mkdir()
     (work / "modules").mkdir()
     flags = ["-O2", "-DVM_COVERAGE"] if options.coverage else ["-O2"]
-    modules = {"clocker": core / "modules" / "clocker" / "clocker.c", "mixpe_link": link}
-    if options.cpu_type is not None:
-        modules["serial2console"] = core / "modules" / "serial2console" / "serial2console.c"
     commands = [[*cc, *flags, "-I.", "-c", str(core / f"{name}.c"), "-o", f"obj_dir/{name}.o"]
                 for name in CORE_SOURCES]
     commands += [[*cc, "-O2", "-fPIC", "-shared", f"-I{core}", str(source), "-o", f"modules/{name}.so", "-levent",
-                  "-ljson-c"] for name, source in modules.items()]
+                  "-ljson-c"] for name, source in module_sources(options).items()]
     for command in commands:
         run_logged(command, folder=work, log=log, limit_s=limit_s, report=report, what="compile")
 
@@ -164,9 +158,7 @@ def design_key(options, versions, work):
     Most edits of a source file change nothing in a given SoC: the program that was built before them then still serves.
     """
     digest = hashlib.sha256(json.dumps([options.build_dict(), versions, MODEL_FLAGS]).encode())
-    runtime = Path(mixpe.sim.__file__).parent
-    for path in sorted([*(work / "gateware").iterdir(), work / "csr.csv", *(runtime / "modules").rglob("*.[ch]"),
-                        *(runtime / "runtime").glob("*.cpp"), runtime / "build.py"]):
+    for path in sorted([*(work / "gateware").iterdir(), work / "csr.csv", *own_files(options), Path(__file__)]):
         if path.name in ("variables.mak", "build_sim.sh"):
             continue  # LiteX's own build, with paths of this folder
         # Comments of the generated files hold the date.
@@ -262,7 +254,7 @@ def build_sim(options, *, show=None, limit_s=LIMIT_S):
         A tool is missing or failed.
     """
     start = time.monotonic()
-    versions = check_tools(with_cpu=options.cpu_type is not None)
+    versions = check_tools(with_cpu=options.cpu_type is not None, with_ethernet=options.link == "etherbone")
     key = build_key(options, versions)
     root = cache_folder()
     try:

@@ -12,6 +12,7 @@ from pathlib import Path
 from litex.build.sim.config import SimConfig
 from litex.soc.integration.builder import Builder
 
+from mixpe.sim.native import LINK_MODULES
 from mixpe.sim.options import SimOptions
 from mixpe.sim.soc import SimSoC
 
@@ -19,10 +20,10 @@ from mixpe.sim.soc import SimSoC
 def elaborate(options, folder):
     """Build SoC, BIOS (with a CPU), Verilog, module configuration and CSR map in a folder."""
     soc = SimSoC(options.config, memory=options.memory, dram_verbosity=options.sdram_verbosity,
-                 probe=options.probe, refresh=options.refresh, cpu_type=options.cpu_type)
+                 probe=options.probe, refresh=options.refresh, cpu_type=options.cpu_type, link=options.link)
     modules = SimConfig()
     modules.add_clocker("sys_clk", freq_hz=int(soc.sys_clk_freq))
-    modules.add_module("mixpe_link", "link")
+    modules.add_module(LINK_MODULES[options.link], {"uart": "link", "etherbone": "gmii"}[options.link])
     if options.cpu_type is not None:
         modules.add_module("serial2console", "serial")
     builder = Builder(soc, output_dir=folder, compile_software=options.cpu_type is not None)

@@ -7,6 +7,7 @@ from mixpe.errors import ConfigError
 from mixpe.gateware.spec.config import Config
 from mixpe.sim.memory import DEFAULT_MEMORY, find_memory
 
+LINKS = ("uart", "etherbone")
 OPT_LEVELS = ("O0", "O1", "O2", "O3", "Os")
 CONFIG_NAMES = tuple(field.name for field in fields(Config))
 
@@ -23,6 +24,9 @@ class SimOptions:
         ``sdr``, ``sdr32``, ``sdr133`` or ``ddr3``.
     probe : bool
         Build a bare memory reader beside the accelerator, to measure it against.
+    link : str
+        ``"uart"``: bytes of LiteX's UARTBone on a TCP port. ``"etherbone"``: LiteEth on a simulated wire, behind a UDP
+        port.
     refresh : bool
         Refresh the DRAM. Without it the model keeps its data; only to measure what refresh costs.
     cpu_type : str or None
@@ -45,6 +49,7 @@ class SimOptions:
 
     config: Config | None = None
     memory: str = DEFAULT_MEMORY
+    link: str = "uart"
     probe: bool = True
     refresh: bool = True
     cpu_type: str | None = None
@@ -60,9 +65,11 @@ class SimOptions:
 
     def __post_init__(self):
         chip = find_memory(self.memory)
-        if self.config is not None and self.config.port_bits != chip.port_bits:
+        if self.config is not None and self.config.memory_bits != chip.port_bits:
             raise ConfigError(f"memory {self.memory} has a port of {chip.port_bits} bits; the configuration must have "
-                              f"port_bits={chip.port_bits}, not {self.config.port_bits}")
+                              f"memory_bits={chip.port_bits}, not {self.config.memory_bits}")
+        if self.link not in LINKS:
+            raise ConfigError(f"link must be one of {', '.join(LINKS)}, not {self.link!r}")
         if self.cpu_type not in (None, "vexriscv"):
             raise ConfigError(f"cpu_type must be None or 'vexriscv', not {self.cpu_type!r}")
         if self.opt_level not in OPT_LEVELS:
@@ -76,7 +83,8 @@ class SimOptions:
     def create(cls, *, accelerator=True, **options):
         """Make options from flat names: those of this class and those of `Config`.
 
-        `port_bits` follows the memory, so it need not be given. ``accelerator=False`` leaves the accelerator out.
+        `port_bits` and `memory_bits` follow the memory, so they need not be given. ``accelerator=False`` leaves the
+        accelerator out.
 
         Raises
         ------
@@ -92,7 +100,8 @@ class SimOptions:
         options = {name: value for name, value in options.items() if value is not None}
         if accelerator and "config" not in options:
             chip = find_memory(options.get("memory", DEFAULT_MEMORY))
-            options["config"] = Config(**{"port_bits": chip.port_bits, "read_ports": chip.read_ports, **shape})
+            options["config"] = Config(**{"port_bits": chip.port_bits, "memory_bits": chip.port_bits,
+                "read_ports": chip.read_ports, **shape})
         elif shape:
             raise ConfigError(f"{', '.join(shape)} given beside config or without an accelerator")
         return cls(**options)

@@ -16,12 +16,14 @@ from mixpe.errors import DeviceError, ToolError
 from mixpe.sim.build import build_sim
 from mixpe.sim.options import SimOptions
 
+# LiteEth answers to its own port number, so the SoC's end has an address on loopback of its own.
+URLS = {"uart": "serial+tcp://127.0.0.1:{port}", "etherbone": "etherbone://127.0.0.2:{port}"}
 START_LIMIT_S = 60.0
 STOP_LIMIT_S = 5.0
 
 
 class SimProcess:
-    """The simulated SoC as a child process that listens on 127.0.0.1.
+    """The simulated SoC as a child process that listens on loopback, TCP or (Etherbone) UDP.
 
     It ends with `close`, with the ``with`` statement, at the interpreter's exit, and within a second when this process
     dies otherwise, SIGKILL included.
@@ -30,7 +32,7 @@ class SimProcess:
     ----------
     options : SimOptions
     port : int
-        TCP port; 0 takes a free one.
+        0 takes a free one.
     idle : bool
         Stop the clock while nothing is under way, which frees the processor core.
     foreground : bool
@@ -76,7 +78,7 @@ class SimProcess:
             self.close()
             raise
         atexit.register(self.close)
-        self.url = f"serial+tcp://127.0.0.1:{self.port}"
+        self.url = URLS[options.link].format(port=self.port)
 
     @property
     def pid(self):

@@ -81,13 +81,15 @@ class SimSoC(SoCCore):
     Parameters
     ----------
     config : mixpe.gateware.spec.config.Config or None
-        The accelerator; None leaves it out. Its `port_bits` must be the memory's.
+        The accelerator; None leaves it out. Its `memory_bits` must be the memory's.
     memory : str
         Name in `mixpe.sim.memory.MEMORIES`.
     dram_verbosity : int
         1 prints each violation of a DRAM timing, 2 each command too.
     cpu_type : str or None
         For instance ``"vexriscv"``: LiteX's BIOS boots beside the accelerator.
+    link : str
+        ``"uart"`` (our bridge) or ``"etherbone"`` (LiteEth's).
     **kwargs
         Handed to LiteX's `SoCCore`.
 
@@ -100,10 +102,10 @@ class SimSoC(SoCCore):
     """
 
     def __init__(self, config=None, *, memory=DEFAULT_MEMORY, dram_verbosity=0, probe=False, refresh=True,
-                 cpu_type=None, **kwargs):
+                 cpu_type=None, link="uart", **kwargs):
         chip = find_memory(memory)
-        if config is not None and config.port_bits != chip.port_bits:
-            raise ConfigError(f"port_bits of memory {memory} is {chip.port_bits}, not {config.port_bits}")
+        if config is not None and config.memory_bits != chip.port_bits:
+            raise ConfigError(f"memory_bits of memory {memory} is {chip.port_bits}, not {config.memory_bits}")
         platform = SimPlatform("SIM", _io())
         self.crg = SimClock(platform.request("sys_clk"))
         self.mem_map = dict(SoCCore.mem_map)  # SoCCore would write into its class
@@ -132,12 +134,19 @@ class SimSoC(SoCCore):
 
         # Host link.
         self.busy = Signal()
-        pads = platform.request("link", 0)
-        bridge = add_link(self, LinkPads(pads), timeout_cycles=BRIDGE_TIMEOUT_CYCLES, wide=True)
-        self.comb += [pads.framing.eq(bridge.framing), pads.hungry.eq(bridge.hungry), pads.busy.eq(self.busy)]
+        working = [~self.ready]
+        if link == "etherbone":
+            from mixpe.sim.ethernet import add_sim_etherbone, gmii_io
+            platform.add_extension([gmii_io()])
+            pads = platform.request("gmii", 0)
+            working.append(add_sim_etherbone(self, pads))
+        else:
+            pads = platform.request("link", 0)
+            bridge = add_link(self, LinkPads(pads), timeout_cycles=BRIDGE_TIMEOUT_CYCLES, wide=True)
+            self.comb += [pads.framing.eq(bridge.framing), pads.hungry.eq(bridge.hungry)]
+        self.comb += pads.busy.eq(self.busy)
 
         # Accelerator.
-        working = [~self.ready]
         if config is not None:
             from mixpe.gateware.integration import add_mixpe
             working.append(add_mixpe(self, config, ready=self.ready).busy)

@@ -16,6 +16,7 @@ APT = "apt-get install verilator g++ make libevent-dev libjson-c-dev zlib1g-dev"
 APT_CPU = "apt-get install gcc-riscv64-unknown-elf"
 PIP = "pip install 'mixpe[gateware]'"
 PACKAGES = ("migen", "litex", "litedram", "pythondata-misc-tapcfg")
+PACKAGES_ETHERNET = ("liteeth",)
 PACKAGES_CPU = ("pythondata-cpu-vexriscv", "pythondata-software-picolibc", "pythondata-software-compiler-rt", "meson")
 HEADERS = ("event2/event.h", "json-c/json.h", "zlib.h")
 PROBE_LIMIT_S = 60
@@ -34,7 +35,7 @@ def _first_line(command):
     return done.stdout.splitlines()[0].strip() if done.stdout else ""
 
 
-def check_tools(with_cpu=False):
+def check_tools(with_cpu=False, with_ethernet=False):
     """Check that everything needed is installed and return the versions, which are part of a build's identity.
 
     Returns
@@ -47,7 +48,7 @@ def check_tools(with_cpu=False):
         Something is missing; the message says how to install it.
     """
     versions = {}
-    for package in PACKAGES + (PACKAGES_CPU if with_cpu else ()):
+    for package in PACKAGES + (PACKAGES_CPU if with_cpu else ()) + (PACKAGES_ETHERNET if with_ethernet else ()):
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError as error:

@@ -4,11 +4,14 @@
 A packet carries one record: either words to write from an address on, or addresses to read and a return address, which
 the bridge sends back with the words. The return address is never used as one, so it is the request's number here.
 
+Packets are numbered in the header's padding, and the gateware drops those that come doubled or late; LiteEth's own
+bridge would carry them out.
+
     read    answers without the number of a request under way (late, doubled) are dropped; lost requests are asked again
     write   the protocol confirms none, so what can be read back is read back and written again where it differs
     job     posting twice would run it twice: the scratch register in front of the job's registers travels in the same
             record with a number of its own, and is read to learn whether the record arrived
-Source: LiteEth 2024.12, liteeth/frontend/etherbone.py.
+Source: LiteEth 2024.12, liteeth/frontend/etherbone.py; gateware/link/udp_gate.py.
 """
 
 import errno
@@ -22,17 +25,23 @@ from collections import deque
 import numpy as np
 
 from mixpe.errors import LinkError, LinkTimeout, RangeError
-from mixpe.gateware.spec.registers import MAGIC, OFFSETS
+from mixpe.gateware.spec.registers import MAGIC, OFFSETS, STATUS_CHECKSUM, STATUS_DONE_LSB
 from mixpe.link.base import Link
 
-HEADER    = struct.pack(">HBB4x", 0x4E6F, 0x10, 0x44)  # magic, version 1, 32-bit addresses and words
+HEADER    = struct.pack(">HBBI", 0x4E6F, 0x10, 0x44, 0)  # magic, version 1, 32-bit addresses and words, number
+NUMBER    = slice(4, 8)              # in a packet
 RECORD    = struct.Struct(">BBBBI")  # flags, byte enables, words written, words read, base or return address
 WORDS_MAX = 255                      # of a record
 RETRIES   = 4                        # of a request or a write
-ANSWER_S  = 0.1                      # to the first answer; doubled at each retry
-WINDOW    = 2                        # packets under way: what LiteEth buffers
+ANSWER_S  = 0.1                      # to an answer, until some were seen; doubled at each retry
+ANSWER_S_MIN = 0.02                  # a host may be busy elsewhere for so long
+WINDOW    = 2                        # packets under way: the bridge keeps four of them and drops what is more
 SCRATCH, JOB_FIRST, JOB_LAST, CONTROL = (OFFSETS[name] for name in
     ("scratch", "job_weights_addr", "job_tag", "control"))
+# Registers that cannot be read back: what they do is seen in others.
+STATUS, DONE_TAG, COLLECT, CHECKSUM, CHECKSUM_VALUE = (OFFSETS[name] for name in
+    ("status", "done_tag", "done_collect", "checksum_addr", "checksum_value"))
+SAME_VALUE = 3  # commands after which an unchanged checksum is taken for a new one
 
 
 def write_packet(addr, words):
@@ -43,6 +52,11 @@ def write_packet(addr, words):
 def read_packet(number, addrs):
     """One packet that asks for the words at up to 255 byte addresses, (n,) uint32."""
     return HEADER + RECORD.pack(0, 0xF, 0, len(addrs), number) + addrs.astype(">u4").tobytes()
+
+
+def numbered(packet, number):
+    """A packet with its number: 1 … 2**32-1, each above the last; 0 is none, and lets any number follow."""
+    return packet[:NUMBER.start] + number.to_bytes(4, "big") + packet[NUMBER.stop:]
 
 
 def parse_answer(packet):
@@ -86,7 +100,10 @@ class EtherboneLink(Link):
         self.is_open = True
         self.strays  = 0           # answers to no request under way
         self._bank   = None        # address of the accelerator's registers, once they were read
-        self._number = time.time_ns() & 0xFFFFFFFF
+        self._number = time.time_ns() & 0xFFFFFFFF  # of a request
+        self._slowest_s = ANSWER_S/4                # answer of late
+        # Of a packet: none until there was an answer, since another host may have counted before, and packets get lost.
+        self._packet = 0
         self.socket  = self._connect(host, port)
 
     def _connect(self, host, port):
@@ -103,8 +120,8 @@ class EtherboneLink(Link):
             made.setblocking(False)
         except OSError as error:
             made.close()
-            why = f"UDP port {port} of {mine} is in use; is another program connected to the board?" \
-                if error.errno == errno.EADDRINUSE else str(error)
+            why = (f"UDP port {port} of {mine} is in use; close the program that is connected to the board: answers "
+                f"go to one") if error.errno == errno.EADDRINUSE else str(error)
             raise LinkError(f"{self.url}: {why}") from error
         return made
 
@@ -129,11 +146,15 @@ class EtherboneLink(Link):
                     self.counters.written_bytes += 4
             elif self._is_guarded(addr, len(words)):
                 self._write_guarded(addr, words)
+            elif self._bank is not None and (addr - self._bank, len(words)) == (COLLECT, 1):
+                self._write_collect(words)
+            elif self._bank is not None and (addr - self._bank, len(words)) == (CHECKSUM, 2):
+                self._write_checksum(words)
             else:
                 self._write_checked(addr, words, None)
 
     def read_bytes(self, addr, n, *, progress=None):
-        first, last = addr//4*4, -(-(addr + n)//4)*4
+        first, last = addr//4*4, -(-(addr + n)//4)*4 if n else addr//4*4
         self._check(first, (last - first)//4, True)
         with self.lock:
             words = self._read(np.arange(first, last, 4, np.uint64).astype(np.uint32), RETRIES, progress)
@@ -176,6 +197,9 @@ class EtherboneLink(Link):
         return self._number
 
     def _send(self, packet):
+        if self._packet:
+            self._packet = self._packet % 0xFFFFFFFF + 1
+            packet = numbered(packet, self._packet)
         try:
             if not select.select([], [self.socket], [], self.timeout_s)[1]:
                 raise LinkTimeout(f"{self.url}: a packet could not be sent within {self.timeout_s:g} s")
@@ -204,6 +228,7 @@ class EtherboneLink(Link):
             self.counters.received_bytes += len(packet)
             answer = parse_answer(packet)
             if answer is not None:
+                self._packet = self._packet or 1
                 return answer
             self.strays += 1
 
@@ -227,7 +252,8 @@ class EtherboneLink(Link):
                 if request is None or len(words) != len(addrs[request[0]:request[0] + WORDS_MAX]):
                     self.strays += 1
                     continue
-                start = flight.pop(number)[0]
+                start, sent, _ = flight.pop(number)
+                self._slowest_s = max(time.monotonic() - sent, 0.9*self._slowest_s)
                 result[start:start + len(words)] = words
                 done += len(words)
                 if progress is not None:
@@ -237,10 +263,11 @@ class EtherboneLink(Link):
         return result
 
     def _wait_s(self, attempts, retries):
-        """For an answer. With retries their sum is `timeout_s` at the most, and the first is short."""
-        if not retries:
-            return self.timeout_s
-        return min(ANSWER_S, self.timeout_s/(2 << retries))*(1 << attempts)
+        """For an answer. With retries their sum is `timeout_s`, the first is short, each is longer than the last."""
+        first = min(max(ANSWER_S_MIN, 4*self._slowest_s), self.timeout_s/(2 << retries))
+        if attempts < retries:
+            return first*(1 << attempts)
+        return self.timeout_s - first*((1 << retries) - 1)
 
     def _repeat(self, flight, addrs, retries):
         now = time.monotonic()
@@ -276,13 +303,40 @@ class EtherboneLink(Link):
             found = self._read(np.array([guard], np.uint32), RETRIES, None)[0]
             if found != mark[0]:
                 # Perhaps it is only late: the number shows it, before anything is sent again.
-                time.sleep(ANSWER_S)
+                time.sleep(self._wait_s(0, RETRIES))
                 found = self._read(np.array([guard], np.uint32), RETRIES, None)[0]
             if found == mark[0]:
                 self.counters.written_bytes += 4*len(words)
                 return
             self.counters.retries += attempt < RETRIES
         raise LinkTimeout(f"{self.url}: {len(words)} words for 0x{addr:08x} did not arrive, sent {RETRIES + 1} times")
+
+    def _registers(self, first, last):
+        """Registers of the accelerator by their offsets: list of int."""
+        addrs = self._bank + np.arange(first, last + 4, 4, dtype=np.uint32)
+        return self._read(addrs.astype(np.uint32), RETRIES, None).tolist()
+
+    def _write_collect(self, words):
+        """Take an ended job off the queue. Its tag is still at the queue's head when the packet was lost."""
+        for attempt in range(RETRIES + 1):
+            self._send(write_packet(self._bank + COLLECT, words))
+            seen = self._registers(STATUS, DONE_TAG)
+            if not (seen[0] >> STATUS_DONE_LSB & 0xFF and seen[-1] == words[0]):
+                self.counters.written_bytes += 4
+                return
+            self.counters.retries += attempt < RETRIES
+        raise LinkTimeout(f"{self.url}: the job with tag {int(words[0])} was not collected by {RETRIES + 1} packets")
+
+    def _write_checksum(self, words):
+        """Start the checksum unit. Its value changes; where it does not, perhaps since the bytes are the same, it is
+        started again when it is at rest, and then believed."""
+        before = self._registers(CHECKSUM_VALUE, CHECKSUM_VALUE)[0]
+        for _attempt in range(SAME_VALUE):
+            self._send(write_packet(self._bank + CHECKSUM, words))
+            seen = self._registers(STATUS, CHECKSUM_VALUE)
+            if seen[0] & STATUS_CHECKSUM or seen[-1] != before:
+                break
+        self.counters.written_bytes += 8
 
     def _write_checked(self, addr, words, progress):
         """Memory and registers that read as they were written: read back, and sent again where they differ."""

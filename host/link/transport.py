@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Byte streams to a device. Every wait has a limit, and a limit that is reached is an exception."""
 
+import errno
 import select
 import socket
 import time
@@ -88,7 +89,7 @@ class TcpTransport(Transport):
 
     def _broken(self, error, received=b""):
         if bytes(received) == REFUSAL:
-            return LinkError(f"{self.url}: another client is connected; a device serves one at a time")
+            return LinkError(f"{self.url}: another client is connected; close it, since a device serves one at a time")
         return LinkError(f"{self.url}: the device closed the connection" + (f" ({error})" if error else ""))
 
     def send(self, data, timeout_s):
@@ -149,8 +150,20 @@ class SerialTransport(Transport):
         try:
             self.port = serial.Serial(path, baudrate, exclusive=True)
         except (serial.SerialException, OSError, ValueError) as error:
+            code = getattr(error, "errno", None)
+            if code in (errno.EAGAIN, errno.EBUSY):
+                raise LinkError(f"{url}: serial port {path} is in use; close the program that has it open "
+                                f"(`fuser {path}` names it)") from error
+            if code in (errno.EACCES, errno.EPERM):
+                raise LinkError(f"{url}: you may not open serial port {path}; join the group it belongs to (on Debian: "
+                                "sudo adduser $USER dialout, then log in again)") from error
             raise LinkError(f"{url}: cannot open serial port {path}: {error}; `python -m serial.tools.list_ports` "
                             "lists the ports") from error
+        # USB adapters wait 16 ms for more bytes before they hand a short answer on; Linux can make it 1 ms.
+        try:
+            self.port.set_low_latency_mode(True)
+        except (AttributeError, NotImplementedError, ValueError, *self.errors):
+            pass  # no such adapter or system: only slower
         self.port.reset_input_buffer()
 
     def set_baudrate(self, baudrate):

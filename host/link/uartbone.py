@@ -118,7 +118,7 @@ class UartBoneLink(Link):
             self._write(addr, words, increment, None)
 
     def read_bytes(self, addr, n, *, progress=None):
-        first, last = addr//4*4, -(-(addr + n)//4)*4  # whole words around it
+        first, last = addr//4*4, -(-(addr + n)//4)*4 if n else addr//4*4  # whole words around it
         self._check(first, (last - first)//4, True)
         with self.lock:
             raw = self._retried(first, (last - first)//4, True, True, progress).view(np.uint8)

@@ -28,6 +28,8 @@ struct Ended {
 
 enum Error { NONE, OUTSIDE, NO_DATA };
 
+const unsigned POST_WORD = 8;
+
 struct Harness {
     Vaccelerator*        top;
     std::vector<uint8_t> memory;
@@ -38,6 +40,7 @@ struct Harness {
     uint32_t stall = 0;  // of 65536
     uint32_t latency = 5;
     int      error = NONE;
+    unsigned word = 0;  // of the descriptor that is being written
     bool     accept = false;
 
     uint32_t random() {  // xorshift64*
@@ -66,19 +69,19 @@ struct Harness {
     }
 
     void step() {
-        // A job is offered until it is taken.
-        top->sink_valid = !jobs.empty();
-        if (!jobs.empty()) {
-            const auto& w = jobs.front();
-            top->sink_weights_addr = w[0]; top->sink_act_addr = w[1];
-            top->sink_out_addr = w[2]; top->sink_n = w[3]; top->sink_k = w[4];
-            top->sink_m = w[5]; top->sink_flags = w[6]; top->sink_out_bytes = w[7];
-            top->sink_tag = w[8];
-        }
+        // A word a cycle; the last one waits until the queue takes a job.
+        top->post_write = !jobs.empty() && (word < POST_WORD || top->post_ready);
+        top->post_word = word;
+        top->post_data = jobs.empty() ? 0 : jobs.front()[word];
+        bool posted = top->post_write && word == POST_WORD;
+        if (top->post_write) word++;
         top->source_ready = accept;
         top->sys_clk = 0;
         top->eval();
-        if (!jobs.empty() && top->sink_ready) jobs.pop_front();
+        if (posted) {
+            jobs.pop_front();
+            word = 0;
+        }
         if (accept && top->source_valid)
             ended.push_back({top->source_tag, top->source_code, top->source_cycles});
         const uint32_t now[8] = {top->event_cycles, top->event_busy, top->event_wait_weights,
@@ -151,6 +154,7 @@ uint64_t harness_ended(Harness* h, uint32_t* out, uint64_t most) {
 
 void harness_reset(Harness* h) {
     h->jobs.clear();
+    h->word = 0;
     h->top->reset = 1;
     h->step();
     h->top->reset = 0;

@@ -7,10 +7,7 @@ from litex.gen.fhdl.verilog import convert
 from migen import ClockDomain, Signal
 
 from mixpe.gateware.accelerator import Accelerator
-from mixpe.gateware.jobs import descriptor_layout
 from mixpe.gateware.spec.registers import COUNTERS
-
-ADDRESS_BITS = 32
 
 
 class HarnessTop(LiteXModule):
@@ -19,7 +16,10 @@ class HarnessTop(LiteXModule):
     def __init__(self, config, mem_bytes, *, chunk_beats=128, target="portable"):
         self.cd_sys = ClockDomain("sys")
         modes = ["read"]*(config.read_ports + 1) + ["write"]
-        ports = [LiteDRAMNativePort(mode, ADDRESS_BITS, config.port_bits, id=index) for index, mode in enumerate(modes)]
+        word_bytes = config.memory_bits//8
+        address_bits = (mem_bytes//word_bytes - 1).bit_length()
+        ports = [LiteDRAMNativePort(mode, address_bits, config.memory_bits, id=index)
+            for index, mode in enumerate(modes)]
         self.accelerator = accelerator = Accelerator(config, mem_bytes, ports[:config.read_ports], ports[-2], ports[-1],
             chunk_beats=chunk_beats, target=target)
         self.ios = {self.cd_sys.clk, self.cd_sys.rst}
@@ -43,10 +43,10 @@ class HarnessTop(LiteXModule):
                 expose(f"port{index}_wdata_valid", port.wdata.valid)
                 expose(f"port{index}_wdata_data",  port.wdata.data)
                 expose(f"port{index}_wdata_ready", port.wdata.ready, is_input=True)
-        expose("sink_valid", accelerator.sink.valid, is_input=True)
-        expose("sink_ready", accelerator.sink.ready)
-        for name, _ in descriptor_layout():
-            expose(f"sink_{name}", getattr(accelerator.sink, name), is_input=True)
+        expose("post_write", accelerator.write, is_input=True)
+        expose("post_word",  accelerator.word,  is_input=True)
+        expose("post_data",  accelerator.data,  is_input=True)
+        expose("post_ready", accelerator.ready)
         expose("source_valid", accelerator.source.valid)
         expose("source_ready", accelerator.source.ready, is_input=True)
         for name in ("tag", "code", "cycles"):
@@ -66,7 +66,7 @@ def write_verilog(path, config, mem_bytes, **options):
 
 def port_header(config):
     """C++ accessors of this configuration's ports, for `harness.cpp`."""
-    lines = [f"#define NPORTS {config.read_ports + 2}", f"#define BEAT_BYTES {config.beat_bytes}"]
+    lines = [f"#define NPORTS {config.read_ports + 2}", f"#define BEAT_BYTES {config.memory_bits//8}"]
     entries = []
     for index in range(config.read_ports + 2):
         is_write = index == config.read_ports + 1

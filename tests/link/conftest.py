@@ -1,11 +1,25 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""A device behind a TCP port, in Python: UARTBone over a dictionary of words."""
+"""Far ends of both links, in Python: UARTBone behind a TCP port, Etherbone behind a UDP port, over the same device."""
 
+import random
+import shutil
 import socket
 import struct
 import threading
 
+import numpy as np
 import pytest
+
+import mixpe
+from mixpe.devices.reference import ReferenceLink
+from mixpe.gateware.spec.config import Config
+from mixpe.gateware.spec.registers import CSR_BANK, CSR_BASES, CSR_PAGE_BYTES, OFFSETS
+from mixpe.link.etherbone import write_packet
+
+SMALL     = Config(rows=2, port_bits=32, k_max=512, buffer_beats=64, queue_depth=4, scalers=1)
+MEM_BYTES = 1 << 20
+BRIDGE    = "127.0.0.2"  # LiteEth answers to its own port number, so bridge and host need different addresses
+BANK      = CSR_BASES[0] + CSR_BANK*CSR_PAGE_BYTES
 
 
 class FakeDevice:
@@ -18,13 +32,20 @@ class FakeDevice:
         self.frames = []
         self.drop_bytes = 0
         self.cut_after = None
-        self.in_flight_max = 0
+        self.muted = False
         self.thread = threading.Thread(target=self._serve, daemon=True)
         self.thread.start()
 
     @property
     def url(self):
         return f"serial+tcp://127.0.0.1:{self.port}"
+
+    def read(self, address):
+        """The word at a word address."""
+        return self.words.get(address, 0)
+
+    def write(self, address, value):
+        self.words[address] = value
 
     def _serve(self):
         try:
@@ -41,9 +62,12 @@ class FakeDevice:
                 step = 1 if command in (1, 2) else 0
                 if command in (1, 3):
                     values = struct.unpack(f">{length}I", stream.read(4*length))
-                    self.words.update({address + step*i: value for i, value in enumerate(values)})
+                    for index, value in enumerate(values):
+                        self.write(address + step*index, value)
                     continue
-                answer = struct.pack(f">{length}I", *(self.words.get(address + step*i, 0) for i in range(length)))
+                answer = struct.pack(f">{length}I", *(self.read(address + step*index) for index in range(length)))
+                if self.muted:
+                    continue
                 dropped = min(self.drop_bytes, len(answer))
                 self.drop_bytes -= dropped
                 if self.cut_after is not None:
@@ -56,11 +80,169 @@ class FakeDevice:
         self.listener.close()
 
 
+class UartBridge(FakeDevice):
+    """UARTBone in front of the reference device."""
+
+    def __init__(self):
+        self.device = ReferenceLink(SMALL, mem_bytes=MEM_BYTES)
+        super().__init__()
+
+    def read(self, address):
+        return int(self.device.read_words(4*address, 1)[0])
+
+    def write(self, address, value):
+        self.device.write_words(4*address, [value])
+
+
+class Faults:
+    """Packets that get lost, come twice, or come after the next: probabilities, for each direction."""
+
+    def __init__(self, seed=0, *, loss=0.0, double=0.0, swap=0.0):
+        self.rng = random.Random(seed)
+        self.loss, self.double, self.swap = loss, double, swap
+        self.held = {}
+
+    def apply(self, direction, packet):
+        """What arrives instead of a packet."""
+        out = [] if self.rng.random() < self.loss else [packet]
+        if self.rng.random() < self.double:
+            out = out*2
+        if out and direction not in self.held and self.rng.random() < self.swap:
+            self.held[direction] = out.pop(0)
+        elif out and direction in self.held:
+            out.append(self.held.pop(direction))
+        return out
+
+
+class EtherboneBridge:
+    """LiteEth's bridge with its gate, in front of the reference device, behind a network with faults."""
+
+    def __init__(self, seed=0, **faults):
+        self.device = ReferenceLink(SMALL, mem_bytes=MEM_BYTES)
+        self.faults = Faults(seed, **faults)
+        self.muted = False
+        self.posts = 0
+        self.latest = 0
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind((BRIDGE, 0))
+        self.port = self.socket.getsockname()[1]
+        self.url  = f"etherbone://{BRIDGE}:{self.port}"
+        self.failure = None
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+
+    def serve(self):
+        while True:
+            try:
+                packet, peer = self.socket.recvfrom(4096)
+            except OSError:
+                return
+            try:
+                for each in self.faults.apply("in", packet):
+                    answer = self.act(each)
+                    for one in self.faults.apply("out", answer) if answer and not self.muted else []:
+                        self.socket.sendto(one, (peer[0], self.port))
+            except OSError:  # closed meanwhile
+                return
+            except Exception as error:  # shown by the fixture
+                self.failure = error
+                return
+
+    def act(self, packet):
+        if packet[:2] != b"\x4e\x6f":
+            return None
+        assert packet[2] >> 4 == 1 and packet[3] == 0x44
+        number = int.from_bytes(packet[4:8], "big")
+        if number and self.latest and not 0 < (number - self.latest) % (1 << 32) < 1 << 31:
+            return None
+        self.latest = number
+        _flags, enables, writes, reads = packet[8:12]
+        assert enables == 0xF
+        words = np.frombuffer(packet, ">u4", offset=12).astype(np.uint32)
+        assert not (writes and reads), "LiteEth 2024.12 mixes up records that write and read"
+        assert len(words) == 1 + writes + reads
+        if writes:
+            addr = int(words[0])
+            self.posts += addr <= BANK + OFFSETS["job_tag"] < addr + 4*writes
+            self.device.write_words(addr, words[1:])
+            return None
+        found = np.array([self.device.read_words(int(addr), 1)[0] for addr in words[1:]], np.uint32)
+        return write_packet(int(words[0]), found)
+
+    def close(self):
+        self.socket.close()
+        assert self.failure is None
+
+
 @pytest.fixture
 def device():
     fake = FakeDevice()
     yield fake
     fake.close()
+
+
+@pytest.fixture
+def bridge():
+    """Makes Etherbone bridges: the arguments are a seed and the network's faults."""
+    made = []
+
+    def make(*args, **options):
+        made.append(EtherboneBridge(*args, **options))
+        return made[-1]
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.fixture
+def uartbone_far():
+    made = UartBridge()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def etherbone_far():
+    made = EtherboneBridge()
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=["uartbone", "etherbone"])
+def far(request):
+    """The reference device behind each of the links: `url`, `device`, `muted`."""
+    return request.getfixturevalue(f"{request.param}_far")
+
+
+@pytest.fixture(scope="session")
+def etherbone_options():
+    """Of a small SoC behind LiteEth."""
+    return {"link": "etherbone", "memory": "sdr32", "rows": 2, "k_max": 512, "buffer_beats": 64, "queue_depth": 4,
+        "scalers": 1, "opt_level": "O1"}
+
+
+@pytest.fixture(scope="session")
+def etherbone_process(etherbone_options):
+    """It runs."""
+    pytest.importorskip("litex", reason="the simulated SoC needs mixpe[gateware]")
+    if not shutil.which("verilator"):
+        pytest.skip("the simulated SoC needs verilator")
+    from mixpe.sim import open_sim
+    with open_sim(**etherbone_options) as process:
+        yield process
+
+
+@pytest.fixture(scope="session")
+def etherbone_sim(etherbone_process):
+    """It is open."""
+    with mixpe.open(f"{etherbone_process.url}?timeout_s=20", rate_hz=20_000) as device:
+        yield device
+
+
+@pytest.fixture
+def make_faults():
+    """Makes a network's faults: seed and probabilities."""
+    return Faults
 
 
 @pytest.fixture

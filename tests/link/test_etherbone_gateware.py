@@ -12,7 +12,7 @@ from litex.gen import LiteXModule
 from litex.soc.interconnect import stream, wishbone
 from migen import passive, run_simulation
 
-from mixpe.boards.soc import ETHERBONE_DEPTH
+from mixpe.gateware.link.etherbone import RECORD_WORDS
 from mixpe.link.etherbone import WORDS_MAX, parse_answer, read_packet, write_packet
 
 LIMIT_CYCLES = 20_000
@@ -93,7 +93,7 @@ def exchange(packets, answers, depth=16):
 
 
 @pytest.mark.parametrize("count, depth", [(1, 16), (15, 16),
-    pytest.param(WORDS_MAX, ETHERBONE_DEPTH, marks=pytest.mark.slow)])
+    pytest.param(WORDS_MAX, RECORD_WORDS, marks=pytest.mark.slow)])
 def test_what_is_written_is_read(count, depth):
     words = np.random.default_rng(count).integers(0, 1 << 32, count).astype(np.uint32)
     addrs = 64 + 4*np.arange(count, dtype=np.uint32)

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Device URLs: what is understood, and what is said about the rest."""
 
+import errno
+import os
+import pty
+
 import pytest
 
 from mixpe.errors import LinkError, UrlError
@@ -67,3 +71,48 @@ def test_missing_serial_port_is_named():
 def test_refused_connection_is_named(free_port):
     with pytest.raises(LinkError, match=f"nothing listens on 127.0.0.1 port {free_port}; `mixpe sim`"):
         open_link(f"serial+tcp://127.0.0.1:{free_port}")
+
+
+@pytest.fixture
+def terminal():
+    """A pseudo terminal, as a serial port that nobody speaks on."""
+    master, slave = pty.openpty()
+    yield os.ttyname(slave)
+    os.close(slave)
+    os.close(master)
+
+
+def test_serial_port_in_use_is_named_with_the_way_out(terminal):
+    url = f"serial://{terminal}?baudrate=115200"
+    with open_link(url), pytest.raises(LinkError, match=f"serial port {terminal} is in use; close the program .*fuser"):
+        open_link(url)
+    open_link(url).close()
+
+
+@pytest.mark.parametrize("code, text", [
+    (errno.EACCES, "you may not open serial port .*adduser .* dialout"), (errno.EBUSY, "is in use; close the program"),
+    (errno.EIO, "cannot open serial port .*list_ports"),
+])
+def test_why_a_serial_port_does_not_open(terminal, monkeypatch, code, text):
+    import serial
+
+    def refuse(*_arguments, **_options):
+        raise serial.SerialException(code, os.strerror(code))
+
+    monkeypatch.setattr(serial, "Serial", refuse)
+    with pytest.raises(LinkError, match=text):
+        open_link(f"serial://{terminal}")
+
+
+def test_adapters_are_asked_to_be_quick(terminal, monkeypatch):
+    """And one that cannot is taken as it is."""
+    import serial
+    asked = []
+
+    def low_latency(_port, value):
+        asked.append(value)
+        raise ValueError("Failed to update ASYNC_LOW_LATENCY flag")
+
+    monkeypatch.setattr(serial.Serial, "set_low_latency_mode", low_latency)
+    open_link(f"serial://{terminal}?baudrate=115200").close()
+    assert asked == [True]

@@ -14,32 +14,15 @@
  *   bridge has finished or dropped the frame that was cut.
  * - The simulation ends when its parent process does, however that died.
  *
- * Settings come from the environment, so that one build serves many runs:
- *   MIXPE_LINK_PORT     port to listen on, 0 or unset: a free one
- *   MIXPE_LINK_REPORT   file descriptor that receives the port number as a line of text
- *   MIXPE_LINK_PARENT   process id of the parent to live and die with; unset: live on
- *   MIXPE_LINK_IDLE     0: never stop the clock
+ * Settings come from the environment, so that one build serves many runs: see host.h.
  */
 
 #define _GNU_SOURCE /* accept4, POLLRDHUP */
-#include <arpa/inet.h>
-#include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <signal.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
 
-#include "error.h"
-#include "modules.h"
-
+#include "../host.h"
 #include "ring.h"
 
 #define QUIET_CYCLES 64        /* without a byte: flush, and perhaps sleep */
@@ -77,58 +60,15 @@ struct session_s {
   pid_t parent;     /* 0: none */
 };
 
-static void *find_pad(struct pad_s *pads, const char *name)
-{
-  for (; pads->name; pads++)
-    if (!strcmp(pads->name, name))
-      return pads->signal;
-  eprintf("mixpe_link: the SoC has no pad %s\n", name);
-  return NULL;
-}
-
-static long setting(const char *name, long otherwise)
-{
-  const char *text = getenv(name);
-  return text && *text ? strtol(text, NULL, 10) : otherwise;
-}
-
-/* Parent ----------------------------------------------------------------------------------------------------------- */
-
-/* True when the parent is gone; the run then ends as on SIGTERM. */
-static int is_orphan(const struct session_s *s)
-{
-  if (!s->parent || getppid() == s->parent)
-    return 0;
-  raise(SIGTERM);
-  return 1;
-}
-
 /* Socket ----------------------------------------------------------------------------------------------------------- */
 
 static int open_listener(void)
 {
-  struct sockaddr_in address = {.sin_family = AF_INET};
-  socklen_t length = sizeof(address);
-  long report = setting("MIXPE_LINK_REPORT", -1);
   int yes = 1;
   int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  address.sin_port = htons((uint16_t)setting("MIXPE_LINK_PORT", 0));
-  if (fd < 0
-      || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes))
-      || bind(fd, (struct sockaddr *)&address, sizeof(address))
-      || listen(fd, 4)
-      || getsockname(fd, (struct sockaddr *)&address, &length)) {
-    fprintf(stderr, "mixpe_link: cannot listen on 127.0.0.1:%d: %s\n", ntohs(address.sin_port), strerror(errno));
-    exit(1);
-  }
-  printf("[mixpe_link] listening on 127.0.0.1:%d\n", ntohs(address.sin_port));
-  fflush(stdout);
-  if (report >= 0) {
-    dprintf((int)report, "%d\n", ntohs(address.sin_port));
-    close((int)report);
-  }
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+  bind_loopback("mixpe_link", fd, INADDR_LOOPBACK);
   return fd;
 }
 
@@ -216,7 +156,7 @@ static int sleep_in_poll(struct session_s *s, int limit_ms)
     {.fd = s->client, .events = (s->client_eof || !ring_free(&s->rx) ? 0 : POLLIN) | (ring_used(&s->tx) ? POLLOUT : 0)},
   };
   for (int waited_ms = 0; limit_ms < 0 || waited_ms < limit_ms; waited_ms += PARENT_MS) {
-    if (poll(fds, s->client >= 0 ? 2 : 1, PARENT_MS) != 0 || is_orphan(s))
+    if (poll(fds, s->client >= 0 ? 2 : 1, PARENT_MS) != 0 || is_orphan(s->parent))
       return 1;
   }
   return 0;
@@ -275,7 +215,7 @@ static void drive(struct session_s *s)
   }
   if (--s->watch == 0) {
     s->watch = PARENT_CYCLES;
-    is_orphan(s);
+    is_orphan(s->parent);
   }
   s->cycles++;
   count = ring_used(&s->rx) < WORD_BYTES ? ring_used(&s->rx) : WORD_BYTES;
@@ -306,9 +246,7 @@ static struct session_s *only_session;
 
 static void report_speed(void)
 {
-  double seconds = (double)clock()/CLOCKS_PER_SEC;
-  printf("[mixpe_link] %llu cycles in %.3f s of processor time: %.0f cycles/s\n",
-         (unsigned long long)only_session->cycles, seconds, (double)only_session->cycles/seconds);
+  print_speed("mixpe_link", only_session->cycles);
 }
 
 /* Module ----------------------------------------------------------------------------------------------------------- */
@@ -333,7 +271,7 @@ static int link_new(void **session, char *args)
   s->watch = PARENT_CYCLES;
   s->client = -1;
   s->refused = -1;
-  is_orphan(s);
+  is_orphan(s->parent);
   s->listener = open_listener();
   only_session = s;
   atexit(report_speed);
@@ -346,22 +284,22 @@ static int link_add_pads(void *session, struct pad_list_s *list)
   struct session_s *s = session;
 
   if (!strcmp(list->name, "link")) {
-    s->source_valid = find_pad(list->pads, "source_valid");
-    s->source_ready = find_pad(list->pads, "source_ready");
-    s->source_data = find_pad(list->pads, "source_data");
-    s->sink_valid = find_pad(list->pads, "sink_valid");
-    s->sink_ready = find_pad(list->pads, "sink_ready");
-    s->sink_data = find_pad(list->pads, "sink_data");
-    s->sink_count = find_pad(list->pads, "sink_count");
-    s->hungry = find_pad(list->pads, "hungry");
-    s->framing = find_pad(list->pads, "framing");
-    s->busy = find_pad(list->pads, "busy");
+    s->source_valid = find_pad("mixpe_link", list->pads, "source_valid");
+    s->source_ready = find_pad("mixpe_link", list->pads, "source_ready");
+    s->source_data = find_pad("mixpe_link", list->pads, "source_data");
+    s->sink_valid = find_pad("mixpe_link", list->pads, "sink_valid");
+    s->sink_ready = find_pad("mixpe_link", list->pads, "sink_ready");
+    s->sink_data = find_pad("mixpe_link", list->pads, "sink_data");
+    s->sink_count = find_pad("mixpe_link", list->pads, "sink_count");
+    s->hungry = find_pad("mixpe_link", list->pads, "hungry");
+    s->framing = find_pad("mixpe_link", list->pads, "framing");
+    s->busy = find_pad("mixpe_link", list->pads, "busy");
     if (!s->source_valid || !s->source_ready || !s->source_data || !s->sink_valid || !s->sink_ready || !s->sink_data
         || !s->sink_count || !s->framing || !s->hungry || !s->busy)
       return RC_ERROR;
   }
   if (!strcmp(list->name, "sys_clk")) {
-    s->sys_clk = find_pad(list->pads, "sys_clk");
+    s->sys_clk = find_pad("mixpe_link", list->pads, "sys_clk");
     if (!s->sys_clk)
       return RC_ERROR;
   }
