@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The accelerator: what connects queue, memories, array, scalers and writer.
 
-    post ─► queue ─► checker ─► tickets ─┬─► activation memory ◄── DRAM port
-                                         ├─► weight stream     ◄── DRAM ports
-                                         ├─► array sequencer
-                                         ├─► result sequencer ─► writer ──► DRAM port
-                                         └─► result writer ─► ended jobs
+    words ─► queue ─► checker ─► tickets ─┬─► activation memory ◄── DRAM port
+                                          ├─► weight stream     ◄── DRAM ports
+                                          ├─► array sequencer
+                                          ├─► result sequencer ─► writer ──► DRAM port
+                                          └─► result writer ─► ended jobs
 
 Each stage takes its own tickets in order, so the activations and weights of a job arrive while the one before still
 runs. Jobs that are posted together must not depend on each other's results.
@@ -13,18 +13,31 @@ runs. Jobs that are posted together must not depend on each other's results.
 
 from litex.gen import LiteXModule
 from litex.soc.interconnect import stream
-from migen import FSM, If, NextState, NextValue, ResetInserter, Signal, bits_for
+from migen import (
+    FSM,
+    Cat,
+    ClockDomain,
+    ClockDomainsRenamer,
+    ClockSignal,
+    If,
+    Mux,
+    NextState,
+    NextValue,
+    Signal,
+    bits_for,
+)
 
 from mixpe.gateware.activations import ActivationMemory
 from mixpe.gateware.array import ArraySequencer
 from mixpe.gateware.counters import Counters
-from mixpe.gateware.jobs import JobChecker, descriptor_layout, ticket_layout
+from mixpe.gateware.jobs import TAG, JobChecker, log2, ticket_layout
+from mixpe.gateware.queue import SLOT_WORDS, JobQueue
 from mixpe.gateware.results import ResultSequencer
 from mixpe.gateware.spec.jobs import JobCode
 from mixpe.gateware.weights import WeightStream
 from mixpe.gateware.writer import ResultWriter
 
-TICKETS_AHEAD = 4  # tickets that wait for a stage
+TICKETS_AHEAD = 4  # tickets that wait for a stage, besides the one in its register
 
 
 class Datapath(LiteXModule):
@@ -32,7 +45,8 @@ class Datapath(LiteXModule):
 
     Attributes
     ----------
-    sink : Endpoint(descriptor_layout()), in
+    checker : JobChecker
+        Its `valid`, `index`, `value` and `pop` are for a queue.
     source : Endpoint([("code", 4), ("start", 32)]), out
         Jobs that ended, in order.
     now : Signal(32), in
@@ -43,7 +57,6 @@ class Datapath(LiteXModule):
     """
 
     def __init__(self, config, mem_bytes, weight_ports, act_port, out_port, *, chunk_beats, target):
-        self.sink   = stream.Endpoint(descriptor_layout())
         self.source = stream.Endpoint([("code", 4), ("start", 32)])
         self.now    = Signal(32)
         self.enable = Signal(reset=1)
@@ -51,15 +64,16 @@ class Datapath(LiteXModule):
 
         # # #
 
-        self.checker     = checker     = JobChecker(config, mem_bytes)
+        address_bits = out_port.address_width - log2(config.words_per_beat)
+        self.checker     = checker     = JobChecker(config, mem_bytes, address_bits)
         self.activations = activations = ActivationMemory(config, act_port)
         self.weights     = weights     = WeightStream(config, weight_ports, chunk_beats=chunk_beats)
-        self.array       = array       = ArraySequencer(config, weights.buffer, activations, target=target)
-        self.results     = results     = ResultSequencer(config, array.source, activations, weights)
-        self.writer      = writer      = ResultWriter(config, out_port)
+        self.array       = array       = ArraySequencer(config, weights.buffer, activations, address_bits=address_bits,
+            results_depth=2 if config.is_shallow else 16, target=target)
+        self.results     = results     = ResultSequencer(config, array.source, activations, weights, address_bits)
+        self.writer      = writer      = ResultWriter(config, out_port, fifo_depth=2 if config.is_shallow else 16)
         self.comb += [
             checker.now.eq(self.now),
-            self.sink.connect(checker.sink),
             results.source.connect(writer.sink),
             writer.source.connect(self.source),
             activations.reader.enable.eq(self.enable),
@@ -73,19 +87,20 @@ class Datapath(LiteXModule):
             ("results", results.sink), ("writer", writer.jobs)]
         fifos = []
         for name, sink in stages:
-            layout = ticket_layout(config)
-            if name == "writer":
-                layout = [("out_beat", 32), ("code", 4), ("start", 32)]
-            else:
-                # Stages see only what they use; synthesis removes the rest.
-                layout = [field for field in layout if field[0] not in ("code", "start", "out_beat")]
-            fifo = stream.SyncFIFO(layout, TICKETS_AHEAD)
-            self.add_module(name=f"tickets_{name}", module=fifo)
-            fields = {field[0] for field in layout}
-            self.comb += [
-                checker.source.connect(fifo.sink, keep=fields),
-                fifo.source.connect(sink, keep=fields | {"valid", "ready"}),
-            ]
+            # Stages see only what they use; synthesis removes the rest.
+            layout = [(field, bits) for field, bits in ticket_layout(config, address_bits)
+                if (field in ("out_beat", "code", "start")) == (name == "writer")]
+            fields = {field for field, _ in layout}
+            # A register in front of each stage, so that no path begins in a FIFO's memory.
+            stage = stream.Buffer(layout)
+            self.add_module(name=f"ticket_{name}", module=stage)
+            self.comb += stage.source.connect(sink, keep=fields | {"valid", "ready"})
+            fifo = stage
+            if not config.is_shallow:
+                fifo = stream.SyncFIFO(layout, TICKETS_AHEAD)
+                self.add_module(name=f"tickets_{name}", module=fifo)
+                self.comb += fifo.source.connect(stage.sink)
+            self.comb += checker.source.connect(fifo.sink, keep=fields)
             fifos.append(fifo)
         room = Signal()
         self.comb += room.eq(1)
@@ -106,16 +121,22 @@ class Accelerator(LiteXModule):
     mem_bytes : int
         Size of the memory behind the ports; jobs are checked against it.
     weight_ports, act_port, out_port : LiteDRAMNativePort
-        `config.read_ports` ports for the weights and one each for activations and results, of `config.port_bits`.
+        `config.read_ports` ports for the weights and one each for activations and results, of `config.memory_bits`.
     chunk_beats : int
-        Beats of a DRAM row.
+        Words of a DRAM row.
     target : str
         FPGA family for vendor primitives in the processing elements, or ``"portable"``.
 
     Attributes
     ----------
-    sink : Endpoint(descriptor_layout()), in
-        A job. Not taken while `queue_depth` jobs are posted and not collected.
+    word : Signal(4), data : Signal(32), write : Signal(), in
+        A word of the next job's descriptor; writing word `jobs.TAG` posts it.
+    check : Signal(32), out
+        `spec.registers.fold_words` of the words written since word 0.
+    ready : Signal(), out
+        A job would be taken: fewer than `queue_depth` jobs are posted and not collected.
+    dropped : Signal(), out
+        A job was posted and not taken.
     source : Endpoint([("tag", 32), ("code", 4), ("cycles", 32)]), out
         Ended jobs in the order of posting; taking one collects it.
     reset : Signal(), in
@@ -125,27 +146,40 @@ class Accelerator(LiteXModule):
     posted, ended : Signal, out
         Jobs not collected, and those of them that have ended.
     counters : Counters
+    cd_mixpe : ClockDomain
+        The system clock with the datapath's reset; simulators that drive clocks themselves drive it too.
     """
 
     def __init__(self, config, mem_bytes, weight_ports, act_port, out_port, *, chunk_beats=128, target="portable"):
         self.config = config
-        self.sink   = sink   = stream.Endpoint(descriptor_layout())
+        self.word    = Signal(max=SLOT_WORDS)
+        self.data    = Signal(32)
+        self.write   = Signal()
+        self.check   = Signal(32)
+        self.ready   = Signal()
+        self.dropped = Signal()
         self.source = source = stream.Endpoint([("tag", 32), ("code", 4), ("cycles", 32)])
         self.reset  = Signal()
         self.busy   = Signal()
         depth       = config.queue_depth
         self.posted = posted = Signal(bits_for(depth))
-        self.ended  = ended  = Signal(bits_for(depth))
+        self.ended  = Signal(bits_for(depth))
 
         # # #
 
         self.counters = counters = Counters()
+        # The datapath is reset by a register, with the SoC and by an abort. As a function of both resets the net to all
+        # of its flip-flops was the longest path of a large array.
+        self.cd_mixpe = ClockDomain("mixpe")
         clear = Signal()
-        self.datapath = datapath = ResetInserter()(Datapath(config, mem_bytes, weight_ports, act_port, out_port,
-            chunk_beats=chunk_beats, target=target))
-        self.queue = queue = ResetInserter()(stream.SyncFIFO(descriptor_layout(), depth))
-        self.tags  = tags  = stream.SyncFIFO([("tag", 32)], depth)
-        self.done  = done  = stream.SyncFIFO([("tag", 32), ("code", 4), ("cycles", 32)], depth)
+        reset = Signal(reset=1)
+        self.datapath = datapath = ClockDomainsRenamer("mixpe")(Datapath(config, mem_bytes, weight_ports, act_port,
+            out_port, chunk_beats=chunk_beats, target=target))
+        self.queue = queue = ClockDomainsRenamer("mixpe")(JobQueue(depth))
+        # Not shallower than what synthesis puts into block RAM.
+        self.tags  = tags  = stream.SyncFIFO([("tag", 32)], max(depth, 16), buffered=True)
+        self.done  = done  = stream.SyncFIFO([("tag", 32), ("code", 4), ("cycles", 32)], max(depth, 16), buffered=True)
+        ended    = Signal(bits_for(depth))
         now      = Signal(32)
         aborting = Signal()
         post     = Signal()
@@ -154,16 +188,22 @@ class Accelerator(LiteXModule):
         self.comb += [
             datapath.now.eq(now),
             datapath.enable.eq(~aborting),
-            datapath.reset.eq(clear),
-            queue.reset.eq(clear),
+            self.cd_mixpe.clk.eq(ClockSignal()),
+            self.cd_mixpe.rst.eq(reset),
             # Posting: descriptor and tag go in together.
-            sink.ready.eq((posted != depth) & ~aborting),
-            post.eq(sink.valid & sink.ready),
-            sink.connect(queue.sink, omit={"valid", "ready"}),
-            queue.sink.valid.eq(post),
+            self.ready.eq((posted != depth) & ~aborting),
+            post.eq(self.write & (self.word == TAG) & self.ready),
+            self.dropped.eq(self.write & (self.word == TAG) & ~self.ready),
+            queue.word.eq(self.word),
+            queue.data.eq(self.data),
+            queue.write.eq(self.write),
+            queue.post.eq(post),
             tags.sink.valid.eq(post),
-            tags.sink.tag.eq(sink.tag),
-            queue.source.connect(datapath.sink),
+            tags.sink.tag.eq(self.data),
+            datapath.checker.valid.eq(queue.valid),
+            datapath.checker.value.eq(queue.value),
+            queue.index.eq(datapath.checker.index),
+            queue.pop.eq(datapath.checker.pop),
             # Ended jobs meet their tags.
             done.source.connect(source),
             collect.eq(source.valid & source.ready),
@@ -171,8 +211,14 @@ class Accelerator(LiteXModule):
             done.sink.tag.eq(tags.source.tag),
             tags.source.ready.eq(finish),
             self.busy.eq(posted != ended),
+            # A job counts as ended for the host when its result is at the end of the FIFO.
+            If(source.valid, self.ended.eq(ended)),
         ]
         self.sync += [
+            If(self.write,
+                self.check.eq(Mux(self.word == 0, 0, Cat(self.check[31], self.check[:31])) ^ self.data),
+            ),
+            reset.eq(clear),
             now.eq(now + 1),
             posted.eq(posted + post - collect),
             ended.eq(ended + finish - collect),
@@ -203,12 +249,13 @@ class Accelerator(LiteXModule):
         )
         fsm.act("ABORT",
             aborting.eq(1),
-            done.sink.valid.eq(tags.source.valid),
+            done.sink.valid.eq(tags.source.valid & (posted != ended)),
             done.sink.code.eq(JobCode.ABORTED),
-            If(~tags.source.valid, NextState("RUN")),
+            If(posted == ended, NextState("RUN")),
         )
 
         self.comb += [
+            counters.dropped.eq(self.dropped),
             counters.events["cycles"].eq(self.busy),
             counters.events["busy"].eq(datapath.array.busy),
             counters.events["wait_weights"].eq(datapath.array.wait_weights),

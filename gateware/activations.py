@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Activation memory: two buffers of R rows, filled from DRAM while the array reads the other.
 
+A job whose activations are larger than a buffer takes both (`double`): it waits for them to be empty, which costs
+little beside its own length, and meets each weight with more rows.
+
     DRAM ─► reader ─► beats ─┬─► row memories (2R memories of one beat, 2·k_max/D deep) ─► array: R×D INT8 a cycle
                              ├─► row sums XS[m,g] while the beats pass ────────────────┐
                              └─► alignment shifts h[m,g] (only jobs with `shift`) ─────┴─► scalers
@@ -14,7 +17,7 @@ from operator import add
 
 from litex.gen import LiteXModule
 from litex.soc.interconnect import stream
-from migen import FSM, Array, Cat, Constant, If, Memory, NextState, NextValue, Signal, bits_for
+from migen import FSM, READ_FIRST, Array, Cat, Constant, If, Memory, Mux, NextState, NextValue, Signal, bits_for
 
 from mixpe.gateware.jobs import log2, ticket_layout
 from mixpe.gateware.reader import RegionReader
@@ -87,17 +90,17 @@ class ActivationMemory(LiteXModule):
 
     Attributes
     ----------
-    sink : Endpoint(ticket_layout(config)), in
+    sink : Endpoint(ticket_layout(config, address_bits)), in
         Taken when the activations of the job are on chip.
-    release : Signal(), in
-        Strobe: the oldest loaded job is done with its buffer.
+    release, release_both : Signal(), in
+        Strobe: the oldest loaded job is done with its buffer, or with both.
     finished : Signal(), out
         Strobe: the activations of a further job are on chip.
-    buffer : Signal(), in, with address : Signal(max=act_words), in
-        Word of one of the two buffers; `data` shows it 2 cycles later.
+    buffer : Signal(), in, with address : Signal(max=2·act_words), in
+        Word counted from the start of one of the two buffers; `data` shows it 2 cycles later.
     data : list of R Signal(8·lanes), out
     sum_buffer : Signal(), in, with sum_address : Signal, in
-        Entry (tile·groups + g)·(R/S) + r div S; `sums` and `shifts` show it 1 cycle later.
+        Entry (tile·groups + g)·(R/S) + r div S from the start of a buffer; `sums` and `shifts` show it 1 cycle later.
     sums : list of S Signal((SUM_BITS, True)), out
     shifts : list of S Signal(SHIFT_BITS), out
     reader : RegionReader
@@ -110,38 +113,43 @@ class ActivationMemory(LiteXModule):
 
     def __init__(self, config, port):
         slots = config.rows//config.scalers
-        self.sink    = sink = stream.Endpoint(ticket_layout(config))
+        self.sink    = sink = stream.Endpoint(ticket_layout(config, port.address_width - log2(config.words_per_beat)))
         self.release = Signal()
+        self.release_both = Signal()
         self.finished = Signal()
         self.buffer  = Signal()
-        self.address = Signal(max=config.act_words)
+        self.address = Signal(max=2*config.act_words)
         self.data    = [Signal(8*config.lanes) for _ in range(config.rows)]
         self.sum_buffer  = Signal()
-        self.sum_address = Signal(max=config.groups_max*slots)
+        self.sum_address = Signal(max=2*config.groups_max*slots)
         self.sums    = [Signal((SUM_BITS, True)) for _ in range(config.scalers)]
         self.shifts  = [Signal(SHIFT_BITS) for _ in range(config.scalers)]
         self.beat    = Signal()
 
         # # #
 
-        self.reader = reader = RegionReader([port], fifo_depth=32)
+        self.reader = reader = RegionReader([port], fifo_depth=32, data_width=config.port_bits)
         beat = reader.source
+        if not config.is_shallow:
+            self.arrived = arrived = stream.Buffer([("data", config.port_bits)])  # the row sums begin at registers
+            self.comb += beat.connect(arrived.sink)
+            beat = arrived.source
 
         # Position of the beat that arrives: row, word, group; after the activations once more for the shift table. ----
         half      = Signal()                          # buffer that is being filled
         row       = Signal(bits_for(config.k_max))
         rows_log2 = log2(config.rows)
         lane_row  = row[:rows_log2] if rows_log2 else Constant(0)
-        word      = Signal(bits_for(config.act_words))
+        word      = Signal(max=2*config.act_words)
         upper     = Signal()                          # second beat of a word
-        in_group  = Signal(bits_for(config.act_words))
-        group     = Signal(bits_for(config.groups_max))
-        tile_word = Signal(bits_for(config.act_words))
-        tile_sum  = Signal(bits_for(config.groups_max))
+        in_group  = Signal(max=2*config.act_words)
+        group     = Signal(max=2*config.groups_max)
+        tile_word = Signal(max=2*config.act_words)
+        tile_sum  = Signal(max=2*config.groups_max)
         byte      = Signal(bits_for(config.beat_bytes))
         take, take_byte, end_group, end_row, end_all = Signal(), Signal(), Signal(), Signal(), Signal()
         self.comb += [
-            end_all.eq(end_row & (row == sink.m - 1)),
+            end_all.eq(end_row & (row == sink.m_last)),
             self.beat.eq(beat.valid & beat.ready),
         ]
         self.sync += [
@@ -166,19 +174,19 @@ class ActivationMemory(LiteXModule):
 
         # Control ------------------------------------------------------------------------------------------------------
         requested = Signal()
-        loaded    = Signal(max=3)  # jobs on chip and not released
+        loaded    = Signal(max=3)  # buffers in use
         drain     = Signal(max=RowSums.LATENCY + 1)
         active    = Signal()
         self.comb += [
-            active.eq(sink.valid & ~sink.skip & (loaded < 2)),
+            active.eq(sink.valid & ~sink.skip & Mux(sink.double, loaded == 0, loaded != 2)),
             reader.sink.start.eq(sink.act_beat),
             reader.sink.beats.eq(sink.act_beats),
             reader.sink.valid.eq(active & ~requested),
         ]
         self.sync += [
             If(reader.sink.valid & reader.sink.ready, requested.eq(1)),
-            If(self.finished, requested.eq(0), half.eq(~half)),
-            loaded.eq(loaded + self.finished - self.release),
+            If(self.finished, requested.eq(0), half.eq(half ^ ~sink.double)),
+            loaded.eq(loaded + (self.finished << sink.double) - (self.release << self.release_both)),
         ]
         self.fsm = fsm = FSM(reset_state="FILL")
         fsm.act("FILL",
@@ -186,8 +194,8 @@ class ActivationMemory(LiteXModule):
             If(active,
                 beat.ready.eq(1),
                 take.eq(beat.valid),
-                end_group.eq(take & upper & (in_group == sink.group_words - 1)),
-                end_row.eq(take & upper & (word == sink.kwords - 1)),
+                end_group.eq(take & upper & (in_group == sink.group_words_last)),
+                end_row.eq(take & upper & (word == sink.kwords_last)),
                 If(end_all,
                     If(sink.shift, NextState("SHIFTS")).Else(NextState("DRAIN")),
                 ),
@@ -197,7 +205,7 @@ class ActivationMemory(LiteXModule):
             # A row of the table is `groups` bytes, padded to a beat; one byte a cycle.
             take_byte.eq(beat.valid),
             end_group.eq(beat.valid),
-            end_row.eq(beat.valid & (group == sink.groups - 1)),
+            end_row.eq(beat.valid & (group == sink.groups_last)),
             beat.ready.eq(end_row | (byte == config.beat_bytes - 1)),
             If(end_all, NextState("DRAIN")),
         )
@@ -212,19 +220,25 @@ class ActivationMemory(LiteXModule):
             ),
         )
 
+        def place(index, buffer):
+            """Address in a memory of two buffers: the upper half of the index goes on into the other one."""
+            return Cat(index[:-1], index[-1] ^ buffer)
+
         # Activation memories: the two beats of a word lie in two memories, so that each is written whole. -------------
+        place_word = Signal(max=2*config.act_words)
+        self.comb += place_word.eq(tile_word + word)
         for index in range(config.rows):
             halves = []
             for part in range(2):
                 memory = Memory(config.port_bits, 2*config.act_words, name=f"activations_{index}_{part}")
                 write  = memory.get_port(write_capable=True)
-                read   = memory.get_port()
+                read   = memory.get_port(mode=READ_FIRST)
                 self.specials += memory, write, read
                 self.comb += [
-                    write.adr.eq(Cat((tile_word + word)[:log2(config.act_words)], half)),
+                    write.adr.eq(place(place_word, half)),
                     write.dat_w.eq(beat.data),
                     write.we.eq(take & (upper == part) & (lane_row == index)),
-                    read.adr.eq(Cat(self.address, self.buffer)),
+                    read.adr.eq(place(self.address, self.buffer)),
                 ]
                 halves.append(read.dat_r)
             self.sync += self.data[index].eq(Cat(*halves))
@@ -233,13 +247,14 @@ class ActivationMemory(LiteXModule):
         self.row_sums = row_sums = RowSums(config.port_bits)
         entry = Signal(max=2*config.groups_max*slots)
         bank  = Signal(max=max(2, config.scalers))
+        place_sum = Signal(max=2*config.groups_max)
         self.comb += [
             row_sums.data.eq(beat.data),
             row_sums.valid.eq(take),
             row_sums.first.eq((in_group == 0) & ~upper),
             row_sums.last.eq(end_group),
-            entry.eq(Cat(*([lane_row[log2(config.scalers):]] if slots > 1 else []),
-                (tile_sum + group)[:log2(config.groups_max)], half)),
+            place_sum.eq(tile_sum + group),
+            entry.eq(Cat(*([lane_row[log2(config.scalers):]] if slots > 1 else []), place(place_sum, half))),
             bank.eq(lane_row[:log2(config.scalers)] if config.scalers > 1 else 0),
         ]
         late_entry, late_bank = entry, bank
@@ -247,7 +262,7 @@ class ActivationMemory(LiteXModule):
             next_entry, next_bank = Signal.like(entry), Signal.like(bank)
             self.sync += next_entry.eq(late_entry), next_bank.eq(late_bank)
             late_entry, late_bank = next_entry, next_bank
-        read_entry = Cat(self.sum_address, self.sum_buffer)
+        read_entry = place(self.sum_address, self.sum_buffer)
         for index in range(config.scalers):
             for name, bits, target, adr, data, we in (
                 ("row_sums", SUM_BITS, self.sums[index], late_entry, row_sums.total,
@@ -258,7 +273,7 @@ class ActivationMemory(LiteXModule):
             ):
                 memory = Memory(bits, 2*config.groups_max*slots, name=f"{name}_{index}")
                 write  = memory.get_port(write_capable=True)
-                read   = memory.get_port()
+                read   = memory.get_port(mode=READ_FIRST)
                 self.specials += memory, write, read
                 self.comb += [
                     write.adr.eq(adr),

@@ -24,6 +24,7 @@ from mixpe.gateware.spec.config import CHANNELS_PER_BLOCK, K_LIMIT
 from mixpe.gateware.weights import WeightBuffer
 
 PE_DESIGNS = {"shift-add": ShiftAddA8, "bitplane": BitPlaneA8}  # by Config.pe
+ROWS_PER_COPY = 8
 SUM_BITS   = 1 + (15*128*K_LIMIT).bit_length()  # of a group sum, signed: G = k = 16384 fits
 
 
@@ -38,6 +39,7 @@ class ArrayDatapath(LiteXModule):
     ----------
     weights : Signal(4·lanes), in
     activations : list of R Signal(8·lanes), in
+        One cycle after the weights that they meet.
     valid, first, last : Signal(), in
         A beat, and whether it is the first or last of its group.
     rows : Signal(R), in
@@ -62,18 +64,30 @@ class ArrayDatapath(LiteXModule):
 
         design  = PE_DESIGNS[config.pe](lanes=config.lanes, target=target)
         latency = design.latency
-        self.latency = latency + 1
-        control = Cat(self.first, self.last, self.valid)
-        for _ in range(latency):
-            delayed = Signal(3)
-            self.sync += delayed.eq(control)
-            control = delayed
-        first, last, valid = control[0], control[1], control[2]
-        self.sync += self.done.eq(valid & last)
+        self.latency = latency + 2
+        done = self.valid & self.last
+        for _ in range(latency + 2):
+            stage = Signal()
+            self.sync += stage.eq(done)
+            done = stage
+        self.comb += self.done.eq(done)
 
         for row in range(config.rows):
+            if row % ROWS_PER_COPY == 0:
+                # What all rows need comes from registers of their own every few rows. Their first values differ, or
+                # synthesis would make them one again, with wires all over the FPGA.
+                ones    = row//ROWS_PER_COPY % 2
+                weights = Signal(4*config.lanes, reset=ones*((1 << 4*config.lanes) - 1), reset_less=True)
+                first   = Signal(reset=ones, reset_less=True)
+                self.sync += weights.eq(self.weights), first.eq(self.first)
+                for _ in range(latency):
+                    stage = Signal(reset=ones, reset_less=True)
+                    self.sync += stage.eq(first)
+                    first = stage
             # A row's stages move while one of them holds a beat for it.
-            stages = [self.valid & self.rows[row]]
+            beat = Signal()
+            self.sync += beat.eq(self.valid & self.rows[row])
+            stages = [beat]
             for _ in range(latency):
                 stage = Signal()
                 self.sync += stage.eq(stages[-1])
@@ -82,7 +96,7 @@ class ArrayDatapath(LiteXModule):
             self.add_module(name=f"row_{row}", module=unit)
             total = self.sums[row]
             self.comb += [
-                unit.weights.eq(self.weights),
+                unit.weights.eq(weights),
                 unit.activations.eq(self.activations[row]),
                 unit.ce.eq(reduce(or_, stages[:-1])),
             ]
@@ -99,6 +113,8 @@ class ArraySequencer(LiteXModule):
     config : Config
     buffer : WeightBuffer
     activations : ActivationMemory
+    address_bits : int
+        Width of a beat address.
     results_depth : int
         Vectors that `source` can hold behind the array.
     target : str
@@ -106,7 +122,7 @@ class ArraySequencer(LiteXModule):
 
     Attributes
     ----------
-    sink : Endpoint(ticket_layout(config)), in
+    sink : Endpoint(ticket_layout(config, address_bits)), in
         Taken with the last word of the job.
     source : Endpoint([("sums", R·SUM_BITS)]), out
         One vector of group sums: for each channel (padding included), tile and group of its stream.
@@ -114,8 +130,8 @@ class ArraySequencer(LiteXModule):
         What the array does in this cycle: takes a beat, has none, waits for the results.
     """
 
-    def __init__(self, config, buffer, activations, *, results_depth=16, target="portable"):
-        self.sink   = sink = stream.Endpoint(ticket_layout(config))
+    def __init__(self, config, buffer, activations, *, address_bits, results_depth=16, target="portable"):
+        self.sink   = sink = stream.Endpoint(ticket_layout(config, address_bits))
         self.source = stream.Endpoint([("sums", config.rows*SUM_BITS)])
         self.busy         = Signal()
         self.wait_weights = Signal()
@@ -128,28 +144,37 @@ class ArraySequencer(LiteXModule):
         self.comb += [
             results.sink.valid.eq(datapath.done),
             results.sink.sums.eq(Cat(*datapath.sums)),
-            results.source.connect(self.source),
         ]
+
+        if config.is_shallow:
+            self.comb += results.source.connect(self.source)
+        else:
+            # Rows are chosen from registers, not from the FIFO's memory.
+            self.vector = vector = stream.Buffer([("sums", config.rows*SUM_BITS)])
+            self.comb += [
+                results.source.connect(vector.sink),
+                vector.source.connect(self.source),
+            ]
 
         # Position -----------------------------------------------------------------------------------------------------
         word      = Signal.like(sink.stream_words)   # of the channel's stream
         act_word  = Signal.like(sink.kwords)         # of the activations: wraps between the planes of W8
-        in_group  = Signal.like(sink.group_words)
-        tile      = Signal.like(sink.tiles)
+        in_group  = Signal.like(sink.group_words_last)
+        tile      = Signal.like(sink.tiles_last)
         tile_word = Signal.like(sink.kwords)
         channel   = Signal(bits_for(CHANNELS_PER_BLOCK - 1))
-        block     = Signal.like(sink.blocks)
+        block     = Signal.like(sink.blocks_last)
         half      = Signal()
         step, first, last = Signal(), Signal(), Signal()
         last_tile, end_channel, end_tile, end_block, end_job = (Signal() for _ in range(5))
         self.comb += [
             first.eq(in_group == 0),
-            last.eq(in_group == sink.group_words - 1),
-            end_tile.eq(word == sink.stream_words - 1),
-            last_tile.eq(tile == sink.tiles - 1),
+            last.eq(in_group == sink.group_words_last),
+            end_tile.eq(word == sink.stream_words_last),
+            last_tile.eq(tile == sink.tiles_last),
             end_channel.eq(end_tile & last_tile),
             end_block.eq(end_channel & (channel == CHANNELS_PER_BLOCK - 1)),
-            end_job.eq(end_block & (block == sink.blocks - 1)),
+            end_job.eq(end_block & (block == sink.blocks_last)),
         ]
 
         # A group needs a place for its sums when it starts. -----------------------------------------------------------
@@ -172,7 +197,7 @@ class ArraySequencer(LiteXModule):
                 act_word.eq(act_word + 1),
                 in_group.eq(in_group + 1),
                 If(last, in_group.eq(0)),
-                If(act_word == sink.kwords - 1, act_word.eq(0)),
+                If(act_word == sink.kwords_last, act_word.eq(0)),
                 If(end_tile,
                     word.eq(0),
                     act_word.eq(0),
@@ -181,7 +206,7 @@ class ArraySequencer(LiteXModule):
                 ),
                 If(end_channel, tile.eq(0), tile_word.eq(0), channel.eq(channel + 1)),
                 If(end_block, block.eq(block + 1)),
-                If(end_job, block.eq(0), half.eq(~half)),
+                If(end_job, block.eq(0), half.eq(half ^ ~sink.double)),
             ),
         ]
 
@@ -190,13 +215,16 @@ class ArraySequencer(LiteXModule):
             buffer.take.eq(step),
             buffer.release.eq(last_tile),  # beat by beat, so that a channel may be longer than the buffer
             buffer.rewind.eq(end_tile & ~end_channel),
+            datapath.weights.eq(buffer.data),
+        ]
+        # One cycle after the weights: the datapath spreads those over its rows first.
+        self.sync += [
             activations.buffer.eq(half),
             activations.address.eq(tile_word + act_word),
-            datapath.weights.eq(buffer.data),
         ]
         for row in range(config.rows):
             self.comb += datapath.activations[row].eq(activations.data[row])
-        used = [(sink.tiles != 1) | (sink.last_rows > row) for row in range(config.rows)]
+        used = [(sink.tiles_last != 0) | (sink.last_rows > row) for row in range(config.rows)]
         control = Cat(step, first, last, *used)
         for _ in range(ActivationMemory.READ_LATENCY):
             delayed = Signal(3 + config.rows)

@@ -36,8 +36,10 @@ class Checksum(LiteXModule):
     ----------
     start : Signal(), in
         Strobe.
-    address, length : Signal(32), in
-        In beats.
+    address : Signal, in
+        Of the region, in words of the port; stays until not busy.
+    length : Signal, in
+        In words of the port, with `start`.
     busy : Signal(), out
     value : Signal(32), out
         The CRC when not busy.
@@ -45,8 +47,8 @@ class Checksum(LiteXModule):
 
     def __init__(self, port):
         self.start   = Signal()
-        self.address = Signal(32)
-        self.length  = Signal(32)
+        self.address = Signal(port.address_width)
+        self.length  = Signal(port.address_width + 1)
         self.busy    = Signal()
         self.value   = Signal(32)
 
@@ -59,7 +61,7 @@ class Checksum(LiteXModule):
         after  = Signal(32)
         parts  = port.data_width//chunk
         part   = Signal(max(1, log2(parts)))
-        left   = Signal(32)
+        left   = Signal(port.address_width + 1)
         asked  = Signal()
         data   = Signal(chunk)
         self.comb += [
@@ -106,7 +108,7 @@ class Checksum(LiteXModule):
         )
         self.comb += [
             reader.sink.start.eq(self.address),
-            reader.sink.beats.eq(self.length),
+            reader.sink.beats.eq(left),
         ]
 
 

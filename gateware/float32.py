@@ -9,7 +9,7 @@ from migen import Cat, If, Mux, Signal
 class IntegerToFloat32(LiteXModule):
     """Convert integer·2^unit_log2 to FP32.
 
-    Latency 6 cycles, a value a cycle; a stalled `source` stalls all stages.
+    Latency 7 cycles, a value a cycle; a stalled `source` stalls all stages.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ class IntegerToFloat32(LiteXModule):
     source : Endpoint([("data", 32)]), out
     """
 
-    STEPS = ((64, 32), (16, 8), (4, 2), (1,))
+    STEPS = ((64,), (32,), (16,), (8, 4), (2, 1))
 
     def __init__(self, bits, unit_log2):
         if not 26 <= bits <= 128 or not -126 <= unit_log2 <= 127 - bits:

@@ -8,7 +8,7 @@ from mixpe.gateware.accelerator import Accelerator
 from mixpe.gateware.checksum import Checksum
 from mixpe.gateware.registers import AcceleratorRegisters
 from mixpe.gateware.spec.errors import ConfigError
-from mixpe.gateware.spec.registers import CSR_BANK
+from mixpe.gateware.spec.registers import COUNTER_BANK, CSR_BANK
 
 
 class MixPE(LiteXModule):
@@ -23,7 +23,7 @@ class MixPE(LiteXModule):
         Bus address and size of the memory. Job addresses are offsets in it; it starts at the controller's address 0.
     clock_hz : int
     chunk_beats : int
-        Beats of a DRAM row.
+        Words of a DRAM row.
     ready : Signal() or 1
         High when the memory is initialised.
     target : str
@@ -32,16 +32,16 @@ class MixPE(LiteXModule):
     Attributes
     ----------
     busy : Signal(), out
-        A job or a checksum is running.
+        A job, a checksum or a copy of the counters is running.
     """
 
     def __init__(self, config, crossbar, *, mem_base, mem_bytes, clock_hz, chunk_beats=128, ready=1,
                  target="portable"):
         reads = [crossbar.get_port(mode="read") for _ in range(config.read_ports + 2)]
         write = crossbar.get_port(mode="write")
-        if write.data_width != config.port_bits:
+        if write.data_width != config.memory_bits:
             raise ConfigError(f"the memory's port has {write.data_width} bits; the configuration must have "
-                              f"port_bits={write.data_width}, not {config.port_bits}")
+                              f"memory_bits={write.data_width}, not {config.memory_bits}")
         if mem_bytes > 1 << 32:
             raise ConfigError(f"the accelerator addresses 4 GiB of memory, not {mem_bytes} bytes")
         self.accelerator = Accelerator(config, mem_bytes, reads[2:], reads[0], write, chunk_beats=chunk_beats,
@@ -50,25 +50,30 @@ class MixPE(LiteXModule):
         self.registers = AcceleratorRegisters(self.accelerator, self.checksum, clock_hz=clock_hz, mem_base=mem_base,
             mem_bytes=mem_bytes, ready=ready)
         self.busy = Signal()
-        self.comb += self.busy.eq(self.accelerator.busy | self.checksum.busy)
+        self.comb += self.busy.eq(self.accelerator.busy | self.checksum.busy | self.accelerator.counters.latching)
 
     def get_csrs(self):
         """Only the table's registers, in its order."""
         return self.registers.get_csrs()
 
+    def get_memories(self):
+        """The counters, read-only for the bus."""
+        return [(True, self.accelerator.counters.memory)]
+
 
 def add_mixpe(soc, config, *, ready=1, target="portable"):
     """Add a MixPE accelerator to a SoC.
 
-    The SoC must have its memory already (`add_sdram`), as region ``main_ram``. The accelerator takes CSR bank
-    `spec.registers.CSR_BANK`, where the driver looks for it, and `config.read_ports` + 3 ports of the memory
-    controller. The host's path to memory must not be cached (``l2_cache_size=0``): the accelerator reads the DRAM.
+    The SoC must have its memory already (`add_sdram`), as region ``main_ram``. The accelerator takes the CSR
+    banks `spec.registers.CSR_BANK` and `COUNTER_BANK`, where the driver looks for them, and `config.read_ports` + 3
+    ports of the memory controller. The host's path to memory must not be cached (``l2_cache_size=0``): the accelerator
+    reads the DRAM.
 
     Parameters
     ----------
     soc : SoC
     config : Config
-        `port_bits` must be the width of the memory controller's native port.
+        `memory_bits` must be the width of the memory controller's native port.
     ready : Signal() or 1
         High when the memory is initialised.
     target : str
@@ -91,4 +96,5 @@ def add_mixpe(soc, config, *, ready=1, target="portable"):
     soc.mixpe  = MixPE(config, soc.sdram.crossbar, mem_base=region.origin, mem_bytes=region.size,
         clock_hz=soc.sys_clk_freq, chunk_beats=chunk, ready=ready, target=target)
     soc.csr.add("mixpe", n=CSR_BANK)
+    soc.csr.add("mixpe_counters", n=COUNTER_BANK)
     return soc.mixpe

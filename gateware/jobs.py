@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Job queue and checker: descriptors in, checked tickets out.
+"""Checker: descriptors in, checked tickets out.
 
-    post ──► FIFO (queue_depth) ──► checker ──► ticket ──► loader, stream, array, results, writer
+    queue ──► words, one a cycle ──► shape ──► multiplier: regions ──► ticket ──► activations, weights, array, results
 
 A ticket is a job with everything that the datapath needs derived from its shape. The checker makes the checks of
-`spec.jobs.check_job` in the same order; a job that fails one passes through as a ticket with `skip`, so that it ends in
-its turn with its code and touches nothing.
+`spec.jobs.check_job`, and where several fail it finds the same one first; a job that fails passes through as a ticket
+with `skip`, so that it ends in its turn with its code and touches nothing.
 """
 
 from litex.gen import LiteXModule
 from litex.soc.interconnect import stream
-from migen import FSM, Cat, If, Mux, NextState, NextValue, Signal, bits_for
+from migen import FSM, Case, Cat, If, Mux, NextState, NextValue, Signal, bits_for
 
+from mixpe.gateware.queue import SLOT_WORDS
 from mixpe.gateware.spec.config import CHANNELS_PER_BLOCK, GROUP_MIN, GROUP_SIZES, N_LIMIT
 from mixpe.gateware.spec.jobs import (
     FLAG_FUSED,
@@ -23,71 +24,129 @@ from mixpe.gateware.spec.jobs import (
     JobCode,
 )
 
-PRODUCT_BITS = 44  # of the checker's products: the largest is n·m·groups·4 bytes
+# Words of `spec.jobs.Job.words`.
+WEIGHTS_ADDR, ACT_ADDR, OUT_ADDR, N, K, M, FLAGS, OUT_BYTES, TAG = range(9)
+FLAG_BITS = FLAG_MASK.bit_length()
+
 
 def log2(value):
     """Exponent of a power of two."""
     return value.bit_length() - 1
 
-def descriptor_layout():
-    """The words of `spec.jobs.Job.words`."""
-    return [(name, 32) for name in
-        ("weights_addr", "act_addr", "out_addr", "n", "k", "m", "flags", "out_bytes", "tag")]
 
-def ticket_layout(config):
+def ticket_layout(config, address_bits):
     """A checked job.
 
     Beat addresses count port words. `words` counts words of D weights or activations, `stream_*` what a channel's
-    stream holds (twice the activations' for W8).
+    stream holds (twice the activations' for W8), `*_last` is one less than the count: the index of the last.
     """
     words  = bits_for(2*config.act_words)
-    groups = bits_for(config.groups_max)
+    groups = bits_for(2*config.groups_max)
     return [
         ("skip",           1),
         ("code",           4),
         ("fused",          1),
         ("wide",           1),
         ("shift",          1),
-        ("act_beat",      32),
-        ("weights_beat",  32),
-        ("out_beat",      32),
-        ("act_beats",     32),   # activations and shift table
-        ("stream_beats",  32),   # whole weight stream
-        ("m",             bits_for(config.k_max)),
-        ("tiles",         bits_for(config.act_words)),
+        ("double",         1),   # the activations take both buffers
+        ("act_beat",      address_bits),
+        ("weights_beat",  address_bits),
+        ("out_beat",      address_bits),
+        ("act_beats",     address_bits + 1),   # activations and shift table
+        ("stream_beats",  address_bits + 1),   # whole weight stream
+        ("m_last",        bits_for(config.k_max)),
+        ("tiles_last",    words),
         ("last_rows",     bits_for(config.rows)),  # rows of the last tile
-        ("kwords",        bits_for(config.act_words)),
-        ("group_words",   bits_for(config.act_words)),
+        ("kwords",        words),
+        ("kwords_last",   words),
+        ("group_words_last", words),
         ("groups",        groups),
+        ("groups_last",   groups),
         ("stream_words",  words),
+        ("stream_words_last",  words),
         ("stream_groups", groups),
-        ("n",             bits_for(N_LIMIT)),
-        ("blocks",        bits_for(N_LIMIT//CHANNELS_PER_BLOCK)),
+        ("stream_groups_last", groups),
+        ("n_last",        bits_for(N_LIMIT)),
+        ("blocks_last",   bits_for(N_LIMIT//CHANNELS_PER_BLOCK)),
         ("start",         32),   # time stamp of the first check
     ]
+
+
+class Multiplier(LiteXModule):
+    """a·b bit by bit, with a flag for a product that does not fit.
+
+    Latency 1 cycle from `start` and one for each bit of b up to its highest 1.
+
+    Attributes
+    ----------
+    start : Signal(), in
+    a : Signal(bits), b : Signal(b_bits), in
+    busy : Signal(), out
+    product : Signal(bits), overflow : Signal(), out
+        Valid when not busy.
+    """
+
+    def __init__(self, bits, b_bits):
+        self.start    = Signal()
+        self.a        = Signal(bits)
+        self.b        = Signal(b_bits)
+        self.busy     = Signal()
+        self.product  = Signal(bits)
+        self.overflow = Signal()
+
+        # # #
+
+        a     = Signal(bits + 1)  # the top bit stays when one was shifted out
+        b     = Signal(b_bits)
+        total = Signal(bits + 1)
+        self.comb += [
+            total.eq(self.product + a[:bits]),
+            self.busy.eq(b != 0),
+        ]
+        self.sync += [
+            If(b[0],
+                self.product.eq(total),
+                self.overflow.eq(self.overflow | total[-1] | a[-1]),
+            ),
+            a.eq(Cat(0, a[:bits - 1], a[bits - 1] | a[bits])),
+            b.eq(b >> 1),
+            If(self.start,
+                a.eq(self.a),
+                b.eq(self.b),
+                self.product.eq(0),
+                self.overflow.eq(0),
+            ),
+        ]
+
 
 class JobChecker(LiteXModule):
     """Check descriptors and derive tickets.
 
-    Latency about 120 cycles a job, mostly a bit-serial multiplier; it runs while earlier jobs do.
+    Latency about 150 cycles a job, mostly a bit-serial multiplier; it runs while earlier jobs do.
 
     Parameters
     ----------
     config : Config
     mem_bytes : int
         Size of the memory that addresses are checked against.
+    address_bits : int
+        Width of a beat address.
 
     Attributes
     ----------
-    sink : Endpoint(descriptor_layout()), in
-    source : Endpoint(ticket_layout(config)), out
+    valid : Signal(), in; index : Signal(4), out; value : Signal(32), in; pop : Signal(), out
+        Of a `JobQueue`.
+    source : Endpoint(ticket_layout(config, address_bits)), out
     now : Signal(32), in
         Free-running time stamp in cycles.
     """
 
-    def __init__(self, config, mem_bytes):
-        self.sink   = sink   = stream.Endpoint(descriptor_layout())
-        self.source = source = stream.Endpoint(ticket_layout(config))
+    def __init__(self, config, mem_bytes, address_bits):
+        self.valid  = Signal()
+        self.index  = Signal(max=SLOT_WORDS)
+        self.value  = Signal(32)
+        self.pop    = Signal()
+        self.source = source = stream.Endpoint(ticket_layout(config, address_bits))
         self.now    = Signal(32)
 
         # # #
@@ -95,67 +154,103 @@ class JobChecker(LiteXModule):
         lanes_log2 = log2(config.lanes)
         rows_log2  = log2(config.rows)
         beat_log2  = log2(config.beat_bytes)
+        mem_beats  = mem_bytes//config.beat_bytes
+        size_bits  = address_bits + 2                       # of a region's size or end in beats
+        words_bits = max(size_bits + 3, len(source.kwords) + 1)  # of the products; results are counted in words
+        ticket     = source.payload
+
+        # Words arrive two cycles after their index: memory, register. -------------------------------------------------
+        fetching = Signal(3)
+        which    = Signal(max=SLOT_WORDS)
+        which_d  = Signal(max=SLOT_WORDS)
+        word     = Signal(32)
+        self.sync += [
+            word.eq(self.value),
+            which.eq(self.index),
+            which_d.eq(which),
+        ]
+        n, k, m = Signal(bits_for(N_LIMIT)), Signal(bits_for(config.k_max)), Signal(bits_for(config.k_max))
+        flags   = Signal(FLAG_BITS)
+        space   = Signal(size_bits)   # of the result buffer in beats, or the largest number
+        bad_flags, bad_shape, misaligned, outside = (Signal() for _ in range(4))
+        beats   = Signal(32 - beat_log2)
+        over    = Signal()
+        address = [NextValue(misaligned, misaligned | (word[:beat_log2] != 0)),
+            NextValue(outside, outside | (beats >> address_bits != 0))]
+        shape   = NextValue(bad_shape, bad_shape | (word == 0) | over)
+        self.comb += [
+            beats.eq(word[beat_log2:]),
+            over.eq(word > Mux(which_d == N, N_LIMIT, config.k_max)),
+        ]
+        arrived = {
+            WEIGHTS_ADDR: [NextValue(ticket.weights_beat, beats), *address],
+            ACT_ADDR:     [NextValue(ticket.act_beat, beats), *address],
+            OUT_ADDR:     [NextValue(ticket.out_beat, beats), *address],
+            N:            [NextValue(n, word), shape],
+            K:            [NextValue(k, word), shape],
+            M:            [NextValue(m, word), shape],
+            FLAGS:        [NextValue(flags, word), NextValue(bad_flags, word[FLAG_BITS:] != 0)],
+            OUT_BYTES:    [NextValue(space, Mux(beats >> size_bits != 0, (1 << size_bits) - 1, beats))],
+        }
 
         # Shape --------------------------------------------------------------------------------------------------------
-        flags  = sink.flags
         fused  = (flags & FLAG_FUSED)  != 0
         wide   = (flags & FLAG_WIDE)   != 0
         shift  = (flags & FLAG_SHIFT)  != 0
         planes = (flags & FLAG_PLANES) != 0
         code   = flags[:3]
-        by_k   = code == GROUP_CODE_K
-
-        bad_group = Signal()
-        bad_k     = Signal()
-        groups    = Signal(16)
-        group_words = Signal(16)
+        bad_group, bad_k, ragged = Signal(), Signal(), Signal()
+        groups      = Signal(bits_for(config.k_max))
+        group_words = Signal.like(ticket.kwords)
+        tiles       = Signal(bits_for(config.k_max))
+        blocks      = Signal.like(ticket.blocks_last)
         self.comb += [
-            bad_group.eq((code >= len(GROUP_SIZES)) & ~by_k),
-            bad_k.eq(sink.k[:lanes_log2] != 0),
+            ragged.eq(k[:lanes_log2] != 0),
             groups.eq(1),
-            group_words.eq(sink.k >> lanes_log2),
+            group_words.eq(k >> lanes_log2),
         ]
         for index, size in enumerate(GROUP_SIZES):
             self.comb += If(code == index,
-                groups.eq(sink.k >> log2(size)),
+                groups.eq(k >> log2(size)),
                 group_words.eq(size >> lanes_log2),
-                If(sink.k[:log2(size)] != 0, bad_k.eq(1)),
+                If(k[:log2(size)] != 0, ragged.eq(1)),
             )
 
-        # Multiplier: product += a·b, one bit of b a cycle -------------------------------------------------------------
-        a       = Signal(PRODUCT_BITS)
-        b       = Signal(20)
-        product = Signal(PRODUCT_BITS)
-        step    = Signal(3)
-
-        ticket      = source.payload
-        blocks      = Signal(bits_for(N_LIMIT//CHANNELS_PER_BLOCK))
-        scale_beats = Signal(16)
-        zero_beats  = Signal(16)
-        block_beats = Signal(24)
-        result_bytes = Signal(PRODUCT_BITS)
-        table_beats = Signal(16)
+        # Regions, in beats --------------------------------------------------------------------------------------------
+        self.multiplier = multiplier = Multiplier(words_bits, bits_for(N_LIMIT))
+        scale_beats = Signal(len(ticket.groups) + 4)
+        zero_beats  = Signal(len(ticket.groups) + 3)
+        block_beats = Signal(len(ticket.kwords) + 6)
+        table_beats = Signal.like(ticket.groups)
+        row_beats   = Signal(len(ticket.kwords) + 2)
+        start       = Signal(address_bits)
+        size        = Signal(size_bits)
+        end         = Signal(size_bits)
+        fits        = Signal()
+        act_end, weights_end, out_beats = Signal(size_bits), Signal(size_bits), Signal(size_bits)
+        over_weights, over_acts, over_space = Signal(), Signal(), Signal()
         self.comb += [
-            blocks.eq((sink.n[:17] + CHANNELS_PER_BLOCK - 1) >> log2(CHANNELS_PER_BLOCK)),
             scale_beats.eq((2*CHANNELS_PER_BLOCK*ticket.stream_groups + config.beat_bytes - 1) >> beat_log2),
             zero_beats.eq((CHANNELS_PER_BLOCK//2*ticket.stream_groups + config.beat_bytes - 1) >> beat_log2),
-            block_beats.eq(scale_beats + zero_beats + CHANNELS_PER_BLOCK*ticket.stream_words),
             table_beats.eq((ticket.groups + config.beat_bytes - 1) >> beat_log2),
         ]
-
-        # Regions, in beats --------------------------------------------------------------------------------------------
-        mem_beats    = mem_bytes//config.beat_bytes
-        out_beats    = Signal(PRODUCT_BITS)
-        act_end      = Signal(PRODUCT_BITS)
-        weights_end  = Signal(PRODUCT_BITS)
-        out_end      = Signal(PRODUCT_BITS)
-        self.comb += [
-            out_beats.eq((result_bytes + config.beat_bytes - 1) >> beat_log2),
-            act_end.eq(ticket.act_beat + ticket.act_beats),
-            weights_end.eq(ticket.weights_beat + ticket.stream_beats),
-            out_end.eq(ticket.out_beat + out_beats),
+        self.sync += [
+            # These have settled when they are used: the multiplier takes longer.
+            block_beats.eq(scale_beats + zero_beats + (ticket.stream_words << log2(CHANNELS_PER_BLOCK))),
+            row_beats.eq(Mux(shift, table_beats, 0) + (ticket.kwords << 1)),
+            fits.eq(end <= mem_beats),
+            over_weights.eq((ticket.weights_beat < end) & (ticket.out_beat < weights_end)),
+            over_acts.eq((ticket.act_beat < end) & (ticket.out_beat < act_end)),
+            over_space.eq(space < out_beats),
         ]
+        result_beats = Signal(words_bits + 1)
+        if config.port_bits <= 32:
+            self.comb += result_beats.eq(multiplier.product << log2(32//config.port_bits))
+        else:
+            words_log2 = log2(config.port_bits//32)
+            self.comb += result_beats.eq((multiplier.product + (1 << words_log2) - 1) >> words_log2)
 
+        # Control ------------------------------------------------------------------------------------------------------
         def refuse(condition, job_code):
             return (condition, [NextValue(ticket.skip, 1), NextValue(ticket.code, job_code), NextState("SEND")])
 
@@ -166,99 +261,125 @@ class JobChecker(LiteXModule):
             return chain.Else(*passed)
 
         def multiply(index, value_a, value_b):
-            return [NextValue(a, value_a), NextValue(b, value_b), NextValue(product, 0), NextValue(step, index),
+            return [multiplier.a.eq(value_a), multiplier.b.eq(value_b), multiplier.start.eq(1), NextValue(step, index),
                 NextState("MULTIPLY")]
 
+        def region(first, beats_too_many, size_beats):
+            """Take in a region and see whether it ends in the memory."""
+            return [NextValue(start, first), NextValue(size, size_beats),
+                NextValue(outside, outside | multiplier.overflow | beats_too_many), NextState("END")]
+
+        step = Signal(3)
+        product = multiplier.product
         self.fsm = fsm = FSM(reset_state="IDLE")
         fsm.act("IDLE",
-            If(sink.valid,
-                NextValue(ticket.start, self.now),
-                NextValue(ticket.skip, 0),
-                NextValue(ticket.code, JobCode.OK),
-                NextState("SHAPE"),
-            ),
+            NextValue(ticket.start, self.now),
+            NextValue(ticket.skip, 0),
+            NextValue(ticket.code, JobCode.OK),
+            *[NextValue(flag, 0) for flag in (bad_shape, misaligned, outside, self.index)],
+            NextValue(fetching, 0),
+            If(self.valid, NextState("FETCH")),
+        )
+        fsm.act("FETCH",
+            NextValue(self.index, self.index + 1),
+            NextValue(fetching, Cat(1, fetching[:2])),
+            If(fetching[1], Case(which_d, arrived)),
+            If(fetching[1] & (which_d == OUT_BYTES), NextState("FLAGS")),
+        )
+        fsm.act("FLAGS",
+            NextValue(ticket.fused,            fused),
+            NextValue(ticket.wide,             wide),
+            NextValue(ticket.shift,            shift),
+            NextValue(ticket.n_last,           n - 1),
+            NextValue(ticket.m_last,           m - 1),
+            NextValue(blocks,                  (n + CHANNELS_PER_BLOCK - 1) >> log2(CHANNELS_PER_BLOCK)),
+            NextValue(tiles,                   (m + config.rows - 1) >> rows_log2),
+            NextValue(ticket.last_rows,        Mux(m[:rows_log2] == 0, config.rows, m[:rows_log2])
+                if rows_log2 else 1),
+            NextValue(ticket.kwords,           k >> lanes_log2),
+            NextValue(ticket.group_words_last, group_words - 1),
+            NextValue(ticket.groups,           groups),
+            NextValue(ticket.stream_words,     Mux(planes, k[lanes_log2:] << 1, k[lanes_log2:])),
+            NextValue(ticket.stream_groups,    Mux(planes, groups << 1, groups)),
+            NextValue(bad_group,               (code >= len(GROUP_SIZES)) & (code != GROUP_CODE_K)),
+            NextValue(bad_k,                   ragged),
+            checks([
+                refuse(bad_flags | (fused & (not config.fused)) | ((wide | shift) & ~fused), JobCode.UNSUPPORTED),
+                refuse(bad_shape | (k < GROUP_MIN) | (wide & (m[0] | (config.rows % 2))), JobCode.SHAPE),
+            ], NextState("SHAPE")),
         )
         fsm.act("SHAPE",
-            NextValue(ticket.fused,         fused),
-            NextValue(ticket.wide,          wide),
-            NextValue(ticket.shift,         shift),
-            NextValue(ticket.weights_beat,  sink.weights_addr >> beat_log2),
-            NextValue(ticket.act_beat,      sink.act_addr >> beat_log2),
-            NextValue(ticket.out_beat,      sink.out_addr >> beat_log2),
-            NextValue(ticket.n,             sink.n),
-            NextValue(ticket.blocks,        blocks),
-            NextValue(ticket.m,             sink.m),
-            NextValue(ticket.tiles,         (sink.m[:16] + config.rows - 1) >> rows_log2),
-            NextValue(ticket.last_rows,     Mux(sink.m[:rows_log2] == 0, config.rows, sink.m[:rows_log2])
-                if rows_log2 else 1),
-            NextValue(ticket.kwords,        sink.k >> lanes_log2),
-            NextValue(ticket.group_words,   group_words),
-            NextValue(ticket.groups,        groups),
-            NextValue(ticket.stream_words,  Mux(planes, sink.k[:16] << 1, sink.k[:16]) >> lanes_log2),
-            NextValue(ticket.stream_groups, Mux(planes, groups << 1, groups)),
+            NextValue(ticket.blocks_last,        blocks - 1),
+            NextValue(ticket.tiles_last,         tiles - 1),
+            NextValue(ticket.kwords_last,        ticket.kwords - 1),
+            NextValue(ticket.groups_last,        ticket.groups - 1),
+            NextValue(ticket.stream_words_last,  ticket.stream_words - 1),
+            NextValue(ticket.stream_groups_last, ticket.stream_groups - 1),
             checks([
-                refuse(flags[FLAG_MASK.bit_length():] != 0, JobCode.UNSUPPORTED),
-                refuse(fused & (not config.fused), JobCode.UNSUPPORTED),
-                refuse((wide | shift) & ~fused, JobCode.UNSUPPORTED),
-                refuse((sink.n == 0) | (sink.n > N_LIMIT) | (sink.k < GROUP_MIN) | (sink.k > config.k_max)
-                    | (sink.m == 0) | (sink.m > config.k_max), JobCode.SHAPE),
-                refuse(wide & (sink.m[0] | (config.rows % 2)), JobCode.SHAPE),
                 refuse(bad_group, JobCode.GROUP),
                 refuse(bad_k, JobCode.SHAPE),
-                refuse(Mux(planes, groups << 1, groups) > config.groups_max, JobCode.GROUP),
-            ], NextState("ROWS")),
+                refuse(ticket.stream_groups > config.groups_max, JobCode.GROUP),
+            ], *multiply(0, tiles, ticket.kwords)),
         )
-        fsm.act("ROWS", *multiply(0, ticket.tiles, ticket.kwords))
         fsm.act("MULTIPLY",
-            If(b == 0,
-                NextState("USE"),
-            ).Else(
-                If(b[0], NextValue(product, product + a)),
-                NextValue(a, a << 1),
-                NextValue(b, b >> 1),
-            ),
+            If(~multiplier.busy, NextState("USE")),
         )
-        fsm.act("USE",
+        fsm.act("USE", Case(step, {
             # tiles·kwords
-            If(step == 0,
+            0: [
+                NextValue(ticket.double, product > config.act_words),
                 checks([
-                    refuse(product > config.act_words, JobCode.ROWS),
-                    refuse((ticket.tiles > 1) & (ticket.stream_words > config.buffer_beats), JobCode.ROWS),
-                    refuse((Cat(sink.weights_addr[:beat_log2], sink.act_addr[:beat_log2],
-                        sink.out_addr[:beat_log2]) != 0), JobCode.ALIGN),
-                ], *multiply(1, Mux(shift, table_beats, 0) + 2*ticket.kwords, ticket.m)),
-            ),
+                    refuse(multiplier.overflow | (product > 2*config.act_words), JobCode.ROWS),
+                    refuse((tiles > 1) & (ticket.stream_words > config.buffer_beats), JobCode.ROWS),
+                    refuse(misaligned, JobCode.ALIGN),
+                ], *multiply(1, row_beats, m)),
+            ],
             # m·(beats of a row and its shifts)
-            If(step == 1,
+            1: [
                 NextValue(ticket.act_beats, product),
-                *multiply(2, block_beats, ticket.blocks),
-            ),
+                *region(ticket.act_beat, product >> address_bits + 1 != 0, product),
+            ],
             # blocks·(beats of a block)
-            If(step == 2,
+            2: [
                 NextValue(ticket.stream_beats, product),
-                *multiply(3, Mux(fused, 1, ticket.stream_groups), Mux(wide, ticket.m >> 1, ticket.m)),
-            ),
+                *region(ticket.weights_beat, product >> address_bits + 1 != 0, product),
+            ],
             # rows·groups of results
-            If(step == 3, *multiply(4, product, ticket.n)),
+            3: [
+                NextValue(outside, outside | multiplier.overflow),
+                *multiply(4, product, n),
+            ],
             # words of results
-            If(step == 4,
-                NextValue(result_bytes, product << 2),
-                NextState("REGIONS"),
-            ),
+            4: [
+                NextValue(out_beats, result_beats),
+                *region(ticket.out_beat, result_beats >> address_bits + 1 != 0, result_beats),
+            ],
+        }))
+        fsm.act("END",
+            NextValue(end, start + size),
+            NextState("SETTLE"),
         )
-        fsm.act("REGIONS",
+        fsm.act("SETTLE",
+            NextState("REGION"),
+        )
+        fsm.act("REGION",
             checks([
-                refuse((weights_end > mem_beats) | (act_end > mem_beats) | (out_end > mem_beats), JobCode.MEMORY),
-                refuse((ticket.weights_beat < out_end) & (ticket.out_beat < weights_end), JobCode.OVERLAP),
-                refuse((ticket.act_beat < out_end) & (ticket.out_beat < act_end), JobCode.OVERLAP),
-                refuse((sink.out_bytes >> beat_log2) < out_beats, JobCode.SPACE),
+                refuse(outside | ~fits, JobCode.MEMORY),
+                (step == 1, [NextValue(act_end, end), *multiply(2, block_beats, blocks)]),
+                (step == 2, [NextValue(weights_end, end),
+                    *multiply(3, Mux(fused, 1, ticket.stream_groups), Mux(wide, m >> 1, m))]),
+                refuse(over_weights | over_acts, JobCode.OVERLAP),
+                refuse(over_space, JobCode.SPACE),
             ], NextState("SEND")),
         )
         fsm.act("SEND",
             source.valid.eq(1),
             If(source.ready,
-                sink.ready.eq(1),
-                NextState("IDLE"),
+                self.pop.eq(1),
+                NextState("LEAVE"),
             ),
         )
-
+        fsm.act("LEAVE",
+            # The queue shows one cycle late that it was popped.
+            NextState("IDLE"),
+        )

@@ -2,20 +2,22 @@
 """The accelerator's CSR bank, made from the table in `spec.registers`."""
 
 from litex.gen import LiteXModule
-from litex.soc.interconnect.csr import CSRStatus, CSRStorage
+from litex.soc.interconnect.csr import CSR, CSRStatus, CSRStorage
 from migen import Cat, If, Signal
 
-from mixpe.gateware.jobs import descriptor_layout, log2
+from mixpe.gateware.jobs import log2
 from mixpe.gateware.spec.registers import (
     CONTROL_COUNTERS,
     CONTROL_LATCH,
     CONTROL_RESET,
-    COUNTERS,
+    JOB,
     REGISTERS,
     STATUS_DONE_LSB,
     STATUS_LEVEL_LSB,
     identity_values,
 )
+
+WIDTHS = {"control": max(CONTROL_RESET, CONTROL_COUNTERS, CONTROL_LATCH).bit_length()}  # of registers with few bits
 
 
 class AcceleratorRegisters(LiteXModule):
@@ -35,9 +37,13 @@ class AcceleratorRegisters(LiteXModule):
         identity = identity_values(config, clock_hz=clock_hz, mem_base=mem_base, mem_bytes=mem_bytes)
         csrs = {}
         for register in REGISTERS:
-            kind = CSRStorage if register.access == "rw" else CSRStatus
-            csr  = kind(32, name=register.name, description=register.text,
-                **({"reset": identity[register.name]} if register.name in identity else {}))
+            if register.access == "wo":
+                csr = CSR(32, name=register.name)
+            elif register.access == "rw":
+                csr = CSRStorage(WIDTHS.get(register.name, 32), name=register.name, description=register.text)
+            else:
+                csr = CSRStatus(32, name=register.name, description=register.text,
+                    **({"reset": identity[register.name]} if register.name in identity else {}))
             csrs[register.name] = csr
             setattr(self, "_" + register.name, csr)
 
@@ -53,21 +59,22 @@ class AcceleratorRegisters(LiteXModule):
             accelerator.reset.eq(strobe[CONTROL_RESET]),
             counters.clear.eq(strobe[CONTROL_COUNTERS]),
             counters.latch.eq(strobe[CONTROL_LATCH]),
-            csrs["status"].status.eq(Cat(accelerator.busy, overrun, checksum.busy, ready)),
+            csrs["status"].status.eq(Cat(accelerator.busy, overrun, checksum.busy, ready, counters.latching)),
             csrs["status"].status[STATUS_LEVEL_LSB:STATUS_LEVEL_LSB + 8].eq(accelerator.posted),
             csrs["status"].status[STATUS_DONE_LSB:STATUS_DONE_LSB + 8].eq(accelerator.ended),
         ]
 
-        # Jobs: the words are registers, the last one posts. -----------------------------------------------------------
-        dropped = Signal()
-        for name, _ in descriptor_layout():
-            self.comb += getattr(accelerator.sink, name).eq(csrs[f"job_{name}"].storage)
-        self.comb += [
-            accelerator.sink.valid.eq(csrs["job_tag"].re),
-            dropped.eq(csrs["job_tag"].re & ~accelerator.sink.ready),
-        ]
+        # Jobs: the words go to the queue's memory, the last one posts. ------------------------------------------------
+        for index, register in enumerate(JOB):
+            csr = csrs[register.name]
+            self.comb += If(csr.re,
+                accelerator.write.eq(1),
+                accelerator.word.eq(index),
+                accelerator.data.eq(csr.r),
+            )
+        self.comb += csrs["job_check"].status.eq(accelerator.check)
         self.sync += [
-            If(dropped, overrun.eq(1)),
+            If(accelerator.dropped, overrun.eq(1)),
             If(strobe[CONTROL_RESET], overrun.eq(0)),
         ]
 
@@ -78,21 +85,14 @@ class AcceleratorRegisters(LiteXModule):
             csrs["done_tag"].status.eq(done.tag),
             csrs["done_code"].status.eq(done.code),
             csrs["done_cycles"].status.eq(done.cycles),
-            done.ready.eq(collect.re & (collect.storage == done.tag)),
+            done.ready.eq(collect.re & (collect.r == done.tag)),
         ]
 
-        # Counters and checksum. ---------------------------------------------------------------------------------------
-        for name in COUNTERS:
-            value = counters.values[name]
-            self.comb += [
-                csrs[f"count_{name}_low"].status.eq(value[:32]),
-                csrs[f"count_{name}_high"].status.eq(value[32:]),
-            ]
-        self.comb += counters.dropped.eq(dropped)
-        beat_log2 = log2(config.beat_bytes)
+        # Checksum. ----------------------------------------------------------------------------------------------------
+        word_log2 = log2(config.memory_bits//8)
+        self.sync += If(csrs["checksum_addr"].re, checksum.address.eq(csrs["checksum_addr"].r >> word_log2))
         self.comb += [
             checksum.start.eq(csrs["checksum_bytes"].re),
-            checksum.address.eq(csrs["checksum_addr"].storage >> beat_log2),
-            checksum.length.eq(csrs["checksum_bytes"].storage >> beat_log2),
+            checksum.length.eq(csrs["checksum_bytes"].r >> word_log2),
             csrs["checksum_value"].status.eq(checksum.value),
         ]

@@ -99,6 +99,8 @@ class Scalers(LiteXModule):
 
         # One value a cycle: a row's total, or the two of an A16 token. ------------------------------------------------
         self.to_float = to_float = IntegerToFloat32(WIDE_BITS, SCALE_UNIT_LOG2)
+        self.summed   = summed   = stream.Buffer([("value", (WIDE_BITS, True))])
+        self.comb += summed.source.connect(to_float.sink)
         source   = totals.source
         row      = Signal(max=max(2, count))
         high     = Signal((TOTAL_BITS, True))  # of a pair whose rows come one after the other (S = 1)
@@ -110,9 +112,9 @@ class Scalers(LiteXModule):
             view.append(total)
         if count == 1:
             self.comb += [
-                to_float.sink.valid.eq(source.valid & (~source.wide | have)),
-                to_float.sink.value.eq(Mux(source.wide, (high << 8) + view[0], view[0])),
-                source.ready.eq(Mux(source.wide & ~have, 1, to_float.sink.ready)),
+                summed.sink.valid.eq(source.valid & (~source.wide | have)),
+                summed.sink.value.eq(Mux(source.wide, (high << 8) + view[0], view[0])),
+                source.ready.eq(Mux(source.wide & ~have, 1, summed.sink.ready)),
             ]
             self.sync += If(source.valid & source.ready,
                 have.eq(source.wide & ~have),
@@ -123,11 +125,11 @@ class Scalers(LiteXModule):
             pair = Array([view[min(index + 1, count - 1)] for index in range(count)])
             self.comb += [
                 step.eq(Mux(source.wide, 2, 1)),
-                to_float.sink.valid.eq(source.valid),
-                to_float.sink.value.eq(Mux(source.wide, (Array(view)[row] << 8) + pair[row], Array(view)[row])),
-                source.ready.eq(to_float.sink.ready & (row + step >= source.rows)),
+                summed.sink.valid.eq(source.valid),
+                summed.sink.value.eq(Mux(source.wide, (Array(view)[row] << 8) + pair[row], Array(view)[row])),
+                source.ready.eq(summed.sink.ready & (row + step >= source.rows)),
             ]
-            self.sync += If(to_float.sink.valid & to_float.sink.ready,
+            self.sync += If(summed.sink.valid & summed.sink.ready,
                 row.eq(row + step),
                 If(source.ready, row.eq(0)),
             )
@@ -135,7 +137,7 @@ class Scalers(LiteXModule):
         # The way out, and whether anything is on it. ------------------------------------------------------------------
         self.comb += to_float.source.connect(self.source)
         flight = Signal(4)
-        self.sync += flight.eq(flight + (to_float.sink.valid & to_float.sink.ready)
+        self.sync += flight.eq(flight + (summed.sink.valid & summed.sink.ready)
             - (to_float.source.valid & to_float.source.ready))
         self.comb += self.empty.eq((credits == depth) & (flight == 0))
 
@@ -150,17 +152,19 @@ class ResultSequencer(LiteXModule):
         From the array.
     activations : ActivationMemory
     weights : WeightStream
+    address_bits : int
+        Width of a beat address.
 
     Attributes
     ----------
-    sink : Endpoint(ticket_layout(config)), in
+    sink : Endpoint(ticket_layout(config, address_bits)), in
         Taken when the last result of the job was packed.
     source : Endpoint([("data", port_bits), ("end", 1)]), out
         Beats, then one entry with `end` for each job.
     """
 
-    def __init__(self, config, vectors, activations, weights):
-        self.sink = sink = stream.Endpoint(ticket_layout(config))
+    def __init__(self, config, vectors, activations, weights, address_bits):
+        self.sink = sink = stream.Endpoint(ticket_layout(config, address_bits))
         count, slots = config.scalers, config.rows//config.scalers
 
         # # #
@@ -171,38 +175,44 @@ class ResultSequencer(LiteXModule):
         # Position -----------------------------------------------------------------------------------------------------
         group     = Signal.like(sink.stream_groups)
         act_group = Signal.like(sink.groups)
-        tile      = Signal.like(sink.tiles)
+        tile      = Signal.like(sink.tiles_last)
         tile_sum  = Signal.like(sink.groups)
         lane      = Signal(bits_for(CHANNELS_PER_BLOCK - 1))
         entry     = Signal(bits_for(CHANNELS_PER_BLOCK*config.groups_max))  # first scale entry of the channel
-        channel   = Signal.like(sink.n)
+        channel   = Signal.like(sink.n_last)
         row       = Signal(bits_for(config.rows))
         half      = Signal()                 # buffer of the activations
         scale_half = Signal()                # buffer of the scales
         rows      = Signal(bits_for(config.rows))
         exists    = Signal()
+        at_end    = Signal()
+        settled   = Signal()
         fused     = Signal()
         last_tile, last_group, end_channel, end_block, end_job = (Signal() for _ in range(5))
-        pop, step = Signal(), Signal()
+        pop, step, running = Signal(), Signal(), Signal()
         self.comb += [
-            last_tile.eq(tile == sink.tiles - 1),
-            last_group.eq(group == sink.stream_groups - 1),
-            rows.eq(Mux(last_tile, sink.last_rows, config.rows)),
-            exists.eq(channel < sink.n),
+            last_group.eq(group == sink.stream_groups_last),
             fused.eq(sink.fused & config.fused),
             end_channel.eq(pop & last_group & last_tile),
             end_block.eq(end_channel & (lane == CHANNELS_PER_BLOCK - 1)),
-            end_job.eq(end_block & (channel + 1 >= sink.n)),
-            weights.block_done.eq(end_block),
-            activations.release.eq(end_job),
+            end_job.eq(end_block & at_end),
             vectors.ready.eq(pop),
         ]
         self.sync += [
+            weights.block_done.eq(end_block),
+            activations.release.eq(end_job),
+            activations.release_both.eq(sink.double),
+            # What follows from channel and tile settles in the cycle after they changed.
+            settled.eq(sink.valid & running & ~(pop & last_group)),
+            last_tile.eq(tile == sink.tiles_last),
+            rows.eq(Mux(tile == sink.tiles_last, sink.last_rows, config.rows)),
+            exists.eq(channel <= sink.n_last),
+            at_end.eq(channel >= sink.n_last),
             If(pop,
                 row.eq(0),
                 group.eq(group + 1),
                 act_group.eq(act_group + 1),
-                If(act_group == sink.groups - 1, act_group.eq(0)),
+                If(act_group == sink.groups_last, act_group.eq(0)),
                 If(last_group,
                     group.eq(0),
                     act_group.eq(0),
@@ -217,7 +227,7 @@ class ResultSequencer(LiteXModule):
                     entry.eq(entry + sink.stream_groups),
                 ),
                 If(end_block, entry.eq(0), scale_half.eq(~scale_half)),
-                If(end_job, channel.eq(0), half.eq(~half)),
+                If(end_job, channel.eq(0), half.eq(half ^ ~sink.double)),
             ).Elif(step,
                 row.eq(row + Mux(fused, count, 1)),
             ),
@@ -226,14 +236,15 @@ class ResultSequencer(LiteXModule):
         # Control ------------------------------------------------------------------------------------------------------
         ready    = Signal()  # what this row needs is free
         last_row = Signal()
-        empty    = Signal(reset=1)
+        empty    = Signal()
         self.comb += last_row.eq(row + Mux(fused, count, 1) >= rows)
         self.fsm = fsm = FSM(reset_state="RUN")
         fsm.act("RUN",
+            running.eq(1),
             If(sink.valid,
                 If(sink.skip,
                     NextState("END"),
-                ).Elif(vectors.valid,
+                ).Elif(vectors.valid & settled,
                     step.eq(exists & ready),
                     pop.eq(~exists | (step & last_row)),
                     If(end_job, NextState("DRAIN")),
@@ -258,13 +269,26 @@ class ResultSequencer(LiteXModule):
             total = Signal((SUM_BITS, True))
             self.comb += total.eq(vectors.sums[SUM_BITS*index:SUM_BITS*(index + 1)])
             sums.append(total)
-        word = Signal((32, True))
+        if config.is_shallow:
+            chosen = packed = stream.Endpoint([("data", 32)])
+        else:
+            self.words = words = stream.Buffer([("data", 32)])
+            chosen, packed = words.sink, words.source
+        total = Signal((SUM_BITS, True))
+        data  = Signal((32, True))
         self.comb += [
-            word.eq(Array(sums)[row[:max(1, log2(config.rows))]] if config.rows > 1 else sums[0]),
+            total.eq(Array(sums)[row[:max(1, log2(config.rows))]] if config.rows > 1 else sums[0]),
+            data.eq(total),
+            chosen.data.eq(data),
+            empty.eq(~packed.valid),
             If(~fused,
-                ready.eq(packer.room),
-                packer.sink.data.eq(word),
-                If(fsm.ongoing("RUN"), packer.sink.valid.eq(sink.valid & ~sink.skip & vectors.valid & exists)),
+                ready.eq(chosen.ready),
+                If(fsm.ongoing("RUN"), chosen.valid.eq(sink.valid & ~sink.skip & vectors.valid & settled & exists)),
+                If(~fsm.ongoing("END"),
+                    packer.sink.valid.eq(packed.valid),
+                    packer.sink.data.eq(packed.data),
+                    packed.ready.eq(packer.sink.ready),
+                ),
             ),
         ]
         if not config.fused:
@@ -278,7 +302,7 @@ class ResultSequencer(LiteXModule):
             issue.eq(step & fused),
             activations.sum_buffer.eq(half),
             activations.sum_address.eq((tile_sum + act_group)*slots + slot),
-            empty.eq(scalers.empty),
+            empty.eq(scalers.empty & ~packed.valid),
             scalers.issue_last.eq(issue & last_group),
             If(fused,
                 ready.eq(~last_group | scalers.credit),

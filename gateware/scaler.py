@@ -12,7 +12,7 @@ Source: MixPE, arXiv 2411.16158, equation 5; the exact accumulator is ours.
 """
 
 from litex.gen import LiteXModule
-from migen import Array, Case, Cat, If, Mux, Signal
+from migen import Case, Cat, If, Memory, Mux, Signal
 
 from mixpe.gateware.activations import SHIFT_BITS
 from mixpe.gateware.activations import SUM_BITS as ROW_SUM_BITS
@@ -119,15 +119,24 @@ class ScaleUnit(LiteXModule):
             self.sync += delayed.eq(control)
             control = delayed
         valid, first, last, slot = control[0], control[1], control[2], control[3:]
-        totals  = Array(Signal((TOTAL_BITS, True), name=f"total_{index}") for index in range(slots))
         current = Signal((TOTAL_BITS, True))
         after   = Signal((TOTAL_BITS, True))
-        self.comb += [
-            current.eq(totals[slot] if slots > 1 else totals[0]),
-            after.eq(shifted + Mux(first, 0, current)),
-        ]
+        self.comb += after.eq(shifted + Mux(first, 0, current))
+        if slots == 1:
+            self.sync += If(valid, current.eq(after))
+        else:
+            memory = Memory(TOTAL_BITS, slots, name="totals")
+            write  = memory.get_port(write_capable=True)
+            read   = memory.get_port(async_read=True)  # LUT RAM: read and written in one cycle
+            self.specials += memory, write, read
+            self.comb += [
+                write.adr.eq(slot),
+                write.dat_w.eq(after),
+                write.we.eq(valid),
+                read.adr.eq(slot),
+                current.eq(read.dat_r),
+            ]
         self.sync += [
-            If(valid, (totals[slot] if slots > 1 else totals[0]).eq(after)),
             self.total.eq(after),
             self.done.eq(valid & last),
         ]

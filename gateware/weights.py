@@ -11,7 +11,7 @@ that each weight is read from DRAM once however many rows meet it.
 
 from litex.gen import LiteXModule
 from litex.soc.interconnect import stream
-from migen import FSM, Array, Cat, If, Memory, NextState, NextValue, Signal, bits_for
+from migen import FSM, READ_FIRST, Array, Cat, If, Memory, NextState, NextValue, Signal, bits_for
 
 from mixpe.gateware.jobs import log2, ticket_layout
 from mixpe.gateware.reader import RegionReader
@@ -52,7 +52,7 @@ class WeightBuffer(LiteXModule):
         bits  = log2(depth)
         memory = Memory(width, depth, name="weights")
         write  = memory.get_port(write_capable=True)
-        read   = memory.get_port()
+        read   = memory.get_port(mode=READ_FIRST)
         self.specials += memory, write, read
 
         # Pointers have one bit more than an address: full and empty differ in it.
@@ -111,7 +111,7 @@ class ScaleMemory(LiteXModule):
 
         memory = Memory(config.port_bits, 2*depth, name=name)
         write  = memory.get_port(write_capable=True)
-        read   = memory.get_port()
+        read   = memory.get_port(mode=READ_FIRST)
         self.specials += memory, write, read
         self.comb += [
             write.adr.eq(Cat(self.write_beat[:log2(depth)], self.write_buffer)),
@@ -141,8 +141,8 @@ class WeightStream(LiteXModule):
 
     Attributes
     ----------
-    sink : Endpoint(ticket_layout(config)), in
-        Taken when the last request of the job was made: the next job's weights follow without a gap.
+    sink : Endpoint(ticket_layout(config, address_bits)), in
+        Taken when its requests begin; the next job's weights follow without a gap.
     buffer : WeightBuffer
     scales, zeros : ScaleMemory
     block_done : Signal(), in
@@ -154,7 +154,8 @@ class WeightStream(LiteXModule):
     """
 
     def __init__(self, config, ports, *, chunk_beats=128):
-        self.sink   = sink = stream.Endpoint(ticket_layout(config))
+        address_bits = ports[0].address_width - log2(config.words_per_beat)
+        self.sink   = sink = stream.Endpoint(ticket_layout(config, address_bits))
         self.buffer = WeightBuffer(config.port_bits, config.buffer_beats)
         self.scales = ScaleMemory("scales", 16, config)
         self.zeros  = ScaleMemory("zeros", 4, config)
@@ -165,37 +166,33 @@ class WeightStream(LiteXModule):
         # # #
 
         self.reader = reader = RegionReader(ports, fifo_depth=max(64, chunk_beats if len(ports) > 1 else 0),
-            chunk_beats=chunk_beats)
+            chunk_beats=chunk_beats, data_width=config.port_bits)
         beat_log2 = log2(config.beat_bytes)
         count     = Signal(bits_for(CHANNELS_PER_BLOCK*2*config.act_words))
         half      = Signal()
-        block     = Signal.like(sink.blocks)
+        block     = Signal.like(sink.blocks_last)
         stored    = Signal()
-        scale_beats = Signal(16)
-        zero_beats  = Signal(16)
+        scale_last  = Signal(len(sink.stream_groups) + 4)
+        zero_last   = Signal(len(sink.stream_groups) + 4)
+        weight_last = Signal(len(sink.stream_words) + 3)
 
-        # Requests run ahead of the answers by up to two jobs. ---------------------------------------------------------
+        # Requests run ahead of the answers by up to three jobs. -------------------------------------------------------
         self.answers = answers = stream.SyncFIFO(
-            [(name, len(getattr(sink, name))) for name in ("stream_words", "stream_groups", "blocks")], 2)
-        job    = answers.source
-        pushed = Signal()
+            [(name, len(getattr(sink, name))) for name in ("stream_words", "stream_groups", "blocks_last")], 2)
+        job   = answers.source
+        fetch = Signal()
         self.comb += [
-            sink.connect(answers.sink, keep={"stream_words", "stream_groups", "blocks"}),
-            answers.sink.valid.eq(sink.valid & ~sink.skip & ~pushed),
+            sink.connect(answers.sink, keep={"stream_words", "stream_groups", "blocks_last"}),
+            fetch.eq(sink.valid & ~sink.skip & answers.sink.ready & reader.sink.ready),
+            answers.sink.valid.eq(fetch),
             reader.sink.start.eq(sink.weights_beat),
             reader.sink.beats.eq(sink.stream_beats),
-            reader.sink.valid.eq(sink.valid & ~sink.skip & pushed),
-            sink.ready.eq(sink.skip | reader.sink.ready),
-        ]
-        self.sync += [
-            If(answers.sink.valid & answers.sink.ready, pushed.eq(1)),
-            If(sink.valid & sink.ready, pushed.eq(0)),
+            reader.sink.valid.eq(fetch),
+            sink.ready.eq(sink.skip | fetch),
         ]
 
         # Answers ------------------------------------------------------------------------------------------------------
         self.comb += [
-            scale_beats.eq((2*CHANNELS_PER_BLOCK*job.stream_groups + config.beat_bytes - 1) >> beat_log2),
-            zero_beats.eq((CHANNELS_PER_BLOCK//2*job.stream_groups + config.beat_bytes - 1) >> beat_log2),
             self.beat.eq(reader.source.valid & reader.source.ready),
             self.buffer.sink.data.eq(reader.source.data),
         ]
@@ -205,16 +202,25 @@ class WeightStream(LiteXModule):
                 memory.write_buffer.eq(half),
                 memory.write_beat.eq(count),
             ]
-        self.sync += self.blocks_ready.eq(self.blocks_ready + stored - self.block_done)
+        self.sync += [
+            self.blocks_ready.eq(self.blocks_ready + stored - self.block_done),
+            # Of the job; they have settled when SCALES begins.
+            scale_last.eq(((2*CHANNELS_PER_BLOCK*job.stream_groups + config.beat_bytes - 1) >> beat_log2) - 1),
+            zero_last.eq(((CHANNELS_PER_BLOCK//2*job.stream_groups + config.beat_bytes - 1) >> beat_log2) - 1),
+            weight_last.eq((job.stream_words << log2(CHANNELS_PER_BLOCK)) - 1),
+        ]
 
-        self.fsm = fsm = FSM(reset_state="SCALES")
+        self.fsm = fsm = FSM(reset_state="JOB")
+        fsm.act("JOB",
+            If(job.valid, NextState("SCALES")),
+        )
         fsm.act("SCALES",
-            If(job.valid & (self.blocks_ready < 2),
+            If(self.blocks_ready < 2,
                 reader.source.ready.eq(1),
                 self.scales.write.eq(reader.source.valid),
                 If(reader.source.valid,
                     NextValue(count, count + 1),
-                    If(count == scale_beats - 1, NextValue(count, 0), NextState("ZEROS")),
+                    If(count == scale_last, NextValue(count, 0), NextState("ZEROS")),
                 ),
             ),
         )
@@ -223,7 +229,7 @@ class WeightStream(LiteXModule):
             self.zeros.write.eq(reader.source.valid),
             If(reader.source.valid,
                 NextValue(count, count + 1),
-                If(count == zero_beats - 1,
+                If(count == zero_last,
                     NextValue(count, 0),
                     NextValue(half, ~half),
                     stored.eq(1),
@@ -236,11 +242,15 @@ class WeightStream(LiteXModule):
             reader.source.ready.eq(self.buffer.sink.ready),
             If(self.beat,
                 NextValue(count, count + 1),
-                If(count == (job.stream_words << log2(CHANNELS_PER_BLOCK)) - 1,
+                If(count == weight_last,
                     NextValue(count, 0),
                     NextValue(block, block + 1),
-                    If(block == job.blocks - 1, NextValue(block, 0), job.ready.eq(1)),
                     NextState("SCALES"),
+                    If(block == job.blocks_last,
+                        NextValue(block, 0),
+                        job.ready.eq(1),
+                        NextState("JOB"),
+                    ),
                 ),
             ),
         )

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The way of results to memory: words are packed into beats, beats are written in bursts."""
+"""The way of results to memory: numbers are packed into beats, beats are written in bursts of the port's words."""
 
 from litedram.frontend.dma import LiteDRAMDMAWriter
 from litex.gen import LiteXModule
 from litex.soc.interconnect import stream
-from migen import If, Mux, Signal, bits_for
+from migen import Array, If, Mux, Signal, bits_for
+
+from mixpe.gateware.jobs import log2
 
 
 class Packer(LiteXModule):
@@ -17,17 +19,15 @@ class Packer(LiteXModule):
     sink : Endpoint([("data", 32)]), in
         An entry with `end` has no data: it pads the open beat with zeros and passes on.
     source : Endpoint([("data", port_bits), ("end", 1)]), out
-    room : Signal(), out
-        A word would be taken; does not depend on `sink`.
     """
 
     def __init__(self, port_bits):
-        self.room   = room   = Signal()
         self.sink   = sink   = stream.Endpoint([("data", 32), ("end", 1)])
         self.source = source = stream.Endpoint([("data", port_bits), ("end", 1)])
 
         # # #
 
+        room = Signal()  # for a word
         if port_bits == 16:
             upper = Signal()
             self.comb += [
@@ -70,15 +70,44 @@ class Packer(LiteXModule):
         ]
 
 
-class ResultWriter(LiteXModule):
-    """Write beats to memory in bursts and report each job when its last beat was taken.
-
-    A lone write between reads costs the memory some 16 cycles of turning around (measured on DDR3), so beats are
-    collected until there are `burst_beats` of them or the job ends.
+class Splitter(LiteXModule):
+    """Cut beats into words of the memory's port, low word first; an entry with `end` passes as it is.
 
     Attributes
     ----------
-    jobs : Endpoint([("out_beat", 32), ("code", 4), ("start", 32)]), in
+    sink : Endpoint([("data", port_bits), ("end", 1)]), in
+    source : Endpoint([("data", memory_bits), ("end", 1)]), out
+    """
+
+    def __init__(self, port_bits, memory_bits):
+        self.sink   = sink   = stream.Endpoint([("data", port_bits), ("end", 1)])
+        self.source = source = stream.Endpoint([("data", memory_bits), ("end", 1)])
+
+        # # #
+
+        parts = port_bits//memory_bits
+        part  = Signal(max=max(2, parts))
+        whole = Signal()
+        self.comb += [
+            whole.eq(sink.end | (part == parts - 1)),
+            source.valid.eq(sink.valid),
+            source.end.eq(sink.end),
+            source.data.eq(Array([sink.data[memory_bits*index:memory_bits*(index + 1)] for index in range(parts)])[part]
+                if parts > 1 else sink.data),
+            sink.ready.eq(source.ready & whole),
+        ]
+        self.sync += If(source.valid & source.ready, part.eq(Mux(whole, 0, part + 1)))
+
+
+class ResultWriter(LiteXModule):
+    """Write beats to memory in bursts and report each job when its last word was taken.
+
+    A lone write between reads costs the memory some 16 cycles of turning around (measured on DDR3), so words are
+    collected until there are `burst_words` of them or the job ends.
+
+    Attributes
+    ----------
+    jobs : Endpoint([("out_beat", address_bits), ("code", 4), ("start", 32)]), in
         One entry for each job, in order.
     sink : Endpoint([("data", port_bits), ("end", 1)]), in
     source : Endpoint([("code", 4), ("start", 32)]), out
@@ -90,8 +119,10 @@ class ResultWriter(LiteXModule):
     beat : Signal(), out
     """
 
-    def __init__(self, config, port, *, burst_beats=64, fifo_depth=16):
-        self.jobs   = jobs   = stream.Endpoint([("out_beat", 32), ("code", 4), ("start", 32)])
+    def __init__(self, config, port, *, burst_words=64, fifo_depth=16):
+        parts_log2  = log2(config.words_per_beat)
+        self.jobs   = jobs   = stream.Endpoint([("out_beat", port.address_width - parts_log2), ("code", 4),
+            ("start", 32)])
         self.sink   = stream.Endpoint([("data", config.port_bits), ("end", 1)])
         self.source = source = stream.Endpoint([("code", 4), ("start", 32)])
         self.enable = Signal(reset=1)
@@ -100,11 +131,15 @@ class ResultWriter(LiteXModule):
 
         # # #
 
-        # Beats wait until a burst is worth it. ------------------------------------------------------------------------
-        self.waiting = waiting = stream.SyncFIFO([("data", config.port_bits), ("end", 1)], burst_beats, buffered=True)
-        self.comb += self.sink.connect(waiting.sink)
-        sink  = stream.Endpoint([("data", config.port_bits), ("end", 1)])
-        ends  = Signal(bits_for(burst_beats + 1))
+        self.splitter = splitter = Splitter(config.port_bits, config.memory_bits)
+        self.comb += self.sink.connect(splitter.sink)
+
+        # Words wait until a burst is worth it. ------------------------------------------------------------------------
+        self.waiting = waiting = stream.SyncFIFO([("data", config.memory_bits), ("end", 1)], burst_words,
+            buffered=True)
+        self.comb += splitter.source.connect(waiting.sink)
+        sink  = stream.Endpoint([("data", config.memory_bits), ("end", 1)])
+        ends  = Signal(bits_for(burst_words + 1))
         burst = Signal()
         self.comb += waiting.source.connect(sink, omit={"valid", "ready"})
         self.comb += [
@@ -122,20 +157,27 @@ class ResultWriter(LiteXModule):
         ]
 
         self.writer = writer = LiteDRAMDMAWriter(port, fifo_depth=fifo_depth, fifo_buffered=False)
-        offset = Signal(32)
+        # Of the next word, one cycle old: the address of a job's first word settles while the job runs.
+        offset  = Signal(port.address_width)
+        address = Signal(port.address_width)
+        settled = Signal()
+        written = Signal()
         self.comb += [
             self.idle.eq(writer.fifo.level == 0),
-            writer.sink.valid.eq(sink.valid & ~sink.end & jobs.valid & self.enable),
-            writer.sink.address.eq(jobs.out_beat + offset),
+            writer.sink.valid.eq(sink.valid & ~sink.end & settled & self.enable),
+            writer.sink.address.eq(address),
             writer.sink.data.eq(sink.data),
-            source.valid.eq(sink.valid & sink.end & jobs.valid & self.idle),
+            source.valid.eq(sink.valid & sink.end & settled & self.idle),
             source.code.eq(jobs.code),
             source.start.eq(jobs.start),
-            sink.ready.eq(jobs.valid & Mux(sink.end, self.idle & source.ready, writer.sink.ready & self.enable)),
+            sink.ready.eq(settled & Mux(sink.end, self.idle & source.ready, writer.sink.ready & self.enable)),
             jobs.ready.eq(source.valid & source.ready),
-            self.beat.eq(writer.sink.valid & writer.sink.ready),
+            written.eq(writer.sink.valid & writer.sink.ready),
+            self.beat.eq(written & (offset[:parts_log2] == config.words_per_beat - 1) if parts_log2 else written),
         ]
         self.sync += [
-            If(self.beat, offset.eq(offset + 1)),
+            settled.eq(jobs.valid & ~jobs.ready),
+            address.eq((jobs.out_beat << parts_log2) + offset),
+            If(written, offset.eq(offset + 1), address.eq(address + 1)),
             If(jobs.ready, offset.eq(0)),
         ]

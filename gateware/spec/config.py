@@ -27,14 +27,19 @@ class Config:
     rows : int
         R, activation rows that meet each weight: tokens of A8, half as many of A16. a power of two, 1 … 64.
     port_bits : int
-        Width of the memory port: 16, 32, 64 or 128. It carries `lanes` = port_bits/4 weights a beat.
+        Width of a beat: 16, 32, 64 or 128. It carries `lanes` = port_bits/4 weights.
+    memory_bits : int, optional
+        Width of the memory controller's port, at most `port_bits` and by default the same. A beat is gathered from
+        port_bits/memory_bits of its words: prefill, which replays weights from the buffer, gets the wider array.
     k_max : int
         Activations per row that one on-chip buffer holds (there are two). A power of two, 512 … 16384.
-        A job of m rows needs ceil(m/R)·k of them; a longer reduction is tiled by the host.
+        A job of m rows needs ceil(m/R)·k of them; one that needs more takes both buffers, so that its activations
+        cannot arrive while the job before runs. A longer reduction is tiled by the host.
     buffer_beats : int
         Depth of the weight buffer in beats, a power of two. Prefill replays a channel from it: k/lanes must fit.
     queue_depth : int
-        Jobs that can be posted before the first result is collected. A power of two, 2 … 64.
+        Jobs that can be posted before the first result is collected. A power of two, 2 … 64. Two builds everything
+        shallow, for FPGAs without LUT RAM: one job at a time is in the stages, and results wait in few registers.
     fused : bool
         Build the per-group scale-accumulate, results as FP32. Partials mode is always there.
     scalers : int
@@ -54,10 +59,16 @@ class Config:
     scalers: int = 2
     read_ports: int = 1
     pe: str = "shift-add"
+    memory_bits: int | None = None
 
     def __post_init__(self):
         if self.port_bits not in PORT_BITS:
             raise ConfigError(f"port_bits must be one of {PORT_BITS}, not {self.port_bits!r}")
+        if self.memory_bits is None:
+            object.__setattr__(self, "memory_bits", self.port_bits)
+        if self.memory_bits not in PORT_BITS or self.memory_bits > self.port_bits:
+            raise ConfigError(f"memory_bits must be one of {PORT_BITS} and at most port_bits={self.port_bits}, "
+                              f"not {self.memory_bits!r}")
         if not isinstance(self.rows, int) or not _is_power_of_two(self.rows) or self.rows > 64:
             raise ConfigError(f"rows must be a power of two from 1 to 64, not {self.rows!r}")
         if not _is_power_of_two(self.k_max) or not 512 <= self.k_max <= K_LIMIT:
@@ -81,6 +92,16 @@ class Config:
     @property
     def beat_bytes(self):
         return self.port_bits//8
+
+    @property
+    def words_per_beat(self):
+        """Words of the memory's port in a beat."""
+        return self.port_bits//self.memory_bits
+
+    @property
+    def is_shallow(self):
+        """Whether FIFOs are to be as small as they can be."""
+        return self.queue_depth == 2
 
     @property
     def act_words(self):

@@ -156,7 +156,7 @@ def check_job(job, config, mem_bytes):
         return JobCode.SHAPE
     if job.passes*job.groups > config.groups_max:
         return JobCode.GROUP
-    if job.tiles(config)*job.k > config.k_max:
+    if job.tiles(config)*job.k > 2*config.k_max:
         return JobCode.ROWS
     if job.tiles(config) > 1 and job.passes*job.k//config.lanes > config.buffer_beats:
         return JobCode.ROWS

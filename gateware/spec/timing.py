@@ -5,7 +5,7 @@ A job's body is bound by the slowest of three things that overlap:
 
     memory   beats of the stream ÷ what the memory gives a reader, plus what writing the results takes from it
     array    one beat of weights a cycle, once for each row tile
-    results  partials: one 32-bit word a cycle; fused: S group sums a cycle
+    results  partials: one 32-bit word a cycle; fused: S group sums a cycle; and one for each channel and tile
 
 and in front of it lie the checks, the activations and the memory's latency, which queued jobs hide.
 
@@ -16,10 +16,12 @@ from dataclasses import dataclass
 
 from mixpe.gateware.spec.config import CHANNELS_PER_BLOCK
 
+WRITE_CYCLES = 2.0  # that a word of results takes from the readers
+
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryTiming:
-    """What a memory gives, in beats of its native port.
+    """What a memory gives, in beats of the accelerator.
 
     Parameters
     ----------
@@ -32,7 +34,7 @@ class MemoryTiming:
     """
 
     read_rate: float
-    write_cycles: float = 2.0
+    write_cycles: float = WRITE_CYCLES
     latency_cycles: float = 20.0
 
 
@@ -43,19 +45,26 @@ READ_RATES = {
 }
 
 
-def memory_timing(config):
+def memory_timing(config, peak_bytes_per_cycle=None):
     """What the memory behind a configuration's ports gives, as measured in simulation.
 
     Parameters
     ----------
     config : Config
+    peak_bytes_per_cycle : float, optional
+        Of the memory's pins where these carry less than a word of its port a cycle: DDR3 at 1:2 has ports of 128 bits
+        and half as much a cycle. The efficiency is taken to be that of a memory at its port's full rate.
 
     Returns
     -------
     MemoryTiming
     """
-    known = [ports for bits, ports in READ_RATES if bits == config.port_bits and ports <= config.read_ports]
-    return MemoryTiming(read_rate=READ_RATES[config.port_bits, max(known)])
+    known = [ports for bits, ports in READ_RATES if bits == config.memory_bits and ports <= config.read_ports]
+    words = config.words_per_beat
+    if peak_bytes_per_cycle is not None:
+        words *= max(1.0, config.memory_bits/8/peak_bytes_per_cycle)
+    rate = READ_RATES[config.memory_bits, max(known)]/words
+    return MemoryTiming(read_rate=rate, write_cycles=WRITE_CYCLES*words)
 
 
 @dataclass(frozen=True)
@@ -115,7 +124,8 @@ def predict(job, config, memory):
         vectors = (tiles - 1)*_ceil(config.rows, config.scalers) + _ceil(last, config.scalers)
     else:
         vectors = job.m*max(1, 32//config.port_bits)
-    results = groups*(job.n*vectors + (padded - job.n)*tiles)
+    # A cycle more for each channel and tile, in which what follows from them settles.
+    results = groups*(job.n*vectors + (padded - job.n)*tiles) + padded*tiles
     read    = stream/memory.read_rate + written*memory.write_cycles
     start   = (CHECK_CYCLES + _multiply_cycles(job, config) + acts/memory.read_rate + 2*memory.latency_cycles
         + DRAIN_CYCLES)

@@ -5,6 +5,8 @@ import time
 
 from mixpe.gateware.spec.errors import ConfigError, ContractError, DeviceError, NotMixpeError
 from mixpe.gateware.spec.registers import (
+    COUNTER_OFFSET,
+    COUNTERS,
     CSR_BANK,
     CSR_BASES,
     CSR_PAGE_BYTES,
@@ -68,16 +70,31 @@ class RegisterBank:
         """Write registers from `name` on, in order."""
         self.link.write_words(self.base + OFFSETS[name], list(values))
 
-    def wait(self, mask, wanted, limit_s, text):
+    def read_counters(self):
+        """Low and high words of all counters as of the last latch, in order: list of int."""
+        return [int(word) for word in self.link.read_words(self.base + COUNTER_OFFSET, 2*len(COUNTERS))]
+
+    def wait(self, mask, wanted, limit_s, text, last="status"):
         """Wait until the bits of `mask` in the status register are `wanted`.
+
+        Returns
+        -------
+        int
+            What the register `last` held then, at `status` or behind it: one request brings both.
 
         Raises
         ------
         DeviceError
             Not within the limit; the message is `text` and the limit.
         """
-        start = time.monotonic()
-        while self.read("status") & mask != wanted:
+        start = None
+        count = (OFFSETS[last] - OFFSETS["status"])//4 + 1
+        while True:
+            words = self.link.read_words(self.base + OFFSETS["status"], count)
+            if int(words[0]) & mask == wanted:
+                return int(words[-1])
+            # From the first answer on: it may have waited behind a long upload.
+            start    = start or time.monotonic()
             waited_s = time.monotonic() - start
             if waited_s > limit_s:
                 raise DeviceError(f"{text} within {limit_s:.3g} s")

@@ -18,6 +18,7 @@ from mixpe.gateware.spec.registers import (
     CONTROL_COUNTERS,
     CONTROL_LATCH,
     COUNTERS,
+    STATUS_LATCHING,
     STATUS_READY,
     VERSION,
     digest,
@@ -227,7 +228,8 @@ class Device:
         """Counters of the gateware, all of the same cycle: dict of int. See `spec.registers.COUNTER_TEXT`."""
         self.check_open()
         self.bank.write("control", CONTROL_LATCH)
-        words = self.bank.read(f"count_{COUNTERS[0]}_low", 2*len(COUNTERS))
+        self.bank.wait(STATUS_LATCHING, 0, self.queue.floor_s, "the counters were not copied")
+        words = self.bank.read_counters()
         return {name: words[2*index] | words[2*index + 1] << 32 for index, name in enumerate(COUNTERS)}
 
     def reset_counters(self):

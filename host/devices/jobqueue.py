@@ -11,16 +11,17 @@ from mixpe.gateware.spec.jobs import JOB_TEXT, JobCode, check_job
 from mixpe.gateware.spec.registers import (
     CONTROL_RESET,
     JOB,
+    JOB_CHECK,
     OFFSETS,
     STATUS_DONE_LSB,
     STATUS_LEVEL_LSB,
     STATUS_OVERRUN,
+    fold_words,
 )
 from mixpe.gateware.spec.timing import memory_timing, predict
 
 # One burst reads everything from `status` to `done_cycles`: a round trip costs more than the words between.
 BURST_WORDS = (OFFSETS["done_cycles"] - OFFSETS["status"])//4 + 1
-BURST_JOB   = (OFFSETS[JOB[0].name] - OFFSETS["status"])//4
 BURST_DONE  = (OFFSETS["done_tag"] - OFFSETS["status"])//4
 TAG_LIMIT   = 1 << 32
 
@@ -51,7 +52,7 @@ class JobQueue:
     floor_s : float
         Shortest limit of a wait.
     verify : bool
-        Read descriptors back after posting them.
+        Read the check word of each descriptor after posting it.
     """
 
     def __init__(self, bank, *, rate_hz, floor_s, verify):
@@ -91,9 +92,10 @@ class JobQueue:
         self.bank.write(JOB[0].name, *words)
         self._posted.append(job)
         if self.verify:
-            found = self.bank.read(JOB[0].name, len(JOB))
-            if found != words:
-                raise LinkError(f"a descriptor arrived damaged: sent {words}, the device has {found}")
+            found, sent = self.bank.read(JOB_CHECK[0].name), fold_words(words)
+            if found != sent:
+                raise LinkError(f"a descriptor arrived damaged: its check word is 0x{sent:08x}, the device has "
+                                f"0x{found:08x}")
 
     def collect(self):
         """Wait for the oldest job and take its result off the queue.

@@ -3,6 +3,7 @@
 
     reference                         numpy, no hardware
     sim                               the SoC in Verilator, started and stopped by us
+    sim?link=etherbone                the same behind LiteEth and its Etherbone bridge
     serial+tcp://host:port            a UARTBone behind a TCP port, such as `mixpe sim` prints
     serial:///dev/ttyUSB0?baudrate=…  a board
     etherbone://host                  a board with Ethernet
@@ -13,6 +14,7 @@ from mixpe.devices.reference import ReferenceLink
 from mixpe.errors import LinkTimeout, NotMixpeError, ToolError, UrlError
 from mixpe.gateware.spec.config import Config
 from mixpe.link import open_link, parse_url
+from mixpe.link.etherbone import EtherboneLink
 
 SIM_TIMEOUT_S = 20.0   # of one transfer: other programs may have the processor
 SIM_RATE_HZ   = 20_000  # cycles a second that the slowest simulation worth waiting for makes
@@ -32,10 +34,11 @@ def _verify(text):
 
 DRIVER_OPTIONS = {"verify": _verify, "floor_s": float, "ready_s": float, "rate_hz": float, "csr_base": _integer}
 CONFIG_OPTIONS = {"rows": _integer, "port_bits": _integer, "k_max": _integer, "buffer_beats": _integer,
-    "queue_depth": _integer, "fused": _boolean, "scalers": _integer, "read_ports": _integer, "pe": str}
+    "queue_depth": _integer, "fused": _boolean, "scalers": _integer, "read_ports": _integer, "pe": str,
+    "memory_bits": _integer}
 REFERENCE_OPTIONS = {"mem_bytes": _integer, "clock_hz": _integer}
 SIM_OPTIONS = {
-    "memory": str, "probe": _boolean, "refresh": _boolean, "cpu_type": str, "sdram_verbosity": _integer,
+    "memory": str, "link": str, "probe": _boolean, "refresh": _boolean, "cpu_type": str, "sdram_verbosity": _integer,
     "opt_level": str, "threads": _integer, "jobs": _integer, "trace": _boolean, "trace_fst": _boolean,
     "trace_start": _integer, "trace_end": _integer, "coverage": _boolean, "run_folder": str, "port": _integer,
     "idle": _boolean}
@@ -75,7 +78,8 @@ def _open_reference(url, given):
 def _open_sim(url, given):
     known   = {**CONFIG_OPTIONS, **SIM_OPTIONS, **DRIVER_OPTIONS}
     options = _typed(url, {**url.options, **given}, known)
-    driver  = {"verify": "weights", "rate_hz": SIM_RATE_HZ, **_take(options, DRIVER_OPTIONS)}
+    verify  = "all" if options.get("link") == "etherbone" else "weights"  # its packets may get lost
+    driver  = {"verify": verify, "rate_hz": SIM_RATE_HZ, **_take(options, DRIVER_OPTIONS)}
     sim     = _take(options, {**CONFIG_OPTIONS, **SIM_OPTIONS})
     _unknown(url, options, known)
     try:
@@ -106,8 +110,11 @@ def _device(link, text, driver):
         return Device(link, text, **driver)
     except LinkTimeout as error:
         link.close()
-        protocol = "Etherbone" if text.startswith("etherbone") else "UARTBone"
-        raise NotMixpeError(f"nothing that speaks {protocol} answers at {text}: {error}") from error
+        etherbone = isinstance(link, EtherboneLink)
+        hint = ("is the bitstream loaded, built with --link etherbone and this --ip, and the cable in? try `ping`"
+            if etherbone else "is the bitstream loaded (`mixpe flash`), and is it this port and baud rate?")
+        raise NotMixpeError(f"nothing that speaks {'Etherbone' if etherbone else 'UARTBone'} answers at {text}; {hint} "
+            f"({error})") from error
     except BaseException:
         link.close()
         raise

@@ -70,8 +70,12 @@ def cut_k(k_padded, span, planes, config):
 
 
 def rows_per_job(k, planes, config):
-    """Most activation rows of one job: more than R only if a channel can be replayed from the weight buffer."""
-    tiles = config.k_max//k if planes*k//config.lanes <= config.buffer_beats else 1
+    """Most activation rows of one job: more than R only if a channel can be replayed from the weight buffer.
+
+    Two row tiles may take both activation buffers: the next job's activations then wait, but each weight meets twice
+    the rows. More tiles than two gain less than that costs.
+    """
+    tiles = max(config.k_max//k, 2) if planes*k//config.lanes <= config.buffer_beats else 1
     return min(tiles*config.rows, config.k_max)
 
 

@@ -28,6 +28,7 @@ from mixpe.gateware.spec.registers import (
     CONTROL_COUNTERS,
     CONTROL_LATCH,
     CONTROL_RESET,
+    COUNTER_OFFSET,
     COUNTERS,
     CSR_BANK,
     CSR_BASES,
@@ -38,6 +39,7 @@ from mixpe.gateware.spec.registers import (
     STATUS_LEVEL_LSB,
     STATUS_OVERRUN,
     STATUS_READY,
+    fold_words,
     identity_values,
 )
 from mixpe.gateware.spec.timing import memory_timing, predict
@@ -49,7 +51,9 @@ MEM_LIMIT    = 0xB0000000  # up to the CSRs
 CLOCK_HZ     = 100_000_000
 UNMAPPED     = 0xFFFFFFFF  # what a LiteX bus reads where nothing answers
 NAMES        = [register.name for register in REGISTERS]
-WRITABLE     = {register.name for register in REGISTERS if register.access == "rw"}
+HIDDEN       = {register.name for register in REGISTERS if register.access == "wo"}
+JOB_NAMES    = {register.name for register in JOB}
+WRITABLE     = {register.name for register in REGISTERS if register.access == "rw"} | HIDDEN
 
 
 def job_of_words(words):
@@ -72,13 +76,16 @@ class ReferenceLink(Link):
         Size of the memory; pages are taken from the system when they are first written.
     clock_hz : int
         What the identity registers say.
+    timing : MemoryTiming, optional
+        Of the memory, for the jobs' cycles; as simulated when left out.
     """
 
     url = "reference"
 
-    def __init__(self, config=None, *, mem_bytes=MEM_BYTES, clock_hz=CLOCK_HZ):
+    def __init__(self, config=None, *, mem_bytes=MEM_BYTES, clock_hz=CLOCK_HZ, timing=None):
         super().__init__()
         self.config = config = Config() if config is None else config
+        self.timing = memory_timing(config) if timing is None else timing
         if not isinstance(mem_bytes, int) or not 4096 <= mem_bytes <= MEM_LIMIT or mem_bytes % 4096:
             raise ConfigError(f"mem_bytes must be a multiple of 4096 from 4096 to {MEM_LIMIT}, not {mem_bytes!r}")
         self.memory   = np.zeros(mem_bytes, np.uint8)
@@ -87,7 +94,9 @@ class ReferenceLink(Link):
         self.values.update(identity_values(config, clock_hz=clock_hz, mem_base=MEM_BASE, mem_bytes=mem_bytes))
         self.bank     = CSR_BASES[0] + CSR_BANK*CSR_PAGE_BYTES
         self.counts   = dict.fromkeys(COUNTERS, 0)
+        self.latched  = [0]*2*len(COUNTERS)
         self.done     = deque()
+        self.folded   = []  # words of the descriptor that is being written
         self.overrun  = False
         self.closed   = False
 
@@ -157,7 +166,10 @@ class ReferenceLink(Link):
     def _read(self, addr):
         name = self._name(addr)
         if name is None:
-            return UNMAPPED
+            index, rest = divmod(addr - self.bank - COUNTER_OFFSET, 4)
+            return self.latched[index] if rest == 0 and 0 <= index < len(self.latched) else UNMAPPED
+        if name in HIDDEN:
+            return 0
         if name == "status":
             return (STATUS_READY | (STATUS_OVERRUN if self.overrun else 0) | len(self.done) << STATUS_LEVEL_LSB
                 | len(self.done) << STATUS_DONE_LSB)
@@ -173,14 +185,23 @@ class ReferenceLink(Link):
         self.values[name] = value
         if name == "control":
             self._control(value)
-        elif name == "job_tag":
-            self._post()
-        elif name == "done_collect" and self.done and self.done[0][0] == value:
-            self.done.popleft()
+        elif name == "done_collect":
+            if self.done and self.done[0][0] == value:
+                self.done.popleft()
+        elif name in JOB_NAMES:
+            self._fold(name, value)
         elif name == "checksum_bytes":
             start = self.values["checksum_addr"]
             region = self.memory[start:start + value]
             self.values["checksum_value"] = zlib.crc32(region) if len(region) == value else 0
+
+    def _fold(self, name, value):
+        if name == JOB[0].name:
+            self.folded = []
+        self.folded.append(value)
+        self.values["job_check"] = fold_words(self.folded)
+        if name == JOB[-1].name:
+            self._post()
 
     def _control(self, value):
         # Jobs end when they are posted, so there is never one to abort.
@@ -190,9 +211,7 @@ class ReferenceLink(Link):
         if value & CONTROL_COUNTERS:
             self.counts = dict.fromkeys(COUNTERS, 0)
         if value & CONTROL_LATCH:
-            for name, count in self.counts.items():
-                self.values[f"count_{name}_low"]  = count & 0xFFFFFFFF
-                self.values[f"count_{name}_high"] = count >> 32
+            self.latched = [word for count in self.counts.values() for word in (count & 0xFFFFFFFF, count >> 32)]
 
     def _post(self):
         words = [self.values[register.name] for register in JOB]
@@ -205,7 +224,7 @@ class ReferenceLink(Link):
         self.counts["jobs"] += 1
         cycles = 0
         if code == JobCode.OK:
-            prediction = predict(job, self.config, memory_timing(self.config))
+            prediction = predict(job, self.config, self.timing)
             cycles = round(prediction.total)
             self.counts["cycles"] += cycles
             self.counts["busy"]   += prediction.array

@@ -49,9 +49,9 @@ class Transfer:
         if offset % self.beat_bytes or size % self.beat_bytes:
             raise ShapeError(f"checksums cover whole beats of {self.beat_bytes} bytes, not {size} bytes at {offset}")
         self.bank.write("checksum_addr", offset, size)
-        self.bank.wait(STATUS_CHECKSUM, 0, self.limit_s(4*size/self.beat_bytes),
-            f"the checksum of {size} bytes did not end")
-        return self.bank.read("checksum_value")
+        # The status comes first in the request, so a value behind it that is done is this one.
+        return self.bank.wait(STATUS_CHECKSUM, 0, self.limit_s(4*size/self.beat_bytes),
+            f"the checksum of {size} bytes did not end", "checksum_value")
 
     def upload(self, offset, data, verify):
         """Write (bytes,) uint8, chunk by chunk, and with `verify` compare checksums.

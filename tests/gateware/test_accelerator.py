@@ -13,6 +13,7 @@ CONFIGS = [
     {"rows": 4, "port_bits": 64, "scalers": 4, "pe": "bitplane"},
     {"rows": 8, "port_bits": 128, "scalers": 2, "read_ports": 4},
     {"rows": 4, "port_bits": 32, "scalers": 1, "fused": False},
+    {"rows": 8, "port_bits": 64, "scalers": 2, "memory_bits": 16, "read_ports": 2, "queue_depth": 2},
 ]
 STALLS = (0.0, 0.1, 0.5, 0.9)
 

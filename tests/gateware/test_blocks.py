@@ -10,11 +10,13 @@ from migen import passive, run_simulation
 
 from mixpe.gateware.activations import RowSums
 from mixpe.gateware.checksum import Checksum
+from mixpe.gateware.counters import Counters
 from mixpe.gateware.float32 import IntegerToFloat32
 from mixpe.gateware.reader import RegionReader
 from mixpe.gateware.results import WIDE_BITS
 from mixpe.gateware.scaler import ScaleUnit
 from mixpe.gateware.spec.reference import SCALE_UNIT_LOG2, accumulate, round_to_float32
+from mixpe.gateware.spec.registers import COUNTERS
 from mixpe.gateware.weights import WeightBuffer
 from mixpe.gateware.writer import Packer
 from mixpe.sim.ports import PortMemory
@@ -205,11 +207,12 @@ def test_weight_buffer_rewinds_and_releases():
     assert got == [word for channel in channels for _ in range(3) for word in channel]
 
 
-@pytest.mark.parametrize("ports", (1, 2, 4))
-def test_region_reader_keeps_the_order(ports):
-    memory = PortMemory(32, 4096, seed=ports)
+@pytest.mark.parametrize("ports, word_bits", [(1, 32), (2, 32), (4, 32), (1, 16), (2, 8)])
+def test_region_reader_keeps_the_order(ports, word_bits):
+    """Beats of 32 bits, also gathered from two or four words of the memory."""
+    memory = PortMemory(word_bits, 4096, seed=ports)
     memory.bytes[:] = np.random.default_rng(0).integers(0, 256, 4096, dtype=np.uint8)
-    dut = RegionReader([memory.get_port("read") for _ in range(ports)], fifo_depth=16, chunk_beats=8)
+    dut = RegionReader([memory.get_port("read") for _ in range(ports)], fifo_depth=16, chunk_beats=8, data_width=32)
     regions, out = [(3, 100), (0, 1), (200, 77), (7, 0), (1000, 24)], []
     words = memory.bytes.view(np.uint32)
     expected = [int(word) for start, beats in regions for word in words[start:start + beats]]
@@ -247,3 +250,49 @@ def test_checksum_is_zlibs(port_bits):
 
     run_simulation(dut, [drive(), *memory.generators()])
     assert found == [zlib.crc32(memory.bytes[start:start + size].tobytes()) for start, size in regions]
+
+
+def test_counters_are_latched_all_at_once():
+    """Totals and copies against counts in Python: clear at any phase of the walk, latch, a latch after a latch."""
+    dut, rng, seen = Counters(), np.random.default_rng(0), []
+    counts = dict.fromkeys(COUNTERS, 0)
+    history = []
+
+    def cycle(clear=0, latch=0):
+        events = {name: int(rng.integers(0, 3)) for name in COUNTERS}
+        dropped = int(rng.integers(0, 2))
+        for name, count in events.items():
+            yield dut.events[name].eq(count)
+        yield dut.dropped.eq(dropped)
+        yield dut.clear.eq(clear)
+        yield dut.latch.eq(latch)
+        yield
+        for name in COUNTERS:
+            counts[name] = (0 if clear else counts[name]) + events[name] + (dropped if name == "errors" else 0)
+        history.append(dict(counts))
+
+    def drive():
+        for pause in (1, 7, 63, 64, 100, 200):
+            for _ in range(pause):
+                yield from cycle()
+            yield from cycle(clear=1)
+            for _ in range(pause):
+                yield from cycle()
+            for _ in range(2):
+                first = len(history)
+                yield from cycle(latch=1)
+                for _ in range(LIMIT_CYCLES):
+                    yield from cycle()
+                    if not (yield dut.latching):
+                        break
+                else:
+                    raise AssertionError("the copy does not end")
+                copied = []
+                for index in range(2*len(COUNTERS)):
+                    copied.append((yield dut.memory[index]))
+                found = dict(zip(COUNTERS, (low | high << 32 for low, high in zip(copied[::2], copied[1::2],
+                    strict=True)), strict=True))
+                seen.append(any(found == each for each in history[first:first + 66]))
+
+    run_simulation(dut, [drive()])
+    assert len(seen) == 12 and all(seen), seen

@@ -35,16 +35,15 @@ def test_partials_and_fused_jobs_with_stalls():
         assert executor.run(job) == JobCode.OK
 
     def host():
-        names = ("weights_addr", "act_addr", "out_addr", "n", "k", "m", "flags", "out_bytes", "tag")
         for job in jobs:
-            for name, word in zip(names, job.words(), strict=True):
-                yield getattr(dut.sink, name).eq(word)
-            yield dut.sink.valid.eq(1)
-            yield
-            while not (yield dut.sink.ready):
+            while not (yield dut.ready):
                 yield
-            yield dut.sink.valid.eq(0)
-            yield
+            for index, word in enumerate(job.words()):
+                yield dut.word.eq(index)
+                yield dut.data.eq(word)
+                yield dut.write.eq(1)
+                yield
+            yield dut.write.eq(0)
         yield dut.source.ready.eq(1)
         for _ in range(LIMIT_CYCLES):
             yield
@@ -54,7 +53,7 @@ def test_partials_and_fused_jobs_with_stalls():
                     return
         raise AssertionError(f"only {ended} after {LIMIT_CYCLES} cycles")
 
-    run_simulation(dut, [host(), *memory.generators()])
+    run_simulation(dut, [host(), *memory.generators()], clocks={"sys": 10, "mixpe": 10})
     assert ended == [(11, JobCode.OK), (12, JobCode.OK)]
     wrong = np.flatnonzero(memory.bytes != expected)
     assert not wrong.size, f"{wrong.size} bytes differ, the first at {wrong[0]:#x}"

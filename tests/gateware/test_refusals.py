@@ -39,7 +39,7 @@ def good_job(rng, harness, mem_bytes, tag, **fixed):
     ({"k": 513}, JobCode.SHAPE),
     ({"m": 0}, JobCode.SHAPE),
     ({"m": 513}, JobCode.SHAPE),
-    ({"m": 10}, JobCode.ROWS),
+    ({"m": 18}, JobCode.ROWS),
     ({"group": 4}, JobCode.GROUP),
     ({"group": 3}, JobCode.SHAPE),
     ({"weights_addr": 1}, JobCode.ALIGN),

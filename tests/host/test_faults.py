@@ -18,7 +18,7 @@ from mixpe.errors import (
     VerifyError,
 )
 from mixpe.gateware.spec.jobs import JobCode
-from mixpe.gateware.spec.registers import OFFSETS, STATUS_CHECKSUM, STATUS_READY
+from mixpe.gateware.spec.registers import OFFSETS, STATUS_CHECKSUM, STATUS_READY, VERSION
 
 ALWAYS = float("inf")
 
@@ -231,9 +231,9 @@ def test_checksum_unit_that_hangs(device, link, matrix, x, expected, monkeypatch
 
 @pytest.mark.parametrize("name, value, error, text", [
     ("magic", 0x12345678, NotMixpeError, "no mixpe device.*0x12345678"),
-    ("version", 2, ContractError, "version 2 .*this mixpe speaks version 1"),
-    ("digest_low", 1, ContractError, "contract version 1 "),
-    ("digest_high", 1, ContractError, "contract version 1 "),
+    ("version", VERSION + 1, ContractError, f"version {VERSION + 1} .*this mixpe speaks version {VERSION}"),
+    ("digest_low", 1, ContractError, f"contract version {VERSION} "),
+    ("digest_high", 1, ContractError, f"contract version {VERSION} "),
     ("rows", 5, ContractError, "rows must be"),
     ("pe", 99, ContractError, "pe must be"),
     ("mem_bytes", 0, ContractError, "0 bytes of memory"),

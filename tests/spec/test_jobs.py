@@ -40,8 +40,8 @@ def test_good_job():
     ({"k": 2048, "group": 0, "planes": True}, JobCode.GROUP),              # 128 groups, 64 fit
     ({"k": 2048, "group": 1, "planes": True, "m": 1}, JobCode.OK),         # 64
     # Rows: tiles·k <= k_max, and a channel that is replayed fits the weight buffer.
-    ({"m": 16}, JobCode.OK), ({"m": 17}, JobCode.ROWS),
-    ({"k": 2048, "m": 4}, JobCode.OK), ({"k": 2048, "m": 5}, JobCode.ROWS),
+    ({"m": 16}, JobCode.OK), ({"m": 32}, JobCode.OK), ({"m": 33}, JobCode.ROWS),
+    ({"k": 2048, "m": 8}, JobCode.OK), ({"k": 2048, "m": 9}, JobCode.ROWS),
     # Flags.
     ({"wide": True}, JobCode.UNSUPPORTED), ({"shift": True}, JobCode.UNSUPPORTED),
     ({"wide": True, "fused": True}, JobCode.OK), ({"shift": True, "fused": True}, JobCode.OK),
