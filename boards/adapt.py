@@ -1,25 +1,31 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """LiteX's build scripts, adapted to the tools that pip installs and to this gateware."""
 
+import os
 import re
 
 from mixpe.errors import ToolError
 
 CLOCK = re.compile(r'ctx\.addClock\("(\w+)", ([\d.]+)\)')
 
+SOURCE = re.compile(r"^(read_verilog .*?)(/\S+)$", re.MULTILINE)
+
 
 def adapt_synthesis(folder, name):
-    """Let synthesis use block RAM as it is.
+    """Let synthesis use block RAM as it is, and find its sources.
 
     No memory here is read where it is written in the same cycle and the value used, so the logic that Yosys would put
-    around each block RAM for that case is a loss of area and of a quarter of the clock.
+    around each block RAM for that case is a loss of area and of a quarter of the clock. Sources are named from the
+    build's folder, since the WebAssembly builds have a /tmp of their own.
     """
     script = folder/f"{name}.ys"
     text   = script.read_text(encoding="utf-8")
     found  = re.findall(r"^synth_\w+", text, re.MULTILINE)
     if len(found) != 1:
         raise ToolError(f"{script} has {len(found)} synthesis commands, not one; is this another LiteX?")
-    script.write_text(text.replace(f"{found[0]} ", f"{found[0]} -no-rw-check ", 1), encoding="utf-8")
+    text = text.replace(f"{found[0]} ", f"{found[0]} -no-rw-check ", 1)
+    text = SOURCE.sub(lambda match: match.group(1) + os.path.relpath(match.group(2), folder), text)
+    script.write_text(text, encoding="utf-8")
 
 
 def adapt_placer(command, folder):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mixpe.devices.plan import channels_per_job, rows_per_job, slab_block_bytes
+from mixpe.devices.plan import channels_per_job, fit_buffers, rows_per_job, slab_block_bytes
 from mixpe.gateware.spec.config import CHANNELS_PER_BLOCK
 from mixpe.gateware.spec.jobs import Job
 from mixpe.gateware.spec.reference import accumulate
@@ -55,6 +55,13 @@ class Call:
         self.out_bytes_max = out_bytes_max
         self.set_row_step(min(rows_per_job(slab.k, self.matrix.planes, self.config) for slab in linear.slabs))
 
+    def fit_memory(self, words):
+        """Fewer rows, then fewer channels a job where memory is short; `words` result words a row and channel."""
+        row_bytes = max(slab.k + self.config.beat_bytes + slab.groups for slab in self.linear.slabs)
+        rows, self.out_bytes_max = fit_buffers(self.row_step, row_bytes, words, self.out_bytes_max,
+            self.linear.device.memory.largest_bytes)
+        self.set_row_step(rows)
+
     def set_row_step(self, rows):
         """Most activation rows of one job, even where a token has two."""
         self.row_step = rows//2*2 if self.acts.wide and rows > 1 else rows
@@ -88,6 +95,7 @@ class FusedCall(Call):
 
     def __init__(self, linear, acts, out_bytes_max):
         super().__init__(linear, acts, out_bytes_max)
+        self.fit_memory(1)
         self._sums = np.empty((acts.tokens, self.matrix.n), np.float32)
 
     def tasks(self):
@@ -123,6 +131,7 @@ class PartialsCall(Call):
         self._row_words = self.matrix.planes*max(slab.groups for slab in linear.slabs)
         fits = out_bytes_max//(4*CHANNELS_PER_BLOCK*self._row_words)
         self.set_row_step(min(self.row_step, max(1, fits)))
+        self.fit_memory(self._row_words)
         shape = (len(acts.rows), self.matrix.n, self.matrix.groups) if raw else (acts.tokens, self.matrix.n)
         self._out = np.zeros(shape, np.int32 if raw else np.float32)
 

@@ -37,6 +37,11 @@ class Allocator:
     def free_bytes(self):
         return sum(end - start for start, end in self._free)
 
+    @property
+    def largest_bytes(self):
+        """Size of the largest free region."""
+        return max((end - start for start, end in self._free), default=0)
+
     def allocate(self, size, *, top=False):
         """Take size bytes; return their offset.
 
@@ -58,9 +63,8 @@ class Allocator:
             self._free[index:index + 1] = [rest] if rest[0] < rest[1] else []
             self._used[offset] = wanted
             return offset
-        largest = max((end - start for start, end in self._free), default=0)
         raise DeviceMemoryError(f"{size_text(wanted)} do not fit the device's memory of {size_text(self.total_bytes)}: "
-            f"{size_text(self.free_bytes)} free, the largest piece {size_text(largest)}; free layers that are not used")
+            f"{size_text(self.free_bytes)} free, the largest piece {size_text(self.largest_bytes)}; free layers that are not used")
 
     def free(self, offset):
         """Give back a region."""

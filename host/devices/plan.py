@@ -7,6 +7,7 @@ activation buffers, n by the size of the result buffer.
 
 from dataclasses import dataclass
 
+from mixpe.devices.memory import ALIGN_BYTES
 from mixpe.gateware.spec.config import CHANNELS_PER_BLOCK, GROUP_SIZES, K_LIMIT, N_LIMIT
 from mixpe.gateware.spec.errors import ConfigError
 from mixpe.gateware.spec.jobs import block_bytes, group_code
@@ -77,6 +78,36 @@ def rows_per_job(k, planes, config):
     """
     tiles = max(config.k_max//k, 2) if planes*k//config.lanes <= config.buffer_beats else 1
     return min(tiles*config.rows, config.k_max)
+
+
+def fit_buffers(rows, row_bytes, words, out_bytes_max, room_bytes):
+    """Activation rows of one job and size of its results, so that both buffers fit together.
+
+    Parameters
+    ----------
+    rows : int
+        Rows that the array would take.
+    row_bytes : int
+        Activations of one row.
+    words : int
+        Result words of one row and channel.
+    out_bytes_max : int
+        Largest result buffer wanted.
+    room_bytes : int
+        Largest free piece of the device's memory.
+
+    Returns
+    -------
+    rows : int
+        1 if nothing fits: allocation then says what is missing.
+    out_bytes_max : int
+    """
+    room = room_bytes - 2*ALIGN_BYTES  # each buffer is rounded up
+    def least(rows):
+        return 4*CHANNELS_PER_BLOCK*words*rows
+    while rows > 1 and rows*row_bytes + least(rows) > room:
+        rows = (rows + 1)//2
+    return rows, min(out_bytes_max, max(room - rows*row_bytes, least(rows)))
 
 
 def channels_per_job(n, words, out_bytes_max):

@@ -33,7 +33,7 @@ class Stage:
                 return True
             except DeviceMemoryError:
                 if self._free_idle():
-                    continue
+                    continue  # ends: a post that fails leaves no activations behind
                 if not self.pending:
                     raise
                 return False
@@ -57,10 +57,9 @@ class Stage:
         self._acts.clear()
 
     def _post(self, task):
-        config, memory = self.device.config, self.device.memory
-        size = task.job.result_bytes(config)
-        act_addr = self._activations(task)
-        out_addr = memory.allocate(size, top=True)
+        config = self.device.config
+        size   = task.job.result_bytes(config)
+        act_addr, out_addr = self._buffers(task, size)
         job = replace(task.job, act_addr=act_addr, out_addr=out_addr, out_bytes=size)
         self.pending.append((job, out_addr, task))
         self._acts[task.act_key][1] += 1
@@ -71,13 +70,25 @@ class Stage:
         self.device.queue.post(job)
         self.device.streamed_bytes += job.weight_bytes(config)
 
-    def _activations(self, task):
-        if task.act_key not in self._acts:
-            image = task.act_image()
-            offset = self.device.memory.allocate(image.size, top=True)
-            self._acts[task.act_key] = [offset, 0]
-            self.device.transfer.upload(offset, image, self.device.verify == "all")
-        return self._acts[task.act_key][0]
+    def _buffers(self, task, size):
+        """Offsets of a task's activations, written if they are not there yet, and of its results; both or none."""
+        memory = self.device.memory
+        if task.act_key in self._acts:
+            return self._acts[task.act_key][0], memory.allocate(size, top=True)
+        image    = task.act_image()
+        act_addr = memory.allocate(image.size, top=True)
+        try:
+            out_addr = memory.allocate(size, top=True)
+        except DeviceMemoryError:
+            memory.free(act_addr)
+            raise
+        self._acts[task.act_key] = [act_addr, 0]
+        try:
+            self.device.transfer.upload(act_addr, image, self.device.verify == "all")
+        except BaseException:
+            memory.free(out_addr)
+            raise
+        return act_addr, out_addr
 
     def _release(self, out_addr, key):
         self.device.memory.free(out_addr)

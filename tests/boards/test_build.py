@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mixpe.boards import build, route, tools
+from mixpe.boards.adapt import adapt_synthesis
 from mixpe.boards.build import TimingError, build_board, contract_tag
 from mixpe.boards.registry import BOARDS
 from mixpe.boards.report import failing, system_clock, utilisation, vivado_slack
@@ -149,6 +150,19 @@ def test_build_scripts_are_understood():
     assert [command[0] for command in commands] == ["yosys", "nextpnr-ecp5", "ecppack"]
     assert commands[0] == ["yosys", "-l", "top.rpt", "top.ys"]
     assert [tools.stage_of(command) for command in commands] == ["synthesis", "place and route", "bitstream"]
+
+
+def test_synthesis_script_names_sources_from_its_folder(tmp_path):
+    """The WebAssembly tools do not see the system's /tmp by its absolute name."""
+    script = tmp_path/"top.ys"
+    script.write_text(f"read_verilog {tmp_path}/top.v\nread_verilog -sv {tmp_path.parent}/cpu/core.v\n"
+                      "synth_ecp5 -top top\nwrite_json  top.json")
+    adapt_synthesis(tmp_path, "top")
+    assert script.read_text() == ("read_verilog top.v\nread_verilog -sv ../cpu/core.v\n"
+                                  "synth_ecp5 -no-rw-check -top top\nwrite_json  top.json")
+    script.write_text("synth -top top\n")
+    with pytest.raises(ToolError, match="0 synthesis commands"):
+        adapt_synthesis(tmp_path, "top")
 
 
 def test_reports():

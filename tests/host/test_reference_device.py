@@ -169,13 +169,29 @@ def test_memory_that_is_too_small():
         check(device, small, x, "a8")
 
 
-def test_no_room_for_activations():
+def test_fewer_rows_a_job_where_memory_is_short():
+    """What the array would take at once does not fit: jobs get fewer rows, down to one."""
     matrix, x = random_layer(8, n=64, k=512, m=8)
+    for mem_bytes in (20 << 10, 24 << 10):
+        for rows in (2, 8):
+            with mixpe.open("reference", mem_bytes=mem_bytes, rows=rows) as device:
+                check(device, matrix, x, "a8")
+
+
+def test_no_room_for_activations():
+    """Not one row fits beside the weights: an error that says so, at once, and nothing stays behind."""
+    matrix, x = random_layer(8, n=8, k=4096, m=8)
     with mixpe.open("reference", mem_bytes=20 << 10) as device:
         layer = device.load(matrix)
-        with pytest.raises(DeviceMemoryError, match="do not fit"):
-            layer(x)
-        np.testing.assert_array_equal(layer(x[:1]), expected_output(matrix, x[:1])[0])
+        free_bytes = device.memory.free_bytes
+        assert free_bytes < 4096
+        for rows in (8, 1):
+            with pytest.raises(DeviceMemoryError, match="do not fit"):
+                layer(x[:rows])
+            assert device.memory.free_bytes == free_bytes
+        layer.free()
+        small, x = random_layer(8, n=8, k=64, m=3, group_size=64)
+        check(device, small, x, "a8")
 
 
 def test_freed_layers_make_room():
