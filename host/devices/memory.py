@@ -64,7 +64,8 @@ class Allocator:
             self._used[offset] = wanted
             return offset
         raise DeviceMemoryError(f"{size_text(wanted)} do not fit the device's memory of {size_text(self.total_bytes)}: "
-            f"{size_text(self.free_bytes)} free, the largest piece {size_text(self.largest_bytes)}; free layers that are not used")
+            f"{size_text(self.free_bytes)} free, the largest piece {size_text(self.largest_bytes)}; "
+            "free layers that are not used")
 
     def free(self, offset):
         """Give back a region."""
