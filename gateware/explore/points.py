@@ -3,8 +3,9 @@
 
 from dataclasses import dataclass, field
 
-from mixpe.gateware.cost import measure
 from mixpe.gateware.cost.cache import Cache
+from mixpe.gateware.cost.flow import content_of, measure_verilog
+from mixpe.gateware.cost.harness import harness_verilog
 from mixpe.gateware.pe import DESIGNS, PairEncoder, TableEncoder
 from mixpe.gateware.pe.array import RowArray
 from mixpe.gateware.spec.errors import ConfigError, MixpeError
@@ -93,20 +94,36 @@ def columns_of(point):
             "part": point.part, "device": point.device}
 
 
-def evaluate(point, cache_folder=None, limit_s=LIMIT_S):
+def evaluate(point, cache_folder=None, limit_s=LIMIT_S, known=None):
     """Measure a point. An error of the point is in the row, not raised, so that an exploration goes on.
+
+    Parameters
+    ----------
+    point : Point
+    cache_folder : str, optional
+    limit_s : float
+        For each run of a tool; 0 lets none run.
+    known : dict of str to dict, optional
+        Earlier rows by their ``content``: those that have all of the point's seeds, or any where no
+        tool may run, are not measured again.
 
     Returns
     -------
     dict
         ``status`` is ``"ok"`` or the name of an error with its text in ``error``; the other columns describe the point
-        and, when ok, its cost.
+        and, when ok, its cost. ``content`` is the digest of what the cost depends on.
     """
     row = columns_of(point)
     try:
         params, unit, inputs, outputs = point.build()
-        cost = measure(unit, inputs, outputs, point.device, point.seeds, getattr(params, "dsp", False),
-                       Cache(cache_folder), limit_s, params.multiplies)
+        verilog, flip_flops = harness_verilog(unit, inputs, outputs)
+        use_dsp = getattr(params, "dsp", False)
+        content = content_of(verilog, point.device, use_dsp, params.multiplies)
+        found   = (known or {}).get(content)
+        if found is not None and (limit_s <= 0 or set(map(str, point.seeds)) <= set(found["fmax_by_seed"])):
+            return found | row
+        cost = measure_verilog(verilog, flip_flops, point.device, point.seeds, use_dsp, Cache(cache_folder), limit_s,
+                               params.multiplies)
     except MixpeError as error:
         return row | {"status": type(error).__name__, "error": str(error)}
     macs = params.macs_per_cycle*point.rows
@@ -118,5 +135,5 @@ def evaluate(point, cache_folder=None, limit_s=LIMIT_S):
         "fmax_by_seed": {str(seed): fmax for seed, fmax in cost.fmax_by_seed.items()},
         "luts_per_mac": cost.luts/macs,
         "mmacs_per_s_per_lut": macs*cost.fmax_mhz/cost.luts if cost.fmax_mhz else None,
-        "tools": cost.tools, "multipliers": cost.multipliers,
+        "tools": cost.tools, "multipliers": cost.multipliers, "content": content,
     }

@@ -49,6 +49,12 @@ def read_rows(folder, name):
         raise ModelError(f"{path} is damaged: {error}; remove it and explore again") from error
 
 
+def by_content(folder):
+    """Rows of all results in a folder that say what they depend on, by that."""
+    rows = [row for path in sorted(Path(folder).glob("*.json")) for row in read_rows(folder, path.stem)]
+    return {row["content"]: row for row in rows if row.get("status") == "ok" and "content" in row}
+
+
 def distinct(rows):
     """Rows without those that describe a point a second time."""
     found = {}

@@ -9,7 +9,7 @@ from mixpe.gateware.spec.errors import ConfigError, LinkError
 CONNECT_LIMIT_S = 30
 
 
-def run(points, workers=1, scheduler=None, cache_folder=None, limit_s=LIMIT_S, on_row=None):
+def run(points, workers=1, scheduler=None, cache_folder=None, limit_s=LIMIT_S, on_row=None, known=None):
     """Evaluate points.
 
     Parameters
@@ -24,6 +24,8 @@ def run(points, workers=1, scheduler=None, cache_folder=None, limit_s=LIMIT_S, o
         For each run of a tool.
     on_row : callable, optional
         Called with each row as it comes.
+    known : dict of str to dict, optional
+        Earlier rows by their content, see `evaluate`.
 
     Returns
     -------
@@ -49,13 +51,13 @@ def run(points, workers=1, scheduler=None, cache_folder=None, limit_s=LIMIT_S, o
     if scheduler is not None:
         client, completed = _connect(scheduler)
         with client:
-            futures = {client.submit(evaluate, point, cache_folder, limit_s, pure=False): index
+            futures = {client.submit(evaluate, point, cache_folder, limit_s, known, pure=False): index
                        for index, point in enumerate(points)}
             for future in completed(list(futures)):
                 take(futures[future], _result(future, points[futures[future]]))
     else:
         with ProcessPoolExecutor(max_workers=workers) as pool:
-            futures = {pool.submit(evaluate, point, cache_folder, limit_s): index
+            futures = {pool.submit(evaluate, point, cache_folder, limit_s, known): index
                        for index, point in enumerate(points)}
             try:
                 for future in as_completed(futures):

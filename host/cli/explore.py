@@ -13,7 +13,8 @@ from mixpe.progress import Progress
 DESCRIPTION = """\
 Synthesise, place and route MixPE and every design that it is compared with, in one flow; measure the fidelity of each
 arithmetic on the packaged model; draw the Pareto front. Results are cached by content: a stopped exploration goes on
-where it was. A point that fails gets the error's name in its row and the others go on."""
+where it was, and what --out has of the same content is not measured again. A point that fails gets the error's name in
+its row and the others go on."""
 
 AXES = {  # arguments of `grid.product`
     "lanes":            "products a row makes in a cycle, D (powers of two)",
@@ -39,7 +40,8 @@ def add_parser(subparsers):
                    help="local processes (half of the cores)")
     p.add_argument("--scheduler", metavar="URL", help="work on a Dask cluster, tcp://host:port")
     p.add_argument("--limit", type=float, default=3600, metavar="S", help="seconds for each run of a tool (3600)")
-    p.add_argument("--known", action="store_true", help="run no tool: only the points whose results are cached")
+    p.add_argument("--known", action="store_true", help="run no tool: only points that are cached or in --out")
+    p.add_argument("--fresh", action="store_true", help="measure again what the results in --out have already")
     p.add_argument("--cache", type=Path, metavar="FOLDER", help="where results by content are kept (user's cache)")
     p.add_argument("--out", type=Path, metavar="FOLDER", help="write JSON, CSV and PNG here")
     p.add_argument("--windows", type=int, default=0, metavar="N",
@@ -110,8 +112,9 @@ def run(args):
         raise ConfigError("--page needs --out, the folder with the results")
     points = _points(args)
     with Progress("explore", len(points), "points") as progress:
-        rows = explore(points, args.workers, args.scheduler, None if args.cache is None else str(args.cache),
-                       0 if args.known else args.limit, on_row=lambda row: progress.advance(1))
+        known = {} if args.out is None or args.fresh else report.by_content(args.out)
+        rows  = explore(points, args.workers, args.scheduler, None if args.cache is None else str(args.cache),
+                       0 if args.known else args.limit, on_row=lambda row: progress.advance(1), known=known)
     if args.known:
         points = [point for point, row in zip(points, rows, strict=True) if row["status"] != "NotMeasured"]
         print(f"{len(points)} of {len(rows)} points are known", file=sys.stderr)

@@ -38,6 +38,24 @@ def test_a_tool_that_runs_out_of_time_is_a_row(tmp_path):
     assert row["status"] == "ToolTimeout"
 
 
+def test_earlier_rows_of_the_same_content_are_taken(tmp_path):
+    """From the results in a folder; not where the Verilog differs, a seed is missing, or they do not say."""
+    row = evaluate(SMALL, str(tmp_path/"cache"))
+    report.write_rows([row | {"luts": 12345}, {name: row[name] for name in row if name != "content"}], tmp_path, "x")
+    known = report.by_content(tmp_path)
+    assert list(known) == [row["content"]]
+
+    def again(**changes):
+        point = Point(**{**vars(SMALL), **changes})
+        return runner.run([point], cache_folder=str(tmp_path/"empty"), limit_s=0, known=known)[0]
+
+    assert again() == row | {"luts": 12345}
+    assert again(seeds=(1,))["luts"] == 12345  # no tool may run: what is known
+    assert again(group_size=64)["status"] == "NotMeasured"
+    asked = Point(**{**vars(SMALL), "seeds": (1,)})
+    assert evaluate(asked, str(tmp_path/"empty"), 0.01, known)["status"] == "ToolTimeout"
+
+
 def test_dask_cluster_of_two_workers(tmp_path):
     distributed = pytest.importorskip("distributed")
     expected = evaluate(SMALL, str(tmp_path))
