@@ -87,6 +87,7 @@ class ActivationMemory(LiteXModule):
     ----------
     config : Config
     port : LiteDRAMNativePort
+        One address bit wider than the memory's where there is an inbox.
 
     Attributes
     ----------
@@ -113,7 +114,8 @@ class ActivationMemory(LiteXModule):
 
     def __init__(self, config, port):
         slots = config.rows//config.scalers
-        self.sink    = sink = stream.Endpoint(ticket_layout(config, port.address_width - log2(config.words_per_beat)))
+        address_bits = port.address_width - config.inbox_bits - log2(config.words_per_beat)
+        self.sink    = sink = stream.Endpoint(ticket_layout(config, address_bits))
         self.release = Signal()
         self.release_both = Signal()
         self.finished = Signal()

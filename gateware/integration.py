@@ -2,13 +2,17 @@
 """Add the accelerator to a LiteX SoC that has LiteDRAM, in one call."""
 
 from litex.gen import LiteXModule
+from litex.soc.integration.soc import SoCRegion
 from migen import Signal
 
 from mixpe.gateware.accelerator import Accelerator
 from mixpe.gateware.checksum import Checksum
+from mixpe.gateware.inbox import Inbox
 from mixpe.gateware.registers import AcceleratorRegisters
 from mixpe.gateware.spec.errors import ConfigError
 from mixpe.gateware.spec.registers import COUNTER_BANK, CSR_BANK
+
+INBOX = "mixpe_inbox"  # bus region
 
 
 class MixPE(LiteXModule):
@@ -21,6 +25,8 @@ class MixPE(LiteXModule):
         Or anything with `get_port(mode=…)`.
     mem_base, mem_bytes : int
         Bus address and size of the memory. Job addresses are offsets in it; it starts at the controller's address 0.
+    inbox_base : int
+        Bus address of `inbox.bus`, where the configuration has an inbox.
     clock_hz : int
     chunk_beats : int
         Words of a DRAM row.
@@ -35,7 +41,7 @@ class MixPE(LiteXModule):
         A job, a checksum or a copy of the counters is running.
     """
 
-    def __init__(self, config, crossbar, *, mem_base, mem_bytes, clock_hz, chunk_beats=128, ready=1,
+    def __init__(self, config, crossbar, *, mem_base, mem_bytes, clock_hz, inbox_base=0, chunk_beats=128, ready=1,
                  target="portable"):
         reads = [crossbar.get_port(mode="read") for _ in range(config.read_ports + 2)]
         write = crossbar.get_port(mode="write")
@@ -44,11 +50,15 @@ class MixPE(LiteXModule):
                               f"memory_bits={write.data_width}, not {config.memory_bits}")
         if mem_bytes > 1 << 32:
             raise ConfigError(f"the accelerator addresses 4 GiB of memory, not {mem_bytes} bytes")
-        self.accelerator = Accelerator(config, mem_bytes, reads[2:], reads[0], write, chunk_beats=chunk_beats,
+        act_port = reads[0]
+        if config.inbox_bytes:
+            self.inbox = Inbox(config, act_port, mem_bytes)
+            act_port   = self.inbox.port
+        self.accelerator = Accelerator(config, mem_bytes, reads[2:], act_port, write, chunk_beats=chunk_beats,
             target=target)
         self.checksum = Checksum(reads[1])
         self.registers = AcceleratorRegisters(self.accelerator, self.checksum, clock_hz=clock_hz, mem_base=mem_base,
-            mem_bytes=mem_bytes, ready=ready)
+            mem_bytes=mem_bytes, inbox_base=inbox_base, ready=ready)
         self.busy = Signal()
         self.comb += self.busy.eq(self.accelerator.busy | self.checksum.busy | self.accelerator.counters.latching)
 
@@ -93,8 +103,14 @@ def add_mixpe(soc, config, *, ready=1, target="portable"):
     region     = soc.bus.regions["main_ram"]
     controller = soc.sdram.controller
     chunk      = 1 << (controller.settings.geom.colbits - controller.interface.address_align)
+    inbox_base = 0
+    if config.inbox_bytes:
+        soc.bus.add_region(INBOX, SoCRegion(size=config.inbox_bytes, cached=False))
+        inbox_base = soc.bus.regions[INBOX].origin
     soc.mixpe  = MixPE(config, soc.sdram.crossbar, mem_base=region.origin, mem_bytes=region.size,
-        clock_hz=soc.sys_clk_freq, chunk_beats=chunk, ready=ready, target=target)
+        clock_hz=soc.sys_clk_freq, inbox_base=inbox_base, chunk_beats=chunk, ready=ready, target=target)
+    if config.inbox_bytes:
+        soc.bus.add_slave(INBOX, soc.mixpe.inbox.bus)
     soc.csr.add("mixpe", n=CSR_BANK)
     soc.csr.add("mixpe_counters", n=COUNTER_BANK)
     return soc.mixpe

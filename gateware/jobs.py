@@ -49,7 +49,7 @@ def ticket_layout(config, address_bits):
         ("wide",           1),
         ("shift",          1),
         ("double",         1),   # the activations take both buffers
-        ("act_beat",      address_bits),
+        ("act_beat",      address_bits + config.inbox_bits),
         ("weights_beat",  address_bits),
         ("out_beat",      address_bits),
         ("act_beats",     address_bits + 1),   # activations and shift table
@@ -175,17 +175,18 @@ class JobChecker(LiteXModule):
         bad_flags, bad_shape, misaligned, outside = (Signal() for _ in range(4))
         beats   = Signal(32 - beat_log2)
         over    = Signal()
-        address = [NextValue(misaligned, misaligned | (word[:beat_log2] != 0)),
-            NextValue(outside, outside | (beats >> address_bits != 0))]
+        def address(bits):
+            return [NextValue(misaligned, misaligned | (word[:beat_log2] != 0)),
+                NextValue(outside, outside | (beats >> bits != 0))]
         shape   = NextValue(bad_shape, bad_shape | (word == 0) | over)
         self.comb += [
             beats.eq(word[beat_log2:]),
             over.eq(word > Mux(which_d == N, N_LIMIT, config.k_max)),
         ]
         arrived = {
-            WEIGHTS_ADDR: [NextValue(ticket.weights_beat, beats), *address],
-            ACT_ADDR:     [NextValue(ticket.act_beat, beats), *address],
-            OUT_ADDR:     [NextValue(ticket.out_beat, beats), *address],
+            WEIGHTS_ADDR: [NextValue(ticket.weights_beat, beats), *address(address_bits)],
+            ACT_ADDR:     [NextValue(ticket.act_beat, beats), *address(address_bits + config.inbox_bits)],
+            OUT_ADDR:     [NextValue(ticket.out_beat, beats), *address(address_bits)],
             N:            [NextValue(n, word), shape],
             K:            [NextValue(k, word), shape],
             M:            [NextValue(m, word), shape],
@@ -223,10 +224,11 @@ class JobChecker(LiteXModule):
         block_beats = Signal(len(ticket.kwords) + 6)
         table_beats = Signal.like(ticket.groups)
         row_beats   = Signal(len(ticket.kwords) + 2)
-        start       = Signal(address_bits)
+        start       = Signal(address_bits + config.inbox_bits)
         size        = Signal(size_bits)
         end         = Signal(size_bits)
         fits        = Signal()
+        fits_inbox  = Signal()
         act_end, weights_end, out_beats = Signal(size_bits), Signal(size_bits), Signal(size_bits)
         over_weights, over_acts, over_space = Signal(), Signal(), Signal()
         self.comb += [
@@ -239,6 +241,8 @@ class JobChecker(LiteXModule):
             block_beats.eq(scale_beats + zero_beats + (ticket.stream_words << log2(CHANNELS_PER_BLOCK))),
             row_beats.eq(Mux(shift, table_beats, 0) + (ticket.kwords << 1)),
             fits.eq(end <= mem_beats),
+            *([fits_inbox.eq((start >= mem_beats) & (end <= mem_beats + config.inbox_bytes//config.beat_bytes))]
+                if config.inbox_bytes else []),
             over_weights.eq((ticket.weights_beat < end) & (ticket.out_beat < weights_end)),
             over_acts.eq((ticket.act_beat < end) & (ticket.out_beat < act_end)),
             over_space.eq(space < out_beats),
@@ -364,7 +368,7 @@ class JobChecker(LiteXModule):
         )
         fsm.act("REGION",
             checks([
-                refuse(outside | ~fits, JobCode.MEMORY),
+                refuse(outside | ~(fits | (fits_inbox & (step == 1))), JobCode.MEMORY),
                 (step == 1, [NextValue(act_end, end), *multiply(2, block_beats, blocks)]),
                 (step == 2, [NextValue(weights_end, end),
                     *multiply(3, Mux(fused, 1, ticket.stream_groups), Mux(wide, m >> 1, m))]),

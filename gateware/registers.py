@@ -27,14 +27,15 @@ class AcceleratorRegisters(LiteXModule):
     ----------
     accelerator : Accelerator
     checksum : Checksum
-    clock_hz, mem_base, mem_bytes : int
+    clock_hz, mem_base, mem_bytes, inbox_base : int
     ready : Signal() or 1
         High when the memory is initialised.
     """
 
-    def __init__(self, accelerator, checksum, *, clock_hz, mem_base, mem_bytes, ready=1):
+    def __init__(self, accelerator, checksum, *, clock_hz, mem_base, mem_bytes, inbox_base=0, ready=1):
         config = accelerator.config
-        identity = identity_values(config, clock_hz=clock_hz, mem_base=mem_base, mem_bytes=mem_bytes)
+        identity = identity_values(config, clock_hz=clock_hz, mem_base=mem_base, mem_bytes=mem_bytes,
+            inbox_base=inbox_base)
         csrs = {}
         for register in REGISTERS:
             if register.access == "wo":

@@ -9,6 +9,7 @@ from mixpe.sim.memory import DEFAULT_MEMORY, find_memory
 
 LINKS = ("uart", "etherbone")
 OPT_LEVELS = ("O0", "O1", "O2", "O3", "Os")
+INBOX_BYTES  = 64 << 10  # two tokens of A16 at the longest k
 CONFIG_NAMES = tuple(field.name for field in fields(Config))
 
 
@@ -83,8 +84,8 @@ class SimOptions:
     def create(cls, *, accelerator=True, **options):
         """Make options from flat names: those of this class and those of `Config`.
 
-        `port_bits` and `memory_bits` follow the memory, so they need not be given. ``accelerator=False`` leaves the
-        accelerator out.
+        `port_bits` and `memory_bits` follow the memory, so they need not be given, and there is an inbox.
+        ``accelerator=False`` leaves the accelerator out.
 
         Raises
         ------
@@ -101,7 +102,7 @@ class SimOptions:
         if accelerator and "config" not in options:
             chip = find_memory(options.get("memory", DEFAULT_MEMORY))
             options["config"] = Config(**{"port_bits": chip.port_bits, "memory_bits": chip.port_bits,
-                "read_ports": chip.read_ports, **shape})
+                "read_ports": chip.read_ports, "inbox_bytes": INBOX_BYTES, **shape})
         elif shape:
             raise ConfigError(f"{', '.join(shape)} given beside config or without an accelerator")
         return cls(**options)

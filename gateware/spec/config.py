@@ -11,6 +11,7 @@ GROUP_MIN = GROUP_SIZES[0]
 CHANNELS_PER_BLOCK = 8               # output channels whose scales and zeros travel together in front of their weights
 K_LIMIT = 16384                      # longest reduction of one job
 N_LIMIT = 65536                      # most output channels of one job
+INBOX_LIMIT = 1 << 20                # largest inbox in bytes
 PE_KINDS = ("shift-add", "bitplane")
 
 
@@ -46,6 +47,9 @@ class Config:
         Scale-accumulate units; rows/scalers results a group must fit in G/lanes cycles to keep the array busy.
     read_ports : int
         Memory ports that the weight stream alternates between, one DRAM row each (1, 2 or 4).
+    inbox_bytes : int
+        On-chip memory that the host writes activations to, a power of two, 1024 … 1 MiB, or 0: then they pass through
+        the memory. Two images of one token's activations let one arrive while the other is used.
     pe : str
         ``"shift-add"`` (as published) or ``"bitplane"`` (dense); equal results.
     """
@@ -60,6 +64,7 @@ class Config:
     read_ports: int = 1
     pe: str = "shift-add"
     memory_bits: int | None = None
+    inbox_bytes: int = 0
 
     def __post_init__(self):
         if self.port_bits not in PORT_BITS:
@@ -81,6 +86,9 @@ class Config:
             raise ConfigError(f"scalers must be a power of two that divides rows={self.rows}, not {self.scalers!r}")
         if self.read_ports not in (1, 2, 4):
             raise ConfigError(f"read_ports must be 1, 2 or 4, not {self.read_ports!r}")
+        if self.inbox_bytes and not (_is_power_of_two(self.inbox_bytes) and 1024 <= self.inbox_bytes <= INBOX_LIMIT):
+            raise ConfigError(f"inbox_bytes must be 0 or a power of two from 1024 to {INBOX_LIMIT}, "
+                              f"not {self.inbox_bytes!r}")
         if self.pe not in PE_KINDS:
             raise ConfigError(f"pe must be one of {PE_KINDS}, not {self.pe!r}")
 
@@ -102,6 +110,11 @@ class Config:
     def is_shallow(self):
         """Whether FIFOs are to be as small as they can be."""
         return self.queue_depth == 2
+
+    @property
+    def inbox_bits(self):
+        """Address bits that the inbox behind the memory adds: 1 or 0."""
+        return 1 if self.inbox_bytes else 0
 
     @property
     def act_words(self):

@@ -9,7 +9,8 @@ host and gateware compute the same regions:
     results      partials  (n, tiles, passes·groups, rows of the tile) int32
                  fused     (n, tokens) float32
 
-where rows are cut in tiles of R. All regions start on a beat and results are padded with zeros to a whole beat.
+where rows are cut in tiles of R. Activations lie in the memory, or in the inbox, whose addresses follow the memory's
+last one. All regions start on a beat and results are padded with zeros to a whole beat.
 """
 
 from dataclasses import dataclass
@@ -68,7 +69,7 @@ def group_code(group_size, k):
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A descriptor. Addresses are byte offsets in the accelerator's memory."""
+    """A descriptor. Addresses are byte offsets in the accelerator's memory; the inbox starts at its size."""
 
     weights_addr: int
     act_addr: int
@@ -138,6 +139,11 @@ def stream_bytes(n, k, groups, config):
     return -(-n//CHANNELS_PER_BLOCK)*block_bytes(k, groups, config)
 
 
+def in_inbox(job, mem_bytes):
+    """Whether a job's activations start behind the memory."""
+    return job.act_addr >= mem_bytes
+
+
 def check_job(job, config, mem_bytes):
     """What the gateware answers to this job at once: `JobCode.OK` or the first check that fails, in its order."""
     if job.flags & ~FLAG_MASK:
@@ -165,7 +171,9 @@ def check_job(job, config, mem_bytes):
         return JobCode.ALIGN
     regions = [(job.weights_addr, job.weight_bytes(config)), (job.act_addr, job.act_bytes(config)),
         (job.out_addr, job.result_bytes(config))]
-    if any(start + size > mem_bytes for start, size in regions):
+    inside = [start + size <= mem_bytes for start, size in regions]
+    inside[1] |= in_inbox(job, mem_bytes) and sum(regions[1]) <= mem_bytes + config.inbox_bytes
+    if not all(inside):
         return JobCode.MEMORY
     out_start, out_end = job.out_addr, job.out_addr + regions[2][1]
     if any(start < out_end and out_start < start + size for start, size in regions[:2]):

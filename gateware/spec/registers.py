@@ -64,6 +64,8 @@ IDENTITY = (
     Register("memory_bits",  "ro", "width of the memory controller's port"),
     Register("mem_base",     "ro", "bus address of the memory's first byte"),
     Register("mem_bytes",    "ro", "size of the memory in bytes"),
+    Register("inbox_base",   "ro", "bus address of the inbox's first byte; jobs find it behind the memory"),
+    Register("inbox_bytes",  "ro", "size of the inbox in bytes, 0 without one"),
 )
 
 CONTROL = (
@@ -157,7 +159,7 @@ def digest():
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
 
 
-def identity_values(config, *, clock_hz, mem_base, mem_bytes):
+def identity_values(config, *, clock_hz, mem_base, mem_bytes, inbox_base=0):
     """Values of the identity registers of one build, by name."""
     value = digest()
     return {
@@ -178,6 +180,8 @@ def identity_values(config, *, clock_hz, mem_base, mem_bytes):
         "memory_bits":  config.memory_bits,
         "mem_base":     mem_base,
         "mem_bytes":    mem_bytes,
+        "inbox_base":   inbox_base,
+        "inbox_bytes":  config.inbox_bytes,
     }
 
 
@@ -187,4 +191,5 @@ def config_from_identity(values):
     return config_spec.Config(rows=values["rows"], port_bits=values["port_bits"], k_max=values["k_max"],
         buffer_beats=values["buffer_beats"], queue_depth=values["queue_depth"],
         fused=bool(values["features"] & FEATURE_FUSED), scalers=values["scalers"], read_ports=values["read_ports"],
-        pe=kinds[values["pe"]] if values["pe"] < len(kinds) else values["pe"], memory_bits=values["memory_bits"])
+        pe=kinds[values["pe"]] if values["pe"] < len(kinds) else values["pe"], memory_bits=values["memory_bits"],
+        inbox_bytes=values["inbox_bytes"])

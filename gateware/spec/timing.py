@@ -98,7 +98,7 @@ def _multiply_cycles(job, config):
     return sum(3 + operand.bit_length() for operand in (job.k//config.lanes, job.m, blocks, tokens, job.n))
 
 
-def predict(job, config, memory):
+def predict(job, config, memory, *, inbox=False):
     """Cycles from a job's first check to its last result in memory, with nothing else in the queue.
 
     Parameters
@@ -106,6 +106,8 @@ def predict(job, config, memory):
     job : Job
     config : Config
     memory : MemoryTiming
+    inbox : bool
+        The activations come from the inbox: a beat a cycle, while the weight buffer fills.
 
     Returns
     -------
@@ -127,8 +129,11 @@ def predict(job, config, memory):
     # A cycle more for each channel and tile, in which what follows from them settles.
     results = groups*(job.n*vectors + (padded - job.n)*tiles) + padded*tiles
     read    = stream/memory.read_rate + written*memory.write_cycles
-    start   = (CHECK_CYCLES + _multiply_cycles(job, config) + acts/memory.read_rate + 2*memory.latency_cycles
-        + DRAIN_CYCLES)
+    start   = CHECK_CYCLES + _multiply_cycles(job, config) + 2*memory.latency_cycles + DRAIN_CYCLES
+    if inbox:
+        waits = max(0.0, acts - min(stream, config.buffer_beats)/memory.read_rate)  # the weight buffer is full
+        return Prediction(start + max(waits + read, acts + max(array, results)), read, array, results, start)
+    start  += acts/memory.read_rate
     # While the activations arrive the weight buffer fills: beats that the memory need not read later, but that the
     # array waits for.
     ahead   = min(acts, stream, config.buffer_beats)/memory.read_rate

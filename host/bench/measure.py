@@ -2,14 +2,14 @@
 """Run benchmark cases on a device as single jobs and compare every result with the reference."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from mixpe.devices.execute import Executor
 from mixpe.devices.plan import rows_per_job
 from mixpe.errors import DeviceError, VerifyError
-from mixpe.gateware.spec.jobs import Job, JobCode, check_job, group_code
+from mixpe.gateware.spec.jobs import Job, JobCode, check_job, group_code, in_inbox
 from mixpe.gateware.spec.layout import pack_nibbles, pack_stream
 from mixpe.gateware.spec.registers import CSR_BANK, CSR_PAGE_BYTES, PROBE_BANK
 from mixpe.gateware.spec.timing import memory_timing, predict
@@ -106,11 +106,12 @@ def measure(device, case, *, group_size, read_rate, seed=0):
     shape   = {"n": n, "k": k, "m": m, "group": group_code(group_size, k), "fused": case.fused,
         "wide": case.activations == "a16"}
     size    = Job(weights_addr=0, act_addr=0, out_addr=0, out_bytes=0, **shape).result_bytes(config)
-    regions = [device.memory.allocate(part) for part in (stream.size, act.size, size)]
+    regions = [device.memory.allocate(part) for part in (stream.size, size)]
+    place   = device.allocate_activations(act.size)
     try:
-        job = Job(weights_addr=regions[0], act_addr=regions[1], out_addr=regions[2], out_bytes=size, **shape)
+        job = Job(weights_addr=regions[0], act_addr=place, out_addr=regions[1], out_bytes=size, **shape)
         device.write_memory(regions[0], stream)
-        device.write_memory(regions[1], act)
+        device.write_memory(place, act)
         before = device.counters()
         done = device.run_job(job)
         if done.code != JobCode.OK:
@@ -120,9 +121,10 @@ def measure(device, case, *, group_size, read_rate, seed=0):
     finally:
         for region in regions:
             device.memory.free(region)
+        device.free_activations(place)
     spent = {name: after[name] - before[name] for name in after}
     payload = n*k//2 + n*groups*2 + n*groups/2
-    prediction = predict(job, config, memory_timing(config))
+    prediction = predict(job, config, memory_timing(config), inbox=in_inbox(job, device.mem_bytes))
     return Measurement(case=case, m=m, cycles=done.cycles, predicted_cycles=prediction.total, bound=prediction.bound,
         stream_bytes=stream.size, beats_in=spent["beats_in"], beats_out=spent["beats_out"], busy=spent["busy"],
         wait_weights=spent["wait_weights"], wait_results=spent["wait_results"], read_rate=read_rate,
@@ -131,7 +133,7 @@ def measure(device, case, *, group_size, read_rate, seed=0):
 
 def _compare(device, job, stream, act):
     """Results in the device's memory against the reference's, bit for bit."""
-    config = device.config
+    config = replace(device.config, inbox_bytes=0)  # of an image that has all of it in memory
     places = [("weights_addr", stream), ("act_addr", act)]
     memory, moved, offset = [], {}, 0
     for name, data in places:

@@ -72,6 +72,7 @@ class Device:
         self.mem_bytes = self.bank.identity["mem_bytes"]
         self.verify    = verify
         self.memory    = Allocator(self.mem_bytes)
+        self.inbox     = Allocator(self.config.inbox_bytes)
         self.queue     = JobQueue(self.bank, rate_hz=rate_hz or self.clock_hz, floor_s=floor_s, verify=verify == "all")
         self.out_bytes_max = min(RESULT_BYTES, self.mem_bytes//8)
         self.epoch     = 0
@@ -206,6 +207,31 @@ class Device:
             raise
 
     # Memory.
+
+    def allocate_activations(self, size):
+        """Take memory for a job's activations: of the inbox where they fit it.
+
+        With ``verify="all"`` never of the inbox: the device computes checksums of its memory only.
+
+        Returns
+        -------
+        int
+            Offset for `write_memory` and for the job.
+
+        Raises
+        ------
+        DeviceMemoryError
+        """
+        if size <= self.inbox.largest_bytes and self.verify != "all":
+            return self.mem_bytes + self.inbox.allocate(size)
+        return self.memory.allocate(size, top=True)
+
+    def free_activations(self, offset):
+        """Give back what `allocate_activations` gave."""
+        if offset >= self.mem_bytes:
+            self.inbox.free(offset - self.mem_bytes)
+        else:
+            self.memory.free(offset)
 
     def write_memory(self, offset, data):
         """Write a buffer or array at an offset of the device's memory, unverified."""

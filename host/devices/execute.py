@@ -21,12 +21,14 @@ class Executor:
     Parameters
     ----------
     config : Config
-    memory : (mem_bytes,) uint8
+    memory : (mem_bytes + inbox_bytes,) uint8
+        The inbox follows the memory.
     """
 
     def __init__(self, config, memory):
         self.config = config
         self.memory = memory
+        self.mem_bytes = len(memory) - config.inbox_bytes
         self._cache = OrderedDict()
         self._cached_bytes = 0
 
@@ -42,7 +44,7 @@ class Executor:
         -------
         JobCode
         """
-        code = check_job(job, self.config, len(self.memory))
+        code = check_job(job, self.config, self.mem_bytes)
         if code != JobCode.OK:
             return code
         act = self.memory[job.act_addr:job.act_addr + job.m*job.k].view(np.int8).reshape(job.m, job.k)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from mixpe.devices.bank import POLL_S_MAX
 from mixpe.gateware.spec.errors import DeviceError, JobError, LinkError
-from mixpe.gateware.spec.jobs import JOB_TEXT, JobCode, check_job
+from mixpe.gateware.spec.jobs import JOB_TEXT, JobCode, check_job, in_inbox
 from mixpe.gateware.spec.registers import (
     CONTROL_RESET,
     JOB,
@@ -38,7 +38,7 @@ def predicted_cycles(job, config, mem_bytes):
     """Cycles that a job takes by `spec.timing`, on memory as fast as a simulated one."""
     if check_job(job, config, mem_bytes):
         return 0  # refused at once; its sizes mean nothing
-    return predict(job, config, memory_timing(config)).total
+    return predict(job, config, memory_timing(config), inbox=in_inbox(job, mem_bytes)).total
 
 
 class JobQueue:

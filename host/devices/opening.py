@@ -35,7 +35,7 @@ def _verify(text):
 DRIVER_OPTIONS = {"verify": _verify, "floor_s": float, "ready_s": float, "rate_hz": float, "csr_base": _integer}
 CONFIG_OPTIONS = {"rows": _integer, "port_bits": _integer, "k_max": _integer, "buffer_beats": _integer,
     "queue_depth": _integer, "fused": _boolean, "scalers": _integer, "read_ports": _integer, "pe": str,
-    "memory_bits": _integer}
+    "memory_bits": _integer, "inbox_bytes": _integer}
 REFERENCE_OPTIONS = {"mem_bytes": _integer, "clock_hz": _integer}
 SIM_OPTIONS = {
     "memory": str, "link": str, "probe": _boolean, "refresh": _boolean, "cpu_type": str, "sdram_verbosity": _integer,

@@ -23,6 +23,7 @@ from mixpe.gateware.spec.jobs import (
     GROUP_CODE_K,
     Job,
     JobCode,
+    in_inbox,
 )
 from mixpe.gateware.spec.registers import (
     CONTROL_COUNTERS,
@@ -48,6 +49,7 @@ from mixpe.link import Link
 MEM_BASE     = 0x40000000
 MEM_BYTES    = 256 << 20
 MEM_LIMIT    = 0xB0000000  # up to the CSRs
+INBOX_BASE   = 0x30000000
 CLOCK_HZ     = 100_000_000
 UNMAPPED     = 0xFFFFFFFF  # what a LiteX bus reads where nothing answers
 NAMES        = [register.name for register in REGISTERS]
@@ -88,10 +90,12 @@ class ReferenceLink(Link):
         self.timing = memory_timing(config) if timing is None else timing
         if not isinstance(mem_bytes, int) or not 4096 <= mem_bytes <= MEM_LIMIT or mem_bytes % 4096:
             raise ConfigError(f"mem_bytes must be a multiple of 4096 from 4096 to {MEM_LIMIT}, not {mem_bytes!r}")
-        self.memory   = np.zeros(mem_bytes, np.uint8)
+        self.mem_bytes = mem_bytes
+        self.memory   = np.zeros(mem_bytes + config.inbox_bytes, np.uint8)  # the inbox follows the memory
         self.executor = Executor(config, self.memory)
         self.values   = dict.fromkeys(NAMES, 0)
-        self.values.update(identity_values(config, clock_hz=clock_hz, mem_base=MEM_BASE, mem_bytes=mem_bytes))
+        self.values.update(identity_values(config, clock_hz=clock_hz, mem_base=MEM_BASE, mem_bytes=mem_bytes,
+            inbox_base=INBOX_BASE))
         self.bank     = CSR_BASES[0] + CSR_BANK*CSR_PAGE_BYTES
         self.counts   = dict.fromkeys(COUNTERS, 0)
         self.latched  = [0]*2*len(COUNTERS)
@@ -104,8 +108,8 @@ class ReferenceLink(Link):
         """As `Link.read_words`; an address where nothing is reads as on a LiteX bus, all ones."""
         self._check_open()
         self._count_read(4*n)
-        if increment and self._in_memory(addr, 4*n):
-            offset = addr - MEM_BASE
+        offset = self._offset(addr, 4*n)
+        if increment and offset is not None:
             return self.memory[offset:offset + 4*n].view("<u4").copy()
         return np.array([self._read(addr + 4*index*increment) for index in range(n)], np.uint32)
 
@@ -113,7 +117,7 @@ class ReferenceLink(Link):
         """As `Link.write_words`."""
         self._check_open()
         words = np.atleast_1d(np.asarray(words, np.uint32))
-        if increment and self._in_memory(addr, words.nbytes):
+        if increment and self._offset(addr, words.nbytes) is not None:
             self.write_bytes(addr, words)
             return
         self._count_written(words.nbytes)
@@ -124,9 +128,10 @@ class ReferenceLink(Link):
         """As `Link.read_bytes`."""
         self._check_open()
         self._count_read(n)
-        if not self._in_memory(addr, n):
+        offset = self._offset(addr, n)
+        if offset is None:
             raise LinkError(f"no memory at 0x{addr:08x} … 0x{addr + n:08x}")
-        return self.memory[addr - MEM_BASE:addr - MEM_BASE + n].copy()
+        return self.memory[offset:offset + n].copy()
 
     def write_bytes(self, addr, data, *, progress=None):
         """As `Link.write_bytes`."""
@@ -134,9 +139,9 @@ class ReferenceLink(Link):
         array = np.ascontiguousarray(data) if isinstance(data, np.ndarray) else np.frombuffer(data, np.uint8)
         raw = array.reshape(-1).view(np.uint8)
         self._count_written(raw.size)
-        if not self._in_memory(addr, raw.size):
+        offset = self._offset(addr, raw.size)
+        if offset is None:
             raise LinkError(f"no memory at 0x{addr:08x} … 0x{addr + raw.size:08x}")
-        offset = addr - MEM_BASE
         self.memory[offset:offset + raw.size] = raw
         self.executor.written(offset, raw.size)
 
@@ -156,8 +161,13 @@ class ReferenceLink(Link):
         if self.closed:
             raise LinkError("the link is closed")
 
-    def _in_memory(self, addr, size):
-        return MEM_BASE <= addr and addr + size <= MEM_BASE + len(self.memory)
+    def _offset(self, addr, size):
+        """Where a bus region lies in `memory`; None if it is neither in the memory nor in the inbox."""
+        for base, first, length in ((MEM_BASE, 0, self.mem_bytes),
+                (INBOX_BASE, self.mem_bytes, self.config.inbox_bytes)):
+            if base <= addr and addr + size <= base + length:
+                return first + addr - base
+        return None
 
     def _name(self, addr):
         index, rest = divmod(addr - self.bank, 4)
@@ -192,7 +202,7 @@ class ReferenceLink(Link):
             self._fold(name, value)
         elif name == "checksum_bytes":
             start = self.values["checksum_addr"]
-            region = self.memory[start:start + value]
+            region = self.memory[start:min(start + value, self.mem_bytes)]
             self.values["checksum_value"] = zlib.crc32(region) if len(region) == value else 0
 
     def _fold(self, name, value):
@@ -224,7 +234,7 @@ class ReferenceLink(Link):
         self.counts["jobs"] += 1
         cycles = 0
         if code == JobCode.OK:
-            prediction = predict(job, self.config, self.timing)
+            prediction = predict(job, self.config, self.timing, inbox=in_inbox(job, self.mem_bytes))
             cycles = round(prediction.total)
             self.counts["cycles"] += cycles
             self.counts["busy"]   += prediction.array

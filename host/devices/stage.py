@@ -52,7 +52,7 @@ class Stage:
         for _, out_addr, _ in self.pending:
             self.device.memory.free(out_addr)
         for offset, _ in self._acts.values():
-            self.device.memory.free(offset)
+            self.device.free_activations(offset)
         self.pending.clear()
         self._acts.clear()
 
@@ -76,15 +76,18 @@ class Stage:
         if task.act_key in self._acts:
             return self._acts[task.act_key][0], memory.allocate(size, top=True)
         image    = task.act_image()
-        act_addr = memory.allocate(image.size, top=True)
+        act_addr = self.device.allocate_activations(image.size)
         try:
             out_addr = memory.allocate(size, top=True)
         except DeviceMemoryError:
-            memory.free(act_addr)
+            self.device.free_activations(act_addr)
             raise
         self._acts[task.act_key] = [act_addr, 0]
         try:
-            self.device.transfer.upload(act_addr, image, self.device.verify == "all")
+            if act_addr < self.device.mem_bytes:
+                self.device.transfer.upload(act_addr, image, self.device.verify == "all")
+            else:
+                self.device.transfer.write(act_addr, image)
         except BaseException:
             memory.free(out_addr)
             raise
@@ -94,11 +97,11 @@ class Stage:
         self.device.memory.free(out_addr)
         self._acts[key][1] -= 1
         if not self._acts[key][1] and not self._uses[key]:
-            self.device.memory.free(self._acts.pop(key)[0])
+            self.device.free_activations(self._acts.pop(key)[0])
 
     def _free_idle(self):
         """Give back activations that no job in flight reads; later tasks write them again. True if there were any."""
         idle = [key for key, (_, jobs) in self._acts.items() if not jobs]
         for key in idle:
-            self.device.memory.free(self._acts.pop(key)[0])
+            self.device.free_activations(self._acts.pop(key)[0])
         return bool(idle)

@@ -14,7 +14,7 @@ ATTEMPTS    = 3         # for a chunk or a read-back whose checksum is wrong
 
 
 class Transfer:
-    """The memory behind a register bank; offsets count from its first byte.
+    """The memory behind a register bank; offsets count from its first byte, and go on in the inbox.
 
     Parameters
     ----------
@@ -30,18 +30,17 @@ class Transfer:
         self.mem_base   = bank.identity["mem_base"]
         self.mem_bytes  = bank.identity["mem_bytes"]
         self.beat_bytes = bank.config.beat_bytes
+        self.inbox_base = bank.identity["inbox_base"]
 
     def write(self, offset, data):
         """Write a buffer or array."""
         array = np.ascontiguousarray(data) if isinstance(data, np.ndarray) else np.frombuffer(data, np.uint8)
         data = array.reshape(-1).view(np.uint8)
-        self._check_region(offset, data.size)
-        self.link.write_bytes(self.mem_base + offset, data)
+        self.link.write_bytes(self._address(offset, data.size), data)
 
     def read(self, offset, size):
         """Read: (size,) uint8."""
-        self._check_region(offset, size)
-        return np.frombuffer(self.link.read_bytes(self.mem_base + offset, size), np.uint8)
+        return np.frombuffer(self.link.read_bytes(self._address(offset, size), size), np.uint8)
 
     def checksum(self, offset, size):
         """CRC-32 of a region, computed by the device. Offset and size are multiples of the beat."""
@@ -92,6 +91,17 @@ class Transfer:
                 return raw
         raise VerifyError(f"{size} bytes read at {offset} of the device's memory are not what it holds, "
             f"{ATTEMPTS} times; the link is faulty")
+
+    def _address(self, offset, size):
+        """Bus address of a region of the memory or of the inbox."""
+        inbox_bytes = self.bank.config.inbox_bytes
+        if offset >= self.mem_bytes and inbox_bytes:
+            if size < 0 or offset + size > self.mem_bytes + inbox_bytes:
+                raise DeviceMemoryError(f"{size} bytes at {offset} end outside the device's inbox, which ends at "
+                                        f"{self.mem_bytes + inbox_bytes}")
+            return self.inbox_base + offset - self.mem_bytes
+        self._check_region(offset, size)
+        return self.mem_base + offset
 
     def _check_region(self, offset, size):
         if offset < 0 or size < 0 or offset + size > self.mem_bytes:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Random jobs with their operands in memory, for comparing gateware with the reference."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from mixpe.gateware.spec import layout
@@ -10,7 +12,7 @@ from mixpe.gateware.spec.jobs import Job, JobCode, check_job, group_code
 ATTEMPTS = 10000
 
 
-def random_job(rng, config, mem_bytes, region, *, k_limit=512, n_limit=30, **fixed):
+def random_job(rng, config, mem_bytes, region, *, k_limit=512, n_limit=30, inbox=None, **fixed):
     """A job that the accelerator must accept, with random shape, mode and place.
 
     Parameters
@@ -20,6 +22,8 @@ def random_job(rng, config, mem_bytes, region, *, k_limit=512, n_limit=30, **fix
     mem_bytes : int
     region : (start, size)
         Where its weights, activations and results lie; a third of it each.
+    inbox : (start, size), optional
+        A part of the inbox, counted from its first byte, where half of the activations lie that fit it.
     fixed : fields of `Job` that are not random
     """
     start, size = region
@@ -39,6 +43,8 @@ def random_job(rng, config, mem_bytes, region, *, k_limit=512, n_limit=30, **fix
         fields.update(fixed)
         job = Job(**fields)
         fits = job.weight_bytes(config) <= third and job.act_bytes(config) <= third
+        if inbox and job.act_bytes(config) <= inbox[1] and rng.integers(2):
+            job = replace(job, act_addr=mem_bytes + inbox[0])
         if check_job(job, config, mem_bytes) == JobCode.OK and fits:
             return job
     raise RuntimeError(f"no job of {config} fits {size} bytes with {fixed}")

@@ -18,7 +18,7 @@ class HarnessError(MixpeError):
 
 
 class Harness:
-    """One accelerator and its memory.
+    """One accelerator and its memory, with the inbox behind it.
 
     Parameters
     ----------
@@ -38,8 +38,9 @@ class Harness:
         library.harness_run.restype = ctypes.c_int64
         library.harness_ended.restype = ctypes.c_uint64
         self.config = config
-        self._handle = ctypes.c_void_p(library.harness_new(ctypes.c_uint64(mem_bytes)))
-        self.memory = np.ctypeslib.as_array(library.harness_memory(self._handle), shape=(mem_bytes,))
+        size = mem_bytes + config.inbox_bytes
+        self._handle = ctypes.c_void_p(library.harness_new(ctypes.c_uint64(size)))
+        self.memory = np.ctypeslib.as_array(library.harness_memory(self._handle), shape=(size,))
         self.setup(seed=seed, stall=stall, latency_cycles=latency_cycles)
 
     def setup(self, *, seed, stall, latency_cycles=5):

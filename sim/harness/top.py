@@ -18,8 +18,9 @@ class HarnessTop(LiteXModule):
         modes = ["read"]*(config.read_ports + 1) + ["write"]
         word_bytes = config.memory_bits//8
         address_bits = (mem_bytes//word_bytes - 1).bit_length()
-        ports = [LiteDRAMNativePort(mode, address_bits, config.memory_bits, id=index)
-            for index, mode in enumerate(modes)]
+        # The inbox is what follows the memory in the harness's: only the port of the activations reaches it.
+        ports = [LiteDRAMNativePort(mode, address_bits + (config.inbox_bits if index == config.read_ports else 0),
+            config.memory_bits, id=index) for index, mode in enumerate(modes)]
         self.accelerator = accelerator = Accelerator(config, mem_bytes, ports[:config.read_ports], ports[-2], ports[-1],
             chunk_beats=chunk_beats, target=target)
         self.ios = {self.cd_sys.clk, self.cd_sys.rst}

@@ -22,7 +22,7 @@ def open_harness():
 
     def open_(**options):
         harness = Harness(Config(**{**SMALL, **options}), MEM_BYTES, chunk_beats=16)
-        harness.memory[:] = np.random.default_rng(0).integers(0, 256, MEM_BYTES, dtype=np.uint8)
+        harness.memory[:] = np.random.default_rng(0).integers(0, 256, len(harness.memory), dtype=np.uint8)
         opened.append(harness)
         return harness
 

@@ -11,9 +11,10 @@ CONFIGS = [
     {"rows": 2, "port_bits": 16, "scalers": 1},
     {"rows": 1, "port_bits": 32, "scalers": 1, "read_ports": 2},
     {"rows": 4, "port_bits": 64, "scalers": 4, "pe": "bitplane"},
-    {"rows": 8, "port_bits": 128, "scalers": 2, "read_ports": 4},
+    {"rows": 8, "port_bits": 128, "scalers": 2, "read_ports": 4, "inbox_bytes": 1 << 15},
     {"rows": 4, "port_bits": 32, "scalers": 1, "fused": False},
-    {"rows": 8, "port_bits": 64, "scalers": 2, "memory_bits": 16, "read_ports": 2, "queue_depth": 2},
+    {"rows": 8, "port_bits": 64, "scalers": 2, "memory_bits": 16, "read_ports": 2, "queue_depth": 2,
+        "inbox_bytes": 1 << 14},
 ]
 STALLS = (0.0, 0.1, 0.5, 0.9)
 
@@ -25,8 +26,10 @@ def test_random_jobs_queued_four_deep(options, open_harness, compare, mem_bytes)
         rng = np.random.default_rng(seed)
         harness.setup(seed=seed, stall=STALLS[seed % len(STALLS)], latency_cycles=int(rng.integers(1, 40)))
         jobs = []
+        part = harness.config.inbox_bytes//4
         for slot in range(4):
-            job = random_job(rng, harness.config, mem_bytes, (slot*mem_bytes//4, mem_bytes//4), tag=4*seed + slot)
+            job = random_job(rng, harness.config, mem_bytes, (slot*mem_bytes//4, mem_bytes//4),
+                inbox=(slot*part, part) if part else None, tag=4*seed + slot)
             fill_operands(rng, harness.memory, job, harness.config, extreme=seed % 6 == 0)
             jobs.append(job)
         compare(harness, jobs)

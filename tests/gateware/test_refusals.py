@@ -127,3 +127,37 @@ def test_reset_in_the_middle(open_harness, compare, mem_bytes):
         assert (harness.memory == before)[outside].all()
         job = good_job(rng, harness, mem_bytes, 7)
         compare(harness, [job])
+
+
+@pytest.mark.parametrize("offset, size, code", [
+    (-64, 64, JobCode.OK),               # the memory's last bytes
+    (-32, 64, JobCode.MEMORY),           # half in the memory, half in the inbox
+    (0, 64, JobCode.OK),                 # the inbox's first bytes
+    (4096 - 64, 64, JobCode.OK),         # its last ones
+    (4096 - 64, 128, JobCode.MEMORY),
+    (4096, 64, JobCode.MEMORY),
+    ((1 << 20) - 64, 64, JobCode.MEMORY),
+    ((1 << 21), 64, JobCode.MEMORY),
+])
+@pytest.mark.parametrize("port_bits", [16, 128])
+def test_ends_of_the_inbox(offset, size, code, port_bits, open_harness, compare, mem_bytes):
+    """Activations lie in the memory or in the inbox, not in both and not behind it."""
+    harness = open_harness(rows=2, port_bits=port_bits, scalers=1, inbox_bytes=4096)
+    job = Job(weights_addr=0, act_addr=mem_bytes + offset, out_addr=0x20000, n=8, k=64, m=size//64, group=0,
+        out_bytes=1024, tag=5)
+    assert check_job(job, harness.config, mem_bytes) == code
+    if code == JobCode.OK:
+        fill_operands(np.random.default_rng(2), harness.memory, job, harness.config)
+    (_, found, _), = compare(harness, [job])
+    assert found == code
+    for name in ("weights_addr", "out_addr"):  # only activations
+        other = dataclasses.replace(job, act_addr=0x10000, m=1, **{name: mem_bytes})
+        (_, found, _), = compare(harness, [other])
+        assert found == JobCode.MEMORY
+
+
+def test_no_inbox(open_harness, compare, mem_bytes):
+    harness = open_harness(**OPTIONS)
+    job = Job(weights_addr=0, act_addr=mem_bytes, out_addr=0x20000, n=8, k=64, m=1, group=0, out_bytes=1024, tag=5)
+    (_, found, _), = compare(harness, [job])
+    assert found == JobCode.MEMORY

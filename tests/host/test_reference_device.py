@@ -49,6 +49,7 @@ def check(device, matrix, x, activations, fused=None):
         np.testing.assert_array_equal(found, partial)
     layer.free()
     assert device.memory.free_bytes == device.memory.total_bytes
+    assert device.inbox.free_bytes == device.inbox.total_bytes
 
 
 @pytest.mark.parametrize("activations", ["a8", "a16"])
@@ -57,7 +58,8 @@ def test_random_shapes_on_random_devices(seed, activations):
     rng = np.random.default_rng(seed)
     device = mixpe.open("reference", rows=int(rng.choice([1, 2, 4, 8])), port_bits=int(rng.choice(PORT_BITS)),
         k_max=int(rng.choice([512, 1024, 2048])), buffer_beats=int(rng.choice([64, 256])), scalers=1,
-        queue_depth=int(rng.choice([2, 16])), mem_bytes=4 << 20, verify="all")
+        queue_depth=int(rng.choice([2, 16])), mem_bytes=4 << 20, verify=str(rng.choice(["all", "weights"])),
+        inbox_bytes=int(rng.choice([0, 1024, 16384])))
     with device:
         device.out_bytes_max = int(rng.choice([16 << 10, 1 << 20]))
         matrix, x = random_layer(seed, n=int(rng.integers(1, 80)), k=int(rng.choice([1, 33, 128, 500, 1100, 2100])),
@@ -149,6 +151,33 @@ def test_independent_layers_share_their_input():
             np.testing.assert_array_equal(found, expected)
         assert written < 5*512 + 10*512 + 10*16 + 4*1000
         assert device.run([]) == []
+
+
+def test_activations_take_the_inbox_where_they_fit_it(monkeypatch):
+    """What finds no room there, and all of a device that verifies everything, goes to the memory."""
+    matrix, x = random_layer(8, n=16, k=512, m=64)
+    for options, expected in (({"inbox_bytes": 4096}, 3), ({"inbox_bytes": 2048}, 1), ({"inbox_bytes": 1024}, 0),
+            ({}, 0), ({"inbox_bytes": 4096, "verify": "all"}, 0)):
+        with mixpe.open("reference", **options) as device:
+            jobs = []
+            post = device.queue.post
+            monkeypatch.setattr(device.queue, "post", lambda job, post=post, jobs=jobs: (jobs.append(job), post(job)))
+            layer = device.load(matrix, "a16", fused=True)
+            inputs = [x[:1], x[1:2] + 1, x[2:3] + 2]  # two rows of 512 bytes each and their shifts
+            found = device.run([(layer, each) for each in inputs])
+            for each, y in zip(inputs, found, strict=True):
+                np.testing.assert_array_equal(y, expected_output(matrix, each, "a16")[0])
+            assert [job.act_addr >= device.mem_bytes for job in jobs] == [index < expected for index in range(3)]
+            layer(x)
+            assert jobs[-1].act_addr < device.mem_bytes
+            if options.get("inbox_bytes"):
+                with pytest.raises(DeviceMemoryError, match="outside the device's inbox"):
+                    device.write_memory(device.mem_bytes + options["inbox_bytes"] - 4, np.zeros(8, np.uint8))
+                device.write_memory(device.mem_bytes + 8, np.arange(8, dtype=np.uint8))
+                assert device.read_memory(device.mem_bytes + 8, 8).tolist() == list(range(8))
+            else:
+                with pytest.raises(DeviceMemoryError, match="outside the device's memory"):
+                    device.write_memory(device.mem_bytes, np.zeros(8, np.uint8))
 
 
 def test_memory_that_is_short_slows_down_only():

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Cycles of whole layers with DRAM timing: against the bare reader in the same simulation, and against the model."""
 
+from statistics import median
+
 import pytest
 
 import mixpe
@@ -10,7 +12,6 @@ from mixpe.bench.measure import bare_read_rate, measure
 # 1 MiB of weights: 512 channels of a Llama-2-7B projection.
 LAYER = Layer(model="Llama-2-7B", name="q_proj", n=4096, k=4096, n_run=512)
 SMALL = Layer(model="Qwen2.5-0.5B", name="gate_proj", n=4864, k=896, n_run=256)
-
 
 @pytest.fixture(scope="module")
 def device():
@@ -40,13 +41,16 @@ def test_decode_at_the_memorys_rate(device, read_rate):
     assert abs(row.prediction_error) <= 0.03
 
 
-def test_a16_decode_costs_only_the_second_rows_bytes(device, read_rate):
-    a8  = run(device, read_rate, LAYER, "decode")
-    a16 = run(device, read_rate, LAYER, "decode", activations="a16")
+def test_a16_decode_takes_no_more_cycles_than_a8(device, read_rate):
+    """The second row comes through the inbox. Where refreshes fall in a run is not the job's doing: medians."""
+    rows = {kind: [run(device, read_rate, LAYER, "decode", activations=kind) for _ in range(5)]
+            for kind in ("a8", "a16")}
     second_row_beats = LAYER.k//device.config.beat_bytes
-    assert a16.beats_in - a8.beats_in == second_row_beats
-    assert a16.cycles - a8.cycles <= second_row_beats/read_rate + 64
-    assert abs(a16.prediction_error) <= 0.03
+    assert {a16.beats_in - a8.beats_in for a8, a16 in zip(*rows.values(), strict=True)} == {second_row_beats}
+    a8, a16 = (median(row.cycles for row in rows[kind]) for kind in ("a8", "a16"))
+    # Through the memory it was those beats more.
+    assert a16 <= a8 + second_row_beats//8
+    assert all(abs(row.prediction_error) <= 0.03 for row in rows["a16"])
 
 
 def test_prefill_keeps_the_array_busy(device, read_rate):

@@ -161,7 +161,8 @@ def test_taken_port_is_named(sdr):
     ({"threads": 0}, "threads must be 1 … 64, not 0"),
     ({"cpu_type": "z80"}, "cpu_type must be None or 'vexriscv', not 'z80'"),
     ({"colour": "red"}, "unknown simulation option 'colour'; there are .*memory"),
-    ({"memory": "sdr", "port_bits": 128}, "memory sdr has a port of 16 bits"),
+    ({"memory": "sdr", "port_bits": 32, "memory_bits": 32}, "memory sdr has a port of 16 bits"),
+    ({"memory": "ddr3", "port_bits": 32}, "at most port_bits=32, not 128"),
     ({"rows": 4, "accelerator": False}, "rows given beside config or without an accelerator"),
 ])
 def test_bad_option_is_named(options, message):
