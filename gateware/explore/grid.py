@@ -47,7 +47,7 @@ def comparison(device=DEVICE, seeds=SEEDS):
     return points + [unit("int8", LANES["int8"], device, seeds, dsp=True)]
 
 
-def shapes(seeds=SEEDS[:1]):
+def shapes(seeds=SEEDS):
     """Lanes, rows, group sizes, and widths of sums and of aligned activations, on the first device."""
     def at(design, lanes, shape=None, **parameters):
         return unit(design, lanes, DEVICE, seeds, shape, **parameters)
@@ -73,7 +73,7 @@ def arrays():
             array("bitplane-int8", 4, SEEDS[:1])]
 
 
-def devices(seeds=SEEDS[:1]):
+def devices(seeds=SEEDS):
     """The comparison on devices of other families; on the first device's smaller siblings those for W4A8 and INT8."""
     points = [point for device, target in TARGETS.items() if device != DEVICE
               for point in comparison(device, seeds if target.place_and_route else ())]

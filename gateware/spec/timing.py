@@ -16,8 +16,6 @@ from dataclasses import dataclass
 
 from mixpe.gateware.spec.config import CHANNELS_PER_BLOCK
 
-WRITE_CYCLES = 2.0  # that a word of results takes from the readers
-
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryTiming:
@@ -34,7 +32,7 @@ class MemoryTiming:
     """
 
     read_rate: float
-    write_cycles: float = WRITE_CYCLES
+    write_cycles: float
     latency_cycles: float = 20.0
 
 
@@ -43,6 +41,9 @@ class MemoryTiming:
 READ_RATES = {
     (16, 1): 0.968, (32, 1): 0.968, (64, 1): 0.923, (128, 1): 0.889, (128, 2): 0.923, (128, 4): 0.9435,
 }
+
+# Cycles that a word of results takes from the readers, by width of the port: SDR turns its bus around faster.
+WRITE_CYCLES = {16: 1.45, 32: 1.45, 64: 2.0, 128: 2.0}
 
 
 def memory_timing(config, peak_bytes_per_cycle=None):
@@ -64,7 +65,7 @@ def memory_timing(config, peak_bytes_per_cycle=None):
     if peak_bytes_per_cycle is not None:
         words *= max(1.0, config.memory_bits/8/peak_bytes_per_cycle)
     rate = READ_RATES[config.memory_bits, max(known)]/words
-    return MemoryTiming(read_rate=rate, write_cycles=WRITE_CYCLES*words)
+    return MemoryTiming(read_rate=rate, write_cycles=WRITE_CYCLES[config.memory_bits]*words)
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ LAYERS = (
     Layer(model="mixpe", name="gate_up", n=1024,  k=256,   n_run=1024),
     Layer(model="mixpe", name="down",    n=256,   k=512,   n_run=256),
     Layer(model="Llama-2-7B",   name="q_proj",    n=4096,  k=4096,  n_run=1024),
-    Layer(model="Llama-2-7B",   name="down_proj", n=4096,  k=11008, n_run=384),
+    Layer(model="Llama-2-7B",   name="down_proj", n=4096,  k=11008, n_run=1024),
     Layer(model="Llama-3-8B",   name="up_proj",   n=14336, k=4096,  n_run=1024),
     Layer(model="Qwen2.5-0.5B", name="gate_proj", n=4864,  k=896,   n_run=2560),
 )

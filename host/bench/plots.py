@@ -53,9 +53,9 @@ def where_cycles_go(path, rows):
         left = left + share
     axes.set_yticks(range(len(rows)), [f"{row.case.layer.label} {row.case.phase} {row.case.mode} {row.case.activations}"
         for row in rows], fontsize=7)
-    axes.invert_yaxis()
+    axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlim(0, 1)
     axes.set_xlabel("share of the job's cycles")
-    axes.legend(fontsize=8, ncols=4, loc="upper center", bbox_to_anchor=(0.4, -0.09 - 0.4/len(rows)))
+    axes.legend(fontsize=8, ncols=4, loc="lower center", bbox_to_anchor=(0.4, 1.0))
     figure.tight_layout()
     figure.savefig(path)
