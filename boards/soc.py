@@ -7,9 +7,10 @@
 
 from litedram.frontend.wishbone import LiteDRAMWishbone2Native
 from litex.gen import LiteXModule
+from litex.soc.cores.uart import UARTPHY, UARTBone
 from litex.soc.integration.soc import SoCRegion
 from litex.soc.integration.soc_core import SoCCore
-from litex.soc.interconnect import wishbone
+from litex.soc.interconnect import stream, wishbone
 from litex.soc.interconnect.csr import CSRStorage
 
 from mixpe.boards.board import LINKS
@@ -30,6 +31,19 @@ class Training(LiteXModule):
         self.init_done  = CSRStorage(description="The BIOS has initialised the memory.")
         self.init_error = CSRStorage(description="Training or memory test failed.")
         self.ready      = self.init_done.storage & ~self.init_error.storage
+
+
+class BufferedPHY(LiteXModule):
+    """A UART's PHY with registers at its streams: the UART is at its pins, and what speaks to it need not be."""
+
+    def __init__(self, phy):
+        self.rx = rx = stream.Buffer([("data", 8)])
+        self.tx = tx = stream.Buffer([("data", 8)], pipe_ready=True)
+        self.sink, self.source = tx.sink, rx.source
+        self.comb += [
+            phy.source.connect(rx.sink),
+            tx.source.connect(phy.sink),
+        ]
 
 
 class BoardSoC(SoCCore):
@@ -79,7 +93,7 @@ class BoardSoC(SoCCore):
 
         # Host link.
         if link == "uart":
-            self.add_uartbone(baudrate=board.baudrate)
+            self._add_uart(board)
         else:
             board.add_etherbone(self, ip_address=ip_address)
 
@@ -92,6 +106,15 @@ class BoardSoC(SoCCore):
                 clock_hz=board.clock_hz, ready=self.ready, target=board.target)
             self.csr.add("mixpe", n=CSR_BANK)
             self.csr.add("mixpe_counters", n=COUNTER_BANK)
+
+    def _add_uart(self, board):
+        if board.config.is_shallow:
+            self.add_uartbone(baudrate=board.baudrate)
+            return
+        self.uartbone_phy = UARTPHY(self.platform.request("serial"), board.clock_hz, board.baudrate)
+        self.uartbone     = UARTBone(BufferedPHY(self.uartbone_phy), board.clock_hz,
+            address_width=self.bus.address_width)
+        self.bus.add_master(name="uartbone", master=self.uartbone.wishbone)
 
     def add_etherbone(self, phy, **options):
         """Add an Etherbone bridge behind a PHY: LiteX's, with a gate that keeps broken and doubled packets from it."""

@@ -11,6 +11,9 @@ Each stage takes its own tickets in order, so the activations and weights of a j
 runs. Jobs that are posted together must not depend on each other's results.
 """
 
+from functools import reduce
+from operator import and_
+
 from litex.gen import LiteXModule
 from litex.soc.interconnect import stream
 from migen import (
@@ -30,7 +33,7 @@ from migen import (
 from mixpe.gateware.activations import ActivationMemory
 from mixpe.gateware.array import ArraySequencer
 from mixpe.gateware.counters import Counters
-from mixpe.gateware.jobs import TAG, JobChecker, log2, ticket_layout
+from mixpe.gateware.jobs import TAG, JobChecker, log2
 from mixpe.gateware.queue import SLOT_WORDS, JobQueue
 from mixpe.gateware.results import ResultSequencer
 from mixpe.gateware.spec.jobs import JobCode
@@ -74,7 +77,6 @@ class Datapath(LiteXModule):
         self.writer      = writer      = ResultWriter(config, out_port, fifo_depth=2 if config.is_shallow else 16)
         self.comb += [
             checker.now.eq(self.now),
-            results.source.connect(writer.sink),
             writer.source.connect(self.source),
             activations.reader.enable.eq(self.enable),
             weights.reader.enable.eq(self.enable),
@@ -82,33 +84,65 @@ class Datapath(LiteXModule):
             self.quiet.eq(activations.reader.idle & weights.reader.idle & writer.idle),
         ]
 
-        # A ticket is handed out when every stage has a place for it. --------------------------------------------------
-        stages = [("activations", activations.sink), ("weights", weights.sink), ("array", array.sink),
-            ("results", results.sink), ("writer", writer.jobs)]
+        if config.is_shallow:
+            self.comb += results.source.connect(writer.sink)
+        else:
+            # A register for `ready`, which would come from the memory and go on to the array.
+            self.beats = beats = stream.Buffer(results.source.description, pipe_valid=False, pipe_ready=True)
+            self.comb += [
+                results.source.connect(beats.sink),
+                beats.source.connect(writer.sink),
+            ]
+
+        stages = {"activations": activations.sink, "weights": weights.sink, "array": array.sink,
+            "results": results.sink, "writer": writer.jobs}
+        if config.is_shallow:
+            self._share_ticket(checker.source, stages)
+        else:
+            self._hand_out_tickets(checker.source, stages)
+
+    def _share_ticket(self, source, stages):
+        """One job at a time: all stages see the checker's registers until the last of them is done."""
+        over = Signal()
+        done = []
+        for sink in stages.values():
+            fields = {field for field, _ in sink.description.payload_layout}
+            served = Signal()
+            passed = Signal()
+            self.comb += [
+                source.connect(sink, keep=fields),
+                sink.valid.eq(source.valid & ~served),
+                passed.eq(served | sink.ready),
+            ]
+            self.sync += served.eq(source.valid & passed & ~over)
+            done.append(passed)
+        self.comb += [
+            over.eq(reduce(and_, done)),
+            source.ready.eq(over),
+        ]
+
+    def _hand_out_tickets(self, source, stages):
+        """A ticket is handed out when every stage has a place for it."""
         fifos = []
-        for name, sink in stages:
+        for name, sink in stages.items():
             # Stages see only what they use; synthesis removes the rest.
-            layout = [(field, bits) for field, bits in ticket_layout(config, address_bits)
+            layout = [(field, bits) for field, bits in source.description.payload_layout
                 if (field in ("out_beat", "code", "start")) == (name == "writer")]
             fields = {field for field, _ in layout}
             # A register in front of each stage, so that no path begins in a FIFO's memory.
+            fifo  = stream.SyncFIFO(layout, TICKETS_AHEAD)
             stage = stream.Buffer(layout)
+            self.add_module(name=f"tickets_{name}", module=fifo)
             self.add_module(name=f"ticket_{name}", module=stage)
-            self.comb += stage.source.connect(sink, keep=fields | {"valid", "ready"})
-            fifo = stage
-            if not config.is_shallow:
-                fifo = stream.SyncFIFO(layout, TICKETS_AHEAD)
-                self.add_module(name=f"tickets_{name}", module=fifo)
-                self.comb += fifo.source.connect(stage.sink)
-            self.comb += checker.source.connect(fifo.sink, keep=fields)
+            self.comb += [
+                source.connect(fifo.sink, keep=fields),
+                fifo.source.connect(stage.sink),
+                stage.source.connect(sink, keep=fields | {"valid", "ready"}),
+            ]
             fifos.append(fifo)
-        room = Signal()
-        self.comb += room.eq(1)
-        for fifo in fifos:
-            self.comb += If(~fifo.sink.ready, room.eq(0))
         self.comb += [
-            checker.source.ready.eq(room),
-            *[fifo.sink.valid.eq(checker.source.valid & room) for fifo in fifos],
+            source.ready.eq(reduce(and_, [fifo.sink.ready for fifo in fifos])),
+            *[fifo.sink.valid.eq(source.valid & source.ready) for fifo in fifos],
         ]
 
 
@@ -187,7 +221,6 @@ class Accelerator(LiteXModule):
         collect  = Signal()
         self.comb += [
             datapath.now.eq(now),
-            datapath.enable.eq(~aborting),
             self.cd_mixpe.clk.eq(ClockSignal()),
             self.cd_mixpe.rst.eq(reset),
             # Posting: descriptor and tag go in together.
@@ -219,6 +252,7 @@ class Accelerator(LiteXModule):
                 self.check.eq(Mux(self.word == 0, 0, Cat(self.check[31], self.check[:31])) ^ self.data),
             ),
             reset.eq(clear),
+            datapath.enable.eq(~aborting),
             now.eq(now + 1),
             posted.eq(posted + post - collect),
             ended.eq(ended + finish - collect),

@@ -19,6 +19,7 @@ from litex.gen import LiteXModule
 from litex.soc.interconnect import stream
 from migen import FSM, READ_FIRST, Array, Cat, Constant, If, Memory, Mux, NextState, NextValue, Signal, bits_for
 
+from mixpe.gateware.fanout import ROWS_PER_COPY, delayed, levels, spread
 from mixpe.gateware.jobs import log2, ticket_layout
 from mixpe.gateware.reader import RegionReader
 
@@ -98,7 +99,7 @@ class ActivationMemory(LiteXModule):
     finished : Signal(), out
         Strobe: the activations of a further job are on chip.
     buffer : Signal(), in, with address : Signal(max=2·act_words), in
-        Word counted from the start of one of the two buffers; `data` shows it 2 cycles later.
+        Word counted from the start of one of the two buffers; `data` shows it `fanout.levels` + 2 cycles later.
     data : list of R Signal(8·lanes), out
     sum_buffer : Signal(), in, with sum_address : Signal, in
         Entry (tile·groups + g)·(R/S) + r div S from the start of a buffer; `sums` and `shifts` show it 1 cycle later.
@@ -110,7 +111,7 @@ class ActivationMemory(LiteXModule):
         A beat came from memory.
     """
 
-    READ_LATENCY = 2
+    READ_LATENCY = 2  # behind the levels
 
     def __init__(self, config, port):
         slots = config.rows//config.scalers
@@ -130,7 +131,8 @@ class ActivationMemory(LiteXModule):
 
         # # #
 
-        self.reader = reader = RegionReader([port], fifo_depth=32, data_width=config.port_bits)
+        self.reader = reader = RegionReader([port], fifo_depth=32, data_width=config.port_bits,
+            buffered=not config.is_shallow)
         beat = reader.source
         if not config.is_shallow:
             self.arrived = arrived = stream.Buffer([("data", config.port_bits)])  # the row sums begin at registers
@@ -178,20 +180,22 @@ class ActivationMemory(LiteXModule):
         requested = Signal()
         loaded    = Signal(max=3)  # buffers in use
         drain     = Signal(max=RowSums.LATENCY + 1)
-        active    = Signal()
+        filling   = Signal()
+        active    = Signal()  # low for a cycle between jobs
         self.comb += [
-            active.eq(sink.valid & ~sink.skip & Mux(sink.double, loaded == 0, loaded != 2)),
             reader.sink.start.eq(sink.act_beat),
             reader.sink.beats.eq(sink.act_beats),
             reader.sink.valid.eq(active & ~requested),
         ]
         self.sync += [
             If(reader.sink.valid & reader.sink.ready, requested.eq(1)),
+            active.eq(sink.valid & ~sink.skip & Mux(sink.double, loaded == 0, loaded != 2) & filling),
             If(self.finished, requested.eq(0), half.eq(half ^ ~sink.double)),
             loaded.eq(loaded + (self.finished << sink.double) - (self.release << self.release_both)),
         ]
         self.fsm = fsm = FSM(reset_state="FILL")
         fsm.act("FILL",
+            filling.eq(1),
             If(sink.valid & sink.skip, sink.ready.eq(1)),
             If(active,
                 beat.ready.eq(1),
@@ -226,21 +230,25 @@ class ActivationMemory(LiteXModule):
             """Address in a memory of two buffers: the upper half of the index goes on into the other one."""
             return Cat(index[:-1], index[-1] ^ buffer)
 
-        # Activation memories: the two beats of a word lie in two memories, so that each is written whole. -------------
+        # Activation memories: the two beats of a word lie in two memories, so that each is written whole. What all of
+        # them need reaches them over registers. ----------------------------------------------------------------------
         place_word = Signal(max=2*config.act_words)
         self.comb += place_word.eq(tile_word + word)
+        reads  = spread(self, place(self.address, self.buffer), config)
+        writes = spread(self, Cat(place(place_word, half), beat.data), config)
+        taken  = delayed(self, Cat(upper, take, lane_row), levels(config) - 1)
         for index in range(config.rows):
             halves = []
+            copy   = index//ROWS_PER_COPY
             for part in range(2):
                 memory = Memory(config.port_bits, 2*config.act_words, name=f"activations_{index}_{part}")
                 write  = memory.get_port(write_capable=True)
                 read   = memory.get_port(mode=READ_FIRST)
                 self.specials += memory, write, read
                 self.comb += [
-                    write.adr.eq(place(place_word, half)),
-                    write.dat_w.eq(beat.data),
-                    write.we.eq(take & (upper == part) & (lane_row == index)),
-                    read.adr.eq(place(self.address, self.buffer)),
+                    Cat(write.adr, write.dat_w).eq(writes[copy]),
+                    write.we.eq(delayed(self, taken == (part | 1 << 1 | index << 2), min(1, levels(config)))),
+                    read.adr.eq(reads[copy]),
                 ]
                 halves.append(read.dat_r)
             self.sync += self.data[index].eq(Cat(*halves))

@@ -17,6 +17,7 @@ from litex.soc.interconnect import stream
 from migen import Cat, CEInserter, If, Signal, bits_for
 
 from mixpe.gateware.activations import ActivationMemory
+from mixpe.gateware.fanout import ROWS_PER_COPY, delayed, levels, spread
 from mixpe.gateware.jobs import log2, ticket_layout
 from mixpe.gateware.pe.bitplane import BitPlaneA8
 from mixpe.gateware.pe.shift_add import ShiftAddA8
@@ -24,7 +25,6 @@ from mixpe.gateware.spec.config import CHANNELS_PER_BLOCK, K_LIMIT
 from mixpe.gateware.weights import WeightBuffer
 
 PE_DESIGNS = {"shift-add": ShiftAddA8, "bitplane": BitPlaneA8}  # by Config.pe
-ROWS_PER_COPY = 8
 SUM_BITS   = 1 + (15*128*K_LIMIT).bit_length()  # of a group sum, signed: G = k = 16384 fits
 
 
@@ -39,7 +39,7 @@ class ArrayDatapath(LiteXModule):
     ----------
     weights : Signal(4·lanes), in
     activations : list of R Signal(8·lanes), in
-        One cycle after the weights that they meet.
+        `levels` cycles after the weights that they meet.
     valid, first, last : Signal(), in
         A beat, and whether it is the first or last of its group.
     rows : Signal(R), in
@@ -63,45 +63,30 @@ class ArrayDatapath(LiteXModule):
         # # #
 
         design  = PE_DESIGNS[config.pe](lanes=config.lanes, target=target)
-        latency = design.latency
-        self.latency = latency + 2
-        done = self.valid & self.last
-        for _ in range(latency + 2):
-            stage = Signal()
-            self.sync += stage.eq(done)
-            done = stage
-        self.comb += self.done.eq(done)
+        latency = levels(config) + design.latency + 1
+        self.latency = latency
+        self.comb += self.done.eq(delayed(self, self.valid & self.last, latency))
 
+        # What all rows need comes from registers of their own every few rows.
+        weights = spread(self, self.weights, config)
+        firsts  = [delayed(self, first, design.latency, reset_less=True) for first in spread(self, self.first, config)]
         for row in range(config.rows):
-            if row % ROWS_PER_COPY == 0:
-                # What all rows need comes from registers of their own every few rows. Their first values differ, or
-                # synthesis would make them one again, with wires all over the FPGA.
-                ones    = row//ROWS_PER_COPY % 2
-                weights = Signal(4*config.lanes, reset=ones*((1 << 4*config.lanes) - 1), reset_less=True)
-                first   = Signal(reset=ones, reset_less=True)
-                self.sync += weights.eq(self.weights), first.eq(self.first)
-                for _ in range(latency):
-                    stage = Signal(reset=ones, reset_less=True)
-                    self.sync += stage.eq(first)
-                    first = stage
-            # A row's stages move while one of them holds a beat for it.
-            beat = Signal()
-            self.sync += beat.eq(self.valid & self.rows[row])
-            stages = [beat]
-            for _ in range(latency):
-                stage = Signal()
-                self.sync += stage.eq(stages[-1])
-                stages.append(stage)
+            # A row's stages move while one of them holds a beat for it, which a register says in advance.
+            stages = [delayed(self, self.valid & self.rows[row], levels(config) - 1)]
+            for _ in range(design.latency + bool(levels(config))):
+                stages.append(delayed(self, stages[-1], 1))
+            moving = reduce(or_, stages[:design.latency])
+            move   = delayed(self, moving, 1) if levels(config) else moving
             unit = CEInserter()(design.create())
             self.add_module(name=f"row_{row}", module=unit)
             total = self.sums[row]
             self.comb += [
-                unit.weights.eq(weights),
+                unit.weights.eq(weights[row//ROWS_PER_COPY]),
                 unit.activations.eq(self.activations[row]),
-                unit.ce.eq(reduce(or_, stages[:-1])),
+                unit.ce.eq(move),
             ]
             self.sync += If(stages[-1],
-                If(first, total.eq(unit.product)).Else(total.eq(total + unit.product)),
+                If(firsts[row//ROWS_PER_COPY], total.eq(unit.product)).Else(total.eq(total + unit.product)),
             )
 
 
@@ -179,6 +164,7 @@ class ArraySequencer(LiteXModule):
 
         # A group needs a place for its sums when it starts. -----------------------------------------------------------
         credits = Signal(max=results_depth + 1, reset=results_depth)
+        left    = Signal()       # a vector left its place
         loaded  = Signal(max=3)  # jobs whose activations are on chip and that the array has not done
         running = Signal()
         self.comb += [
@@ -191,7 +177,8 @@ class ArraySequencer(LiteXModule):
         ]
         self.sync += [
             loaded.eq(loaded + activations.finished - (step & end_job)),
-            credits.eq(credits - (step & first) + (results.source.valid & results.source.ready)),
+            left.eq(results.source.valid & results.source.ready),
+            credits.eq(credits - (step & first) + left),
             If(step,
                 word.eq(word + 1),
                 act_word.eq(act_word + 1),
@@ -216,22 +203,16 @@ class ArraySequencer(LiteXModule):
             buffer.release.eq(last_tile),  # beat by beat, so that a channel may be longer than the buffer
             buffer.rewind.eq(end_tile & ~end_channel),
             datapath.weights.eq(buffer.data),
-        ]
-        # One cycle after the weights: the datapath spreads those over its rows first.
-        self.sync += [
             activations.buffer.eq(half),
             activations.address.eq(tile_word + act_word),
         ]
         for row in range(config.rows):
             self.comb += datapath.activations[row].eq(activations.data[row])
+        # The datapath takes all of this with the weights, and spreads it over its rows as the memory does the address.
         used = [(sink.tiles_last != 0) | (sink.last_rows > row) for row in range(config.rows)]
-        control = Cat(step, first, last, *used)
-        for _ in range(ActivationMemory.READ_LATENCY):
-            delayed = Signal(3 + config.rows)
-            self.sync += delayed.eq(control)
-            control = delayed
-        self.comb += Cat(datapath.valid, datapath.first, datapath.last, datapath.rows).eq(control)
+        self.comb += Cat(datapath.valid, datapath.first, datapath.last, datapath.rows).eq(
+            delayed(self, Cat(step, first, last, *used), WeightBuffer.READ_LATENCY))
 
 
-assert ActivationMemory.READ_LATENCY == WeightBuffer.READ_LATENCY  # they meet in the datapath
-assert log2(CHANNELS_PER_BLOCK) == 3                               # `channel` wraps by itself
+assert log2(CHANNELS_PER_BLOCK) == 3  # `channel` wraps by itself
+assert ActivationMemory.READ_LATENCY == WeightBuffer.READ_LATENCY  # and as many levels: they meet in the datapath

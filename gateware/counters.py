@@ -60,6 +60,7 @@ class Counters(LiteXModule):
         copy   = Signal()
         forget = Signal(reset=1)  # totals, in the next walk; also in the first one
         zero   = Signal()
+        clear  = Signal()
         counts = [Signal(COUNT_BITS) for _ in COUNTERS]
         taken  = [Signal(COUNT_BITS) for _ in COUNTERS]
         self.comb += [
@@ -67,17 +68,20 @@ class Counters(LiteXModule):
             self.latching.eq(wanted | copy),
         ]
         for name, count, snapshot in zip(COUNTERS, counts, taken, strict=True):
-            now = self.events[name] + (self.dropped if name == "errors" else 0)
+            # A register: events come from all over the FPGA.
+            now = Signal(2)
             self.sync += [
+                now.eq(self.events[name] + (self.dropped if name == "errors" else 0)),
                 count.eq(Mux(start, 0, count) + now),
                 If(start, snapshot.eq(count)),
-                If(self.clear, count.eq(now)),
+                If(clear, count.eq(now)),
             ]
         self.sync += [
+            clear.eq(self.clear),
             walk.eq(walk + 1),
             If(start, copy.eq(wanted), wanted.eq(0), zero.eq(forget), forget.eq(0)),
             If(self.latch, wanted.eq(1)),
-            If(self.clear, forget.eq(1)),
+            If(clear, forget.eq(1)),
         ]
 
         # The walk. ----------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from migen import Cat, If, Mux, Signal
 class IntegerToFloat32(LiteXModule):
     """Convert integer·2^unit_log2 to FP32.
 
-    Latency 7 cycles, a value a cycle; a stalled `source` stalls all stages.
+    Latency 8 cycles, a value a cycle; a stalled `source` stalls all stages.
 
     Parameters
     ----------
@@ -71,14 +71,18 @@ class IntegerToFloat32(LiteXModule):
         # Round: 24 bits stay, the next is half a step, the rest says whether it is a tie.
         kept  = magnitude[bits - 24:]
         half  = magnitude[bits - 25]
-        rest  = magnitude[:bits - 25] != 0
+        up    = registered(half & ((magnitude[:bits - 25] != 0) | kept[0]), 1)
+        kept  = registered(kept, 24)
+        exponent = registered(exponent, 8)
+        sign  = registered(sign, 1)
+        valid = registered(valid, 1)
         whole = Signal(25)
         word  = Signal(32)
         self.comb += [
-            whole.eq(kept + (half & (rest | kept[0]))),
+            whole.eq(kept + up),
             # A carry out of the mantissa leaves zeros below it, so only the exponent changes.
             word.eq(Cat(Mux(whole[24], 0, whole[:23]), (exponent + whole[24])[:8], sign)),
-            If(~magnitude[-1], word.eq(0)),
+            If(~kept[-1], word.eq(0)),
         ]
         self.comb += [
             self.source.data.eq(registered(word, 32)),

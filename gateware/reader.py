@@ -24,6 +24,14 @@ def _log2(value):
 class PortReader(LiteXModule):
     """Requests of one port, each made when its answer has a place in a FIFO.
 
+    Parameters
+    ----------
+    port : LiteDRAMNativePort
+    depth : int
+        Of the FIFO.
+    buffered : bool
+        Registers on the way to the memory's crossbar and back.
+
     Attributes
     ----------
     sink : Endpoint([("address", address_width)]), in
@@ -32,7 +40,7 @@ class PortReader(LiteXModule):
         Low stops requests and throws away what arrives.
     """
 
-    def __init__(self, port, depth):
+    def __init__(self, port, depth, *, buffered=False):
         self.sink   = sink = stream.Endpoint([("address", port.address_width)])
         self.fifo   = fifo = stream.SyncFIFO([("data", port.data_width)], depth, buffered=True)
         self.source = source = stream.Endpoint([("data", port.data_width)])
@@ -44,11 +52,20 @@ class PortReader(LiteXModule):
         room = Signal(reset=1)
         made = Signal()
         took = Signal()
+        command = stream.Endpoint([("addr", port.address_width)])
+        if buffered:
+            self.command = buffer = stream.Buffer(command.description, pipe_ready=True)
+            self.comb += [
+                command.connect(buffer.sink),
+                buffer.source.connect(port.cmd),
+            ]
+        else:
+            self.comb += command.connect(port.cmd)
         self.comb += [
-            port.cmd.addr.eq(sink.address),
-            port.cmd.valid.eq(sink.valid & room & self.enable),
-            sink.ready.eq(port.cmd.ready & room & self.enable),
-            made.eq(port.cmd.valid & port.cmd.ready),
+            command.addr.eq(sink.address),
+            command.valid.eq(sink.valid & room & self.enable),
+            sink.ready.eq(command.ready & room & self.enable),
+            made.eq(command.valid & command.ready),
             fifo.sink.valid.eq(port.rdata.valid),
             fifo.sink.data.eq(port.rdata.data),
             port.rdata.ready.eq(1),
@@ -84,6 +101,8 @@ class RegionReader(LiteXModule):
         Words that one port reads before the next takes over, a power of two: a DRAM row.
     data_width : int, optional
         Of a beat, where it is gathered from several words of the ports.
+    buffered : bool
+        See `PortReader`.
 
     Attributes
     ----------
@@ -96,7 +115,7 @@ class RegionReader(LiteXModule):
         No request is in flight.
     """
 
-    def __init__(self, ports, *, fifo_depth=64, chunk_beats=128, data_width=None):
+    def __init__(self, ports, *, fifo_depth=64, chunk_beats=128, data_width=None, buffered=False):
         data_width   = data_width or ports[0].data_width
         parts        = data_width//ports[0].data_width  # words of a beat
         parts_log2   = _log2(parts)
@@ -109,7 +128,7 @@ class RegionReader(LiteXModule):
 
         # # #
 
-        self.readers = readers = [PortReader(port, fifo_depth) for port in ports]
+        self.readers = readers = [PortReader(port, fifo_depth, buffered=buffered) for port in ports]
         for reader in readers:
             self.submodules += reader
             self.comb += reader.enable.eq(self.enable)

@@ -14,6 +14,7 @@ from migen import FSM, Array, Cat, If, Mux, NextState, Signal, bits_for
 
 from mixpe.gateware.activations import SUM_BITS as ROW_SUM_BITS
 from mixpe.gateware.array import SUM_BITS
+from mixpe.gateware.fanout import delayed
 from mixpe.gateware.float32 import IntegerToFloat32
 from mixpe.gateware.jobs import log2, ticket_layout
 from mixpe.gateware.scaler import TOTAL_BITS, ScaleUnit
@@ -22,6 +23,33 @@ from mixpe.gateware.spec.reference import SCALE_UNIT_LOG2
 from mixpe.gateware.writer import Packer
 
 WIDE_BITS = TOTAL_BITS + 9  # 256·hi + lo
+READ_CYCLES = 3             # of sums, row sums and scales: address, memory, register
+FLOATS    = 16              # results that wait behind the conversion: more than it has cycles
+
+
+def places(module, depth, take, give):
+    """Places of a FIFO: taken in advance, given back when an entry leaves.
+
+    Returns
+    -------
+    (all, one) : Signal()
+        All places are free; there is one. Both are registers.
+    """
+    free = Signal(max=depth + 1, reset=depth)
+    full = Signal(reset=1)
+    one  = Signal(reset=1)
+    module.sync += [
+        If(take & ~give,
+            free.eq(free - 1),
+            full.eq(0),
+            one.eq(free != 1),
+        ).Elif(give & ~take,
+            free.eq(free + 1),
+            full.eq(free == depth - 1),
+            one.eq(1),
+        ),
+    ]
+    return full, one
 
 
 class Scalers(LiteXModule):
@@ -83,24 +111,29 @@ class Scalers(LiteXModule):
         depth = max(4, 2*slots)
         self.totals = totals = stream.SyncFIFO([("data", count*TOTAL_BITS), ("rows", bits_for(count)), ("wide", 1)],
             depth)
-        extra = Cat(self.rows, self.wide)
-        for _ in range(ScaleUnit.LATENCY):
-            delayed = Signal(len(extra))
-            self.sync += delayed.eq(extra)
-            extra = delayed
-        credits = Signal(max=depth + 1, reset=depth)
+        all_back, self.credit = places(self, depth, self.issue_last, totals.source.valid & totals.source.ready)
         self.comb += [
             totals.sink.valid.eq(units[0].done),
             totals.sink.data.eq(Cat(*[unit.total for unit in units])),
-            Cat(totals.sink.rows, totals.sink.wide).eq(extra),
-            self.credit.eq(credits != 0),
+            Cat(totals.sink.rows, totals.sink.wide).eq(delayed(self, Cat(self.rows, self.wide), ScaleUnit.LATENCY)),
         ]
-        self.sync += credits.eq(credits - self.issue_last + (totals.source.valid & totals.source.ready))
 
-        # One value a cycle: a row's total, or the two of an A16 token. ------------------------------------------------
+        # One value a cycle: a row's total, or the two of an A16 token. It sets out when it has a place behind the
+        # conversion, which then need not wait: its hundreds of registers have no common enable. -----------------------
         self.to_float = to_float = IntegerToFloat32(WIDE_BITS, SCALE_UNIT_LOG2)
-        self.summed   = summed   = stream.Buffer([("value", (WIDE_BITS, True))])
-        self.comb += summed.source.connect(to_float.sink)
+        self.floats   = floats   = stream.SyncFIFO([("data", 32)], FLOATS)
+        go    = Signal()
+        value = Signal((WIDE_BITS, True))
+        added = Signal((TOTAL_BITS, True))
+        all_out, room = places(self, FLOATS, go, floats.source.valid & floats.source.ready)
+        self.comb += [
+            to_float.source.connect(floats.sink, omit={"ready"}),
+            to_float.source.ready.eq(1),
+            floats.source.connect(self.source),
+            self.empty.eq(all_back & all_out),
+        ]
+        self.sync += to_float.sink.value.eq(value + added)
+        self.comb += to_float.sink.valid.eq(delayed(self, go, 2))
         source   = totals.source
         row      = Signal(max=max(2, count))
         high     = Signal((TOTAL_BITS, True))  # of a pair whose rows come one after the other (S = 1)
@@ -112,34 +145,33 @@ class Scalers(LiteXModule):
             view.append(total)
         if count == 1:
             self.comb += [
-                summed.sink.valid.eq(source.valid & (~source.wide | have)),
-                summed.sink.value.eq(Mux(source.wide, (high << 8) + view[0], view[0])),
-                source.ready.eq(Mux(source.wide & ~have, 1, summed.sink.ready)),
+                go.eq(source.valid & room & (~source.wide | have)),
+                source.ready.eq(room),
             ]
-            self.sync += If(source.valid & source.ready,
-                have.eq(source.wide & ~have),
-                high.eq(view[0]),
-            )
+            self.sync += [
+                value.eq(Mux(source.wide, high << 8, view[0])),
+                added.eq(Mux(source.wide, view[0], 0)),
+                If(source.valid & source.ready,
+                    have.eq(source.wide & ~have),
+                    high.eq(view[0]),
+                ),
+            ]
         else:
             step = Signal(2)
             pair = Array([view[min(index + 1, count - 1)] for index in range(count)])
             self.comb += [
                 step.eq(Mux(source.wide, 2, 1)),
-                summed.sink.valid.eq(source.valid),
-                summed.sink.value.eq(Mux(source.wide, (Array(view)[row] << 8) + pair[row], Array(view)[row])),
-                source.ready.eq(summed.sink.ready & (row + step >= source.rows)),
+                go.eq(source.valid & room),
+                source.ready.eq(room & (row + step >= source.rows)),
             ]
-            self.sync += If(summed.sink.valid & summed.sink.ready,
-                row.eq(row + step),
-                If(source.ready, row.eq(0)),
-            )
-
-        # The way out, and whether anything is on it. ------------------------------------------------------------------
-        self.comb += to_float.source.connect(self.source)
-        flight = Signal(4)
-        self.sync += flight.eq(flight + (summed.sink.valid & summed.sink.ready)
-            - (to_float.source.valid & to_float.source.ready))
-        self.comb += self.empty.eq((credits == depth) & (flight == 0))
+            self.sync += [
+                value.eq(Mux(source.wide, Array(view)[row] << 8, Array(view)[row])),
+                added.eq(Mux(source.wide, pair[row], 0)),
+                If(go,
+                    row.eq(row + step),
+                    If(source.ready, row.eq(0)),
+                ),
+            ]
 
 
 class ResultSequencer(LiteXModule):
@@ -188,11 +220,15 @@ class ResultSequencer(LiteXModule):
         at_end    = Signal()
         settled   = Signal()
         fused     = Signal()
-        last_tile, last_group, end_channel, end_block, end_job = (Signal() for _ in range(5))
+        rows_step = Signal(bits_for(count))  # rows that leave together
+        last_row, last_tile, last_group, end_channel, end_block, end_job = (Signal() for _ in range(6))
+        ready     = Signal()  # what this row needs is free
         pop, step, running = Signal(), Signal(), Signal()
         self.comb += [
-            last_group.eq(group == sink.stream_groups_last),
             fused.eq(sink.fused & config.fused),
+            rows_step.eq(Mux(fused, count, 1)),
+            step.eq(settled & vectors.valid & exists & ready),
+            pop.eq(settled & vectors.valid & (~exists | (ready & last_row))),
             end_channel.eq(pop & last_group & last_tile),
             end_block.eq(end_channel & (lane == CHANNELS_PER_BLOCK - 1)),
             end_job.eq(end_block & at_end),
@@ -202,8 +238,18 @@ class ResultSequencer(LiteXModule):
             weights.block_done.eq(end_block),
             activations.release.eq(end_job),
             activations.release_both.eq(sink.double),
-            # What follows from channel and tile settles in the cycle after they changed.
-            settled.eq(sink.valid & running & ~(pop & last_group)),
+            # What follows from channel and tile settles in the cycle after they changed. All of these are registers:
+            # hundreds of others move with `pop`.
+            settled.eq(sink.valid & ~sink.skip & running & ~(pop & last_group)),
+            If(~settled,
+                last_row.eq(Mux(tile == sink.tiles_last, sink.last_rows, config.rows) <= rows_step),
+                last_group.eq(sink.stream_groups_last == 0),
+            ).Elif(pop,
+                last_row.eq(rows <= rows_step),
+                last_group.eq(group + 1 == sink.stream_groups_last),
+            ).Elif(step,
+                last_row.eq(row + (rows_step << 1) >= rows),
+            ),
             last_tile.eq(tile == sink.tiles_last),
             rows.eq(Mux(tile == sink.tiles_last, sink.last_rows, config.rows)),
             exists.eq(channel <= sink.n_last),
@@ -229,25 +275,20 @@ class ResultSequencer(LiteXModule):
                 If(end_block, entry.eq(0), scale_half.eq(~scale_half)),
                 If(end_job, channel.eq(0), half.eq(half ^ ~sink.double)),
             ).Elif(step,
-                row.eq(row + Mux(fused, count, 1)),
+                row.eq(row + rows_step),
             ),
         ]
 
         # Control ------------------------------------------------------------------------------------------------------
-        ready    = Signal()  # what this row needs is free
-        last_row = Signal()
-        empty    = Signal()
-        self.comb += last_row.eq(row + Mux(fused, count, 1) >= rows)
+        empty = Signal()
         self.fsm = fsm = FSM(reset_state="RUN")
         fsm.act("RUN",
             running.eq(1),
             If(sink.valid,
                 If(sink.skip,
                     NextState("END"),
-                ).Elif(vectors.valid & settled,
-                    step.eq(exists & ready),
-                    pop.eq(~exists | (step & last_row)),
-                    If(end_job, NextState("DRAIN")),
+                ).Elif(end_job,
+                    NextState("DRAIN"),
                 ),
             ),
         )
@@ -272,7 +313,7 @@ class ResultSequencer(LiteXModule):
         if config.is_shallow:
             chosen = packed = stream.Endpoint([("data", 32)])
         else:
-            self.words = words = stream.Buffer([("data", 32)])
+            self.words = words = stream.Buffer([("data", 32)], pipe_ready=True)
             chosen, packed = words.sink, words.source
         total = Signal((SUM_BITS, True))
         data  = Signal((32, True))
@@ -283,7 +324,7 @@ class ResultSequencer(LiteXModule):
             empty.eq(~packed.valid),
             If(~fused,
                 ready.eq(chosen.ready),
-                If(fsm.ongoing("RUN"), chosen.valid.eq(sink.valid & ~sink.skip & vectors.valid & settled & exists)),
+                chosen.valid.eq(settled & vectors.valid & exists),
                 If(~fsm.ongoing("END"),
                     packer.sink.valid.eq(packed.valid),
                     packer.sink.data.eq(packed.data),
@@ -294,14 +335,13 @@ class ResultSequencer(LiteXModule):
         if not config.fused:
             return
 
-        # Fused: S rows a cycle; memories answer 2 cycles after the issue. ---------------------------------------------
+        # Fused: S rows a cycle; memories answer `READ_CYCLES` after the issue. ----------------------------------------
         self.scalers = scalers = Scalers(config)
         issue = Signal()
-        slot  = row[log2(count):log2(config.rows)] if slots > 1 else 0
+        slot  = Signal(max(1, log2(slots)))
         self.comb += [
             issue.eq(step & fused),
-            activations.sum_buffer.eq(half),
-            activations.sum_address.eq((tile_sum + act_group)*slots + slot),
+            slot.eq(row[log2(count):log2(config.rows)] if slots > 1 else 0),
             empty.eq(scalers.empty & ~packed.valid),
             scalers.issue_last.eq(issue & last_group),
             If(fused,
@@ -313,22 +353,17 @@ class ResultSequencer(LiteXModule):
                 ),
             ),
         ]
+        self.sync += [
+            activations.sum_buffer.eq(half),
+            activations.sum_address.eq((tile_sum + act_group)*slots + slot),
+        ]
         for memory in (weights.scales, weights.zeros):
-            self.comb += [
+            self.sync += [
                 memory.buffer.eq(scale_half),
                 memory.entry.eq(entry + group),
             ]
-        control = Cat(issue, group == 0, last_group, sink.wide, sink.shift,
-            Mux(rows - row > count, count, rows - row)[:bits_for(count)], slot)
-        widths  = (1, 1, 1, 1, 1, bits_for(count), max(1, log2(slots)))
-        values  = [Array(sums[index::count])[slot] if slots > 1 else sums[index] for index in range(count)]
-        for _ in range(2):
-            stage = Signal(sum(widths))
-            self.sync += stage.eq(control)
-            control = stage
-            registers = [Signal((SUM_BITS, True)) for _ in range(count)]
-            self.sync += [register.eq(value) for register, value in zip(registers, values, strict=True)]
-            values = registers
+        left    = Mux(rows - row > count, count, rows - row)[:bits_for(count)]
+        control = delayed(self, Cat(issue, group == 0, last_group, sink.wide, sink.shift, left, slot), READ_CYCLES)
         aligned = Signal()
         self.comb += [
             Cat(scalers.valid, scalers.first, scalers.last, scalers.wide, aligned, scalers.rows, scalers.slot)
@@ -337,9 +372,19 @@ class ResultSequencer(LiteXModule):
             scalers.zero.eq(weights.zeros.value),
         ]
         for index in range(count):
+            # One of the vector's sums: of each four first, then of four of these.
+            values, select = sums[index::count], slot
+            for _ in range(READ_CYCLES):
+                registers = [Signal((SUM_BITS, True)) for _ in range(0, len(values), 4)]
+                for four, register in enumerate(registers):
+                    choices = values[4*four:4*four + 4]
+                    self.sync += register.eq(Array(choices)[select[:2]] if len(choices) > 1 else choices[0])
+                values = registers
+                if len(select) > 2:
+                    select = delayed(self, select[2:], 1)
             shift = Signal(4)
             self.comb += [
-                scalers.partials[index].eq(values[index]),
+                scalers.partials[index].eq(values[0]),
                 scalers.shifts[index].eq(Mux(aligned, shift, 0)),
             ]
             self.sync += [

@@ -60,6 +60,7 @@ class WeightBuffer(LiteXModule):
         position = Signal(bits + 1)
         base     = Signal(bits + 1)
         level    = Signal(bits + 1)
+        stock    = Signal(bits + 1)  # beats from `position` on; `available` is a register: the whole array waits for it
         self.comb += [
             level.eq(written - base),
             sink.ready.eq(~level[-1]),
@@ -67,7 +68,6 @@ class WeightBuffer(LiteXModule):
             write.dat_w.eq(sink.data),
             write.we.eq(sink.valid & sink.ready),
             read.adr.eq(position[:bits]),
-            self.available.eq(written != position),
         ]
         self.sync += [
             If(write.we, written.eq(written + 1)),
@@ -75,6 +75,16 @@ class WeightBuffer(LiteXModule):
                 position.eq(position + 1),
                 If(self.release, base.eq(position + 1)),
                 If(self.rewind, position.eq(base)),
+            ),
+            If(self.take & self.rewind,
+                stock.eq(level + write.we),
+                self.available.eq(1),
+            ).Elif(write.we & ~self.take,
+                stock.eq(stock + 1),
+                self.available.eq(1),
+            ).Elif(self.take & ~write.we,
+                stock.eq(stock - 1),
+                self.available.eq(stock != 1),
             ),
             self.data.eq(read.dat_r),
         ]
@@ -166,7 +176,7 @@ class WeightStream(LiteXModule):
         # # #
 
         self.reader = reader = RegionReader(ports, fifo_depth=max(64, chunk_beats if len(ports) > 1 else 0),
-            chunk_beats=chunk_beats, data_width=config.port_bits)
+            chunk_beats=chunk_beats, data_width=config.port_bits, buffered=not config.is_shallow)
         beat_log2 = log2(config.beat_bytes)
         count     = Signal(bits_for(CHANNELS_PER_BLOCK*2*config.act_words))
         half      = Signal()

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The way of results to memory: numbers are packed into beats, beats are written in bursts of the port's words."""
 
-from litedram.frontend.dma import LiteDRAMDMAWriter
 from litex.gen import LiteXModule
 from litex.soc.interconnect import stream
 from migen import Array, If, Mux, Signal, bits_for
@@ -156,23 +155,47 @@ class ResultWriter(LiteXModule):
             ),
         ]
 
-        self.writer = writer = LiteDRAMDMAWriter(port, fifo_depth=fifo_depth, fifo_buffered=False)
+        # Commands and data part here: the data wait in the FIFO before the command is at the memory's crossbar. -------
+        words = stream.Endpoint([("address", port.address_width), ("data", config.memory_bits)])
+        self.fifo = fifo = stream.SyncFIFO([("data", config.memory_bits)], fifo_depth)
+        command = stream.Endpoint([("addr", port.address_width)])
+        if config.is_shallow:
+            self.comb += command.connect(port.cmd)
+        else:
+            self.command = buffer = stream.Buffer(command.description, pipe_ready=True)
+            self.comb += [
+                command.connect(buffer.sink),
+                buffer.source.connect(port.cmd),
+            ]
+        self.comb += [
+            port.cmd.we.eq(1),
+            command.valid.eq(words.valid & fifo.sink.ready),
+            command.addr.eq(words.address),
+            fifo.sink.valid.eq(words.valid & command.ready),
+            fifo.sink.data.eq(words.data),
+            words.ready.eq(command.ready & fifo.sink.ready),
+            port.wdata.valid.eq(fifo.source.valid),
+            port.wdata.data.eq(fifo.source.data),
+            port.wdata.we.eq((1 << config.memory_bits//8) - 1),
+            fifo.source.ready.eq(port.wdata.ready),
+        ]
+
         # Of the next word, one cycle old: the address of a job's first word settles while the job runs.
         offset  = Signal(port.address_width)
         address = Signal(port.address_width)
         settled = Signal()
         written = Signal()
         self.comb += [
-            self.idle.eq(writer.fifo.level == 0),
-            writer.sink.valid.eq(sink.valid & ~sink.end & settled & self.enable),
-            writer.sink.address.eq(address),
-            writer.sink.data.eq(sink.data),
+            self.idle.eq(~fifo.source.valid),
+            words.valid.eq(sink.valid & ~sink.end & settled & self.enable),
+            words.address.eq(address),
+            words.data.eq(sink.data),
             source.valid.eq(sink.valid & sink.end & settled & self.idle),
             source.code.eq(jobs.code),
             source.start.eq(jobs.start),
-            sink.ready.eq(settled & Mux(sink.end, self.idle & source.ready, writer.sink.ready & self.enable)),
+            sink.ready.eq(settled & Mux(sink.end, self.idle & source.ready, words.ready & self.enable)),
             jobs.ready.eq(source.valid & source.ready),
-            written.eq(writer.sink.valid & writer.sink.ready),
+            written.eq(words.valid & words.ready),
             self.beat.eq(written & (offset[:parts_log2] == config.words_per_beat - 1) if parts_log2 else written),
         ]
         self.sync += [
