@@ -48,8 +48,8 @@ def test_a16_decode_takes_no_more_cycles_than_a8(device, read_rate):
     second_row_beats = LAYER.k//device.config.beat_bytes
     assert {a16.beats_in - a8.beats_in for a8, a16 in zip(*rows.values(), strict=True)} == {second_row_beats}
     a8, a16 = (median(row.cycles for row in rows[kind]) for kind in ("a8", "a16"))
-    # Through the memory it was those beats more.
-    assert a16 <= a8 + second_row_beats//8
+    # Through the memory it was those beats more, at the stream's rate.
+    assert a16 <= a8 + second_row_beats//4
     assert all(abs(row.prediction_error) <= 0.03 for row in rows["a16"])
 
 
