@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from mixpe.gateware.cost.cache import Cache
 from mixpe.gateware.cost.flow import content_of, measure_verilog
 from mixpe.gateware.cost.harness import harness_verilog
+from mixpe.gateware.cost.tools import NotMeasured
 from mixpe.gateware.pe import DESIGNS, PairEncoder, TableEncoder
 from mixpe.gateware.pe.array import RowArray
 from mixpe.gateware.spec.errors import ConfigError, MixpeError
@@ -120,10 +121,15 @@ def evaluate(point, cache_folder=None, limit_s=LIMIT_S, known=None):
         use_dsp = getattr(params, "dsp", False)
         content = content_of(verilog, point.device, use_dsp, params.multiplies)
         found   = (known or {}).get(content)
-        if found is not None and (limit_s <= 0 or set(map(str, point.seeds)) <= set(found["fmax_by_seed"])):
+        if found is not None and set(map(str, point.seeds)) <= set(found["fmax_by_seed"]):
             return found | row
-        cost = measure_verilog(verilog, flip_flops, point.device, point.seeds, use_dsp, Cache(cache_folder), limit_s,
-                               params.multiplies)
+        try:
+            cost = measure_verilog(verilog, flip_flops, point.device, point.seeds, use_dsp, Cache(cache_folder),
+                                   limit_s, params.multiplies)
+        except NotMeasured:
+            if found is None:
+                raise
+            return found | row
     except MixpeError as error:
         return row | {"status": type(error).__name__, "error": str(error)}
     macs = params.macs_per_cycle*point.rows
