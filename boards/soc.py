@@ -46,6 +46,23 @@ class BufferedPHY(LiteXModule):
         ]
 
 
+class RegisteredBus(LiteXModule):
+    """A bus whose answers come from registers, for a master at the other end of the FPGA."""
+
+    def __init__(self, master):
+        self.bus = bus = wishbone.Interface.like(master)
+        self.comb += [
+            master.connect(bus, omit={"cyc", "stb", "ack", "err", "dat_r"}),
+            bus.cyc.eq(master.cyc & ~master.ack & ~master.err),
+            bus.stb.eq(master.stb & ~master.ack & ~master.err),
+        ]
+        self.sync += [
+            master.ack.eq(bus.cyc & bus.stb & bus.ack),
+            master.err.eq(bus.cyc & bus.stb & bus.err),
+            master.dat_r.eq(bus.dat_r),
+        ]
+
+
 class BoardSoC(SoCCore):
     """A LiteX SoC with the accelerator of a board.
 
@@ -114,7 +131,8 @@ class BoardSoC(SoCCore):
         self.uartbone_phy = UARTPHY(self.platform.request("serial"), board.clock_hz, board.baudrate)
         self.uartbone     = UARTBone(BufferedPHY(self.uartbone_phy), board.clock_hz,
             address_width=self.bus.address_width)
-        self.bus.add_master(name="uartbone", master=self.uartbone.wishbone)
+        self.uartbone_bus = RegisteredBus(self.uartbone.wishbone)
+        self.bus.add_master(name="uartbone", master=self.uartbone_bus.bus)
 
     def add_etherbone(self, phy, **options):
         """Add an Etherbone bridge behind a PHY: LiteX's, with a gate that keeps broken and doubled packets from it."""

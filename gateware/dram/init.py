@@ -4,6 +4,7 @@
 from litedram.common import LiteDRAMInterface
 from litedram.init import get_sdram_phy_init_sequence
 from litex.gen import LiteXModule
+from litex.soc.interconnect import stream
 from migen import Case, If, Mux, Replicate, Signal
 
 from mixpe.gateware.spec.errors import ConfigError
@@ -104,17 +105,27 @@ class DRAMInit(LiteXModule):
 
 
 def _hold_commands(soc, hold):
-    """Keep commands waiting between crossbar and controller: those issued while another drives the DFI are lost."""
+    """Keep commands waiting between crossbar and controller: those issued while another drives the DFI are lost.
+
+    They wait in registers, which also part the crossbar's arbitration from the controller's, the longest paths of a SoC
+    at 80 MHz on ECP5.
+    """
     inner = soc.sdram.crossbar.controller
     outer = LiteDRAMInterface(soc.sdram.controller.interface.address_align, soc.sdram.controller.settings)
     for number in range(inner.nbanks):
         to, of = getattr(inner, f"bank{number}"), getattr(outer, f"bank{number}")
+        buffer = stream.Buffer([("we", 1), ("addr", len(of.addr))], pipe_ready=True)
+        soc.add_module(name=f"dram_commands_{number}", module=buffer)
         soc.comb += [
-            to.valid.eq(of.valid & ~hold),
-            of.ready.eq(to.ready & ~hold),
-            to.we.eq(of.we),
-            to.addr.eq(of.addr),
-            of.lock.eq(to.lock),
+            buffer.sink.valid.eq(of.valid),
+            of.ready.eq(buffer.sink.ready),
+            buffer.sink.we.eq(of.we),
+            buffer.sink.addr.eq(of.addr),
+            to.valid.eq(buffer.source.valid & ~hold),
+            buffer.source.ready.eq(to.ready & ~hold),
+            to.we.eq(buffer.source.we),
+            to.addr.eq(buffer.source.addr),
+            of.lock.eq(to.lock | buffer.source.valid),
             of.wdata_ready.eq(to.wdata_ready),
             of.rdata_valid.eq(to.rdata_valid),
         ]
