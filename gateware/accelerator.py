@@ -33,6 +33,7 @@ from migen import (
 from mixpe.gateware.activations import ActivationMemory
 from mixpe.gateware.array import ArraySequencer
 from mixpe.gateware.counters import Counters
+from mixpe.gateware.fanout import register_stage
 from mixpe.gateware.jobs import TAG, JobChecker, log2
 from mixpe.gateware.queue import SLOT_WORDS, JobQueue
 from mixpe.gateware.results import ResultSequencer
@@ -131,7 +132,7 @@ class Datapath(LiteXModule):
             fields = {field for field, _ in layout}
             # A register in front of each stage, so that no path begins in a FIFO's memory.
             fifo  = stream.SyncFIFO(layout, TICKETS_AHEAD)
-            stage = stream.Buffer(layout)
+            stage = register_stage(layout)
             self.add_module(name=f"tickets_{name}", module=fifo)
             self.add_module(name=f"ticket_{name}", module=stage)
             self.comb += [

@@ -19,7 +19,7 @@ from litex.gen import LiteXModule
 from litex.soc.interconnect import stream
 from migen import FSM, READ_FIRST, Array, Cat, Constant, If, Memory, Mux, NextState, NextValue, Signal, bits_for
 
-from mixpe.gateware.fanout import ROWS_PER_COPY, delayed, levels, spread
+from mixpe.gateware.fanout import ROWS_PER_COPY, delayed, levels, register_stage, spread
 from mixpe.gateware.jobs import log2, ticket_layout
 from mixpe.gateware.reader import RegionReader
 
@@ -55,7 +55,7 @@ class RowSums(LiteXModule):
         self.valid = Signal()
         self.first = Signal()
         self.last  = Signal()
-        self.total = Signal((SUM_BITS, True))
+        self.total = Signal((SUM_BITS, True), reset_less=True)
         self.done  = Signal()
 
         # # #
@@ -65,7 +65,7 @@ class RowSums(LiteXModule):
             element, assign = signed(8, self.data[8*index:8*index + 8])
             self.comb += assign
             elements.append(element)
-        beat   = Signal((8 + bits_for(len(elements)), True))
+        beat   = Signal((8 + bits_for(len(elements)), True), reset_less=True)
         valid  = Signal()
         first  = Signal()
         last   = Signal()
@@ -122,7 +122,7 @@ class ActivationMemory(LiteXModule):
         self.finished = Signal()
         self.buffer  = Signal()
         self.address = Signal(max=2*config.act_words)
-        self.data    = [Signal(8*config.lanes) for _ in range(config.rows)]
+        self.data    = [Signal(8*config.lanes, reset_less=True) for _ in range(config.rows)]
         self.sum_buffer  = Signal()
         self.sum_address = Signal(max=2*config.groups_max*slots)
         self.sums    = [Signal((SUM_BITS, True)) for _ in range(config.scalers)]
@@ -135,7 +135,7 @@ class ActivationMemory(LiteXModule):
             buffered=not config.is_shallow)
         beat = reader.source
         if not config.is_shallow:
-            self.arrived = arrived = stream.Buffer([("data", config.port_bits)])  # the row sums begin at registers
+            self.arrived = arrived = register_stage([("data", config.port_bits)])  # the row sums begin at registers
             self.comb += beat.connect(arrived.sink)
             beat = arrived.source
 

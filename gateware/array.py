@@ -17,7 +17,7 @@ from litex.soc.interconnect import stream
 from migen import Cat, CEInserter, If, Signal, bits_for
 
 from mixpe.gateware.activations import ActivationMemory
-from mixpe.gateware.fanout import ROWS_PER_COPY, delayed, levels, spread
+from mixpe.gateware.fanout import ROWS_PER_COPY, delayed, levels, register_stage, spread
 from mixpe.gateware.jobs import log2, ticket_layout
 from mixpe.gateware.pe.bitplane import BitPlaneA8
 from mixpe.gateware.pe.shift_add import ShiftAddA8
@@ -56,7 +56,8 @@ class ArrayDatapath(LiteXModule):
         self.valid       = Signal()
         self.first       = Signal()
         self.last        = Signal()
-        self.sums        = [Signal((SUM_BITS, True), name=f"sum_{row}") for row in range(config.rows)]
+        self.sums        = [
+            Signal((SUM_BITS, True), name=f"sum_{row}", reset_less=True) for row in range(config.rows)]
         self.rows        = Signal(config.rows)
         self.done        = Signal()
 
@@ -135,7 +136,7 @@ class ArraySequencer(LiteXModule):
             self.comb += results.source.connect(self.source)
         else:
             # Rows are chosen from registers, not from the FIFO's memory.
-            self.vector = vector = stream.Buffer([("sums", config.rows*SUM_BITS)])
+            self.vector = vector = register_stage([("sums", config.rows*SUM_BITS)])
             self.comb += [
                 results.source.connect(vector.sink),
                 vector.source.connect(self.source),

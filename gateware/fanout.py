@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Trees of registers: what all rows of a large array need reaches them over short wires, at a cycle a level."""
 
+from litex.soc.interconnect import stream
 from migen import Signal
 
 ROWS_PER_COPY = 8
@@ -44,3 +45,11 @@ def delayed(module, signal, cycles, *, reset_less=False):
         module.sync += later.eq(signal)
         signal = later
     return signal
+
+
+def register_stage(layout):
+    """A register between two streams whose data has no reset: only what says that there is data needs one."""
+    stage = stream.PipeValid(layout)
+    for signal in stage.source.payload.flatten():
+        signal.reset_less = True
+    return stage

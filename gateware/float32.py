@@ -41,14 +41,14 @@ class IntegerToFloat32(LiteXModule):
             self.sink.ready.eq(move),
         ]
 
-        def registered(value, width):
-            register = Signal(width)
+        def registered(value, width, *, control=False):
+            register = Signal(width, reset_less=not control)
             self.sync += If(move, register.eq(value))
             return register
 
         sign      = registered(self.sink.value[-1], 1)
         magnitude = registered(Mux(self.sink.value[-1], -self.sink.value, self.sink.value), bits)
-        valid     = registered(valid, 1)
+        valid     = registered(valid, 1, control=True)
         # Biased exponent of the top bit; each step that finds zeros on top shifts them out.
         exponent = Signal(8)
         self.comb += exponent.eq(127 + unit_log2 + bits - 1)
@@ -66,7 +66,7 @@ class IntegerToFloat32(LiteXModule):
             magnitude = registered(magnitude, bits)
             exponent  = registered(exponent, 8)
             sign      = registered(sign, 1)
-            valid     = registered(valid, 1)
+            valid     = registered(valid, 1, control=True)
 
         # Round: 24 bits stay, the next is half a step, the rest says whether it is a tie.
         kept  = magnitude[bits - 24:]
@@ -75,7 +75,7 @@ class IntegerToFloat32(LiteXModule):
         kept  = registered(kept, 24)
         exponent = registered(exponent, 8)
         sign  = registered(sign, 1)
-        valid = registered(valid, 1)
+        valid = registered(valid, 1, control=True)
         whole = Signal(25)
         word  = Signal(32)
         self.comb += [
@@ -86,7 +86,7 @@ class IntegerToFloat32(LiteXModule):
         ]
         self.comb += [
             self.source.data.eq(registered(word, 32)),
-            self.source.valid.eq(registered(valid, 1)),
+            self.source.valid.eq(registered(valid, 1, control=True)),
         ]
 
 

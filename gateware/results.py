@@ -79,7 +79,7 @@ class Scalers(LiteXModule):
         self.last     = Signal()
         self.slot     = Signal(max=max(2, slots))
         self.partials = [Signal((SUM_BITS, True)) for _ in range(count)]
-        self.row_sums = [Signal((ROW_SUM_BITS, True)) for _ in range(count)]
+        self.row_sums = [Signal((ROW_SUM_BITS, True), reset_less=True) for _ in range(count)]
         self.shifts   = [Signal(4) for _ in range(count)]
         self.zero     = Signal(4)
         self.scale    = Signal(16)
@@ -123,8 +123,8 @@ class Scalers(LiteXModule):
         self.to_float = to_float = IntegerToFloat32(WIDE_BITS, SCALE_UNIT_LOG2)
         self.floats   = floats   = stream.SyncFIFO([("data", 32)], FLOATS)
         go    = Signal()
-        value = Signal((WIDE_BITS, True))
-        added = Signal((TOTAL_BITS, True))
+        value = Signal((WIDE_BITS, True), reset_less=True)
+        added = Signal((TOTAL_BITS, True), reset_less=True)
         all_out, room = places(self, FLOATS, go, floats.source.valid & floats.source.ready)
         self.comb += [
             to_float.source.connect(floats.sink, omit={"ready"}),
@@ -136,7 +136,7 @@ class Scalers(LiteXModule):
         self.comb += to_float.sink.valid.eq(delayed(self, go, 2))
         source   = totals.source
         row      = Signal(max=max(2, count))
-        high     = Signal((TOTAL_BITS, True))  # of a pair whose rows come one after the other (S = 1)
+        high     = Signal((TOTAL_BITS, True), reset_less=True)  # of a pair whose rows come one after the other (S = 1)
         have     = Signal()
         view     = []
         for index in range(count):
@@ -375,14 +375,14 @@ class ResultSequencer(LiteXModule):
             # One of the vector's sums: of each four first, then of four of these.
             values, select = sums[index::count], slot
             for _ in range(READ_CYCLES):
-                registers = [Signal((SUM_BITS, True)) for _ in range(0, len(values), 4)]
+                registers = [Signal((SUM_BITS, True), reset_less=True) for _ in range(0, len(values), 4)]
                 for four, register in enumerate(registers):
                     choices = values[4*four:4*four + 4]
                     self.sync += register.eq(Array(choices)[select[:2]] if len(choices) > 1 else choices[0])
                 values = registers
                 if len(select) > 2:
                     select = delayed(self, select[2:], 1)
-            shift = Signal(4)
+            shift = Signal(4, reset_less=True)
             self.comb += [
                 scalers.partials[index].eq(values[0]),
                 scalers.shifts[index].eq(Mux(aligned, shift, 0)),

@@ -17,6 +17,7 @@ from migen import Case, Cat, If, Memory, Mux, Signal
 from mixpe.gateware.activations import SHIFT_BITS
 from mixpe.gateware.activations import SUM_BITS as ROW_SUM_BITS
 from mixpe.gateware.array import SUM_BITS
+from mixpe.gateware.fanout import delayed
 from mixpe.gateware.spec.config import K_LIMIT
 from mixpe.gateware.spec.jobs import SHIFT_LIMIT
 
@@ -63,16 +64,16 @@ class ScaleUnit(LiteXModule):
         self.zero    = Signal(4)
         self.scale   = Signal(16)
         self.shift   = Signal(SHIFT_BITS)
-        self.total   = Signal((TOTAL_BITS, True))
+        self.total   = Signal((TOTAL_BITS, True), reset_less=True)
         self.done    = Signal()
 
         # # #
 
         # 1: z·XS, and the scale as an integer and a shift.
-        offset    = Signal((SUM_BITS + 1, True))
-        partial   = Signal((SUM_BITS, True))
-        mantissa  = Signal((MANTISSA_BITS, True))
-        amount    = Signal(6)
+        offset    = Signal((SUM_BITS + 1, True), reset_less=True)
+        partial   = Signal((SUM_BITS, True), reset_less=True)
+        mantissa  = Signal((MANTISSA_BITS, True), reset_less=True)
+        amount    = Signal(6, reset_less=True)
         zero      = Signal((5, True))
         magnitude = Signal(11)
         field     = self.scale[10:15]
@@ -87,14 +88,14 @@ class ScaleUnit(LiteXModule):
             amount.eq(Mux(field == 0, 0, field - 1) + self.shift),
         ]
         # 2: the term of the group.
-        term       = Signal((SUM_BITS, True))
-        mantissa_2 = Signal((MANTISSA_BITS, True))
+        term       = Signal((SUM_BITS, True), reset_less=True)
+        mantissa_2 = Signal((MANTISSA_BITS, True), reset_less=True)
         self.sync += [
             term.eq(partial - offset),
             mantissa_2.eq(mantissa),
         ]
         # 3, 4: the product; two registers for the DSP block to take in.
-        product   = Signal((SUM_BITS + MANTISSA_BITS - 1, True))
+        product   = Signal((SUM_BITS + MANTISSA_BITS - 1, True), reset_less=True)
         product_4 = Signal.like(product)
         self.sync += [
             product.eq(term*mantissa_2),
@@ -103,23 +104,17 @@ class ScaleUnit(LiteXModule):
         # 5, 6: the shift, by eights and then by ones.
         amounts = [amount]
         for _ in range(4):
-            delayed = Signal(6)
-            self.sync += delayed.eq(amounts[-1])
-            amounts.append(delayed)
-        coarse  = Signal((TOTAL_BITS, True))
-        shifted = Signal((TOTAL_BITS, True))
+            amounts.append(delayed(self, amounts[-1], 1, reset_less=True))
+        coarse  = Signal((TOTAL_BITS, True), reset_less=True)
+        shifted = Signal((TOTAL_BITS, True), reset_less=True)
         self.sync += [
             Case(amounts[3][3:], {index: coarse.eq(product_4 << 8*index) for index in range(SHIFT_MAX//8 + 1)}),
             Case(amounts[4][:3], {index: shifted.eq(coarse << index) for index in range(8)}),
         ]
         # 7: the accumulators.
-        control = Cat(self.valid, self.first, self.last, self.slot)
-        for _ in range(self.LATENCY - 1):
-            delayed = Signal(len(control))
-            self.sync += delayed.eq(control)
-            control = delayed
+        control = delayed(self, Cat(self.valid, self.first, self.last, self.slot), self.LATENCY - 1)
         valid, first, last, slot = control[0], control[1], control[2], control[3:]
-        current = Signal((TOTAL_BITS, True))
+        current = Signal((TOTAL_BITS, True), reset_less=True)
         after   = Signal((TOTAL_BITS, True))
         self.comb += after.eq(shifted + Mux(first, 0, current))
         if slots == 1:
