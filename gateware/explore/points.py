@@ -14,6 +14,8 @@ from mixpe.gateware.spec.errors import ConfigError, MixpeError
 LIMIT_S  = 3600
 # What makes a design's activation words, once for all rows and channels.
 ENCODERS = {"mixpe-a8-dense": PairEncoder, "table": TableEncoder}
+MEASURED = ("luts", "placed_luts", "flip_flops", "dsps", "block_rams", "fmax_mhz", "fmax_by_seed", "tools",
+    "multipliers")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,25 +123,24 @@ def evaluate(point, cache_folder=None, limit_s=LIMIT_S, known=None):
         use_dsp = getattr(params, "dsp", False)
         content = content_of(verilog, point.device, use_dsp, params.multiplies)
         found   = (known or {}).get(content)
-        if found is not None and set(map(str, point.seeds)) <= set(found["fmax_by_seed"]):
-            return found | row
-        try:
-            cost = measure_verilog(verilog, flip_flops, point.device, point.seeds, use_dsp, Cache(cache_folder),
-                                   limit_s, params.multiplies)
-        except NotMeasured:
-            if found is None:
-                raise
-            return found | row
+        if found is None or not set(map(str, point.seeds)) <= set(found["fmax_by_seed"]):
+            try:
+                cost  = measure_verilog(verilog, flip_flops, point.device, point.seeds, use_dsp, Cache(cache_folder),
+                                        limit_s, params.multiplies)
+                found = {name: getattr(cost, name) for name in MEASURED}
+            except NotMeasured:
+                if found is None:
+                    raise
     except MixpeError as error:
         return row | {"status": type(error).__name__, "error": str(error)}
-    macs = params.macs_per_cycle*point.rows
+    # Two designs may be one netlist: what was measured is of the content, all else of the point.
+    measured = {name: found[name] for name in MEASURED}
+    macs, luts, fmax_mhz = params.macs_per_cycle*point.rows, measured["luts"], measured["fmax_mhz"]
     return row | {
         "status": "ok", "weights": params.weight_format, "activations": params.activation_format,
-        "macs_per_cycle": macs, "latency_cycles": unit.latency,
-        "luts": cost.luts, "placed_luts": cost.placed_luts, "flip_flops": cost.flip_flops, "dsps": cost.dsps,
-        "block_rams": cost.block_rams, "fmax_mhz": cost.fmax_mhz,
-        "fmax_by_seed": {str(seed): fmax for seed, fmax in cost.fmax_by_seed.items()},
-        "luts_per_mac": cost.luts/macs,
-        "mmacs_per_s_per_lut": macs*cost.fmax_mhz/cost.luts if cost.fmax_mhz else None,
-        "tools": cost.tools, "multipliers": cost.multipliers, "content": content,
+        "macs_per_cycle": macs, "latency_cycles": unit.latency, **measured,
+        "fmax_by_seed": {str(seed): fmax for seed, fmax in measured["fmax_by_seed"].items()},
+        "luts_per_mac": luts/macs,
+        "mmacs_per_s_per_lut": macs*fmax_mhz/luts if fmax_mhz else None,
+        "content": content,
     }

@@ -13,7 +13,7 @@ from mixpe.gateware.spec.errors import ModelError
 MIXPE = ("mixpe-a8", "mixpe-a8-dense", "bitplane-a8", "aligned-a16", "mixpe-a16")
 POINT_COLUMNS = ("design", "p_lanes", "p_width", "p_dsp", "rows", "group_size", "accumulator_bits", "device")
 SHOWN_DB = (19.5, 25.5, 39.5, 41.5)  # lower half, upper half
-MARKERS  = "osD^"
+MARKERS  = "os"
 FRONTS = {  # name of the files: (column, label)
     "pareto":        ("mmacs_per_s_per_lut", "million MAC/s per LUT"),
     "pareto-energy": ("macs_per_toggle", "MAC per weighted toggle"),
@@ -98,32 +98,44 @@ def draw(rows, path, column, label):
     """
     import matplotlib
     matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     rows = [row for row in rows if row.get(column) and row["sqnr_db"] >= SHOWN_DB[0]]
     best = front(rows, column, "sqnr_db")
     figure, axes = pyplot.subplots(2, sharex=True, figsize=(10, 6), height_ratios=(1, 4))
-    names = sorted({short_name(row) for row in rows}, key=lambda name: name.split()[0] not in MIXPE)
+    names = sorted({family(row) for row in rows}, key=lambda name: (name not in MIXPE, name))
     for half, limits in zip(axes, (SHOWN_DB[2:], SHOWN_DB[:2]), strict=True):
         half.plot([row[column] for row in best], [row["sqnr_db"] for row in best], "-", color="0.6", zorder=0)
         for index, name in enumerate(names):
-            part = [row for row in rows if short_name(row) == name]
-            half.plot([row[column] for row in part], [row["sqnr_db"] for row in part], MARKERS[index // 10 % 4],
-                      color=f"C{index % 10}", markersize=7 if name.split()[0] in MIXPE else 5, alpha=0.8,
-                      markerfacecolor=None if name.split()[0] in MIXPE else "none", label=name)
+            part = [row for row in rows if family(row) == name]
+            half.plot([row[column] for row in part], [row["sqnr_db"] for row in part], MARKERS[index//10],
+                      color=f"C{index % 10}", markersize=8 if name in MIXPE else 6, alpha=0.8,
+                      markerfacecolor=None if name in MIXPE else "none", markeredgewidth=1.5, label=name)
+        for row in best:
+            if limits[0] <= row["sqnr_db"] <= limits[1]:
+                half.annotate(short_name(row), (row[column], row["sqnr_db"]), xytext=(-8, 6),
+                              textcoords="offset points", ha="right", fontsize=7)
         half.set_ylim(*limits)
         half.set_xscale("log")
+        half.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        half.xaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+        half.xaxis.set_minor_formatter(ticker.NullFormatter())
         half.grid(alpha=0.3)
     axes[0].spines.bottom.set_visible(False)
     axes[1].spines.top.set_visible(False)
     axes[0].tick_params(bottom=False, which="both")
     axes[1].set_xlabel(label)
     axes[1].set_ylabel("SQNR of layer outputs, dB")
-    axes[0].set_title("filled: MixPE; line: Pareto front", fontsize=9)
-    figure.legend(*axes[1].get_legend_handles_labels(), loc="center right", fontsize=7)
-    figure.tight_layout(rect=(0, 0, 0.78, 1))
+    axes[0].set_title("filled: MixPE, in all its widths, groups and shapes; line: Pareto front", fontsize=9)
+    figure.legend(*axes[1].get_legend_handles_labels(), loc="center right", fontsize=8)
+    figure.tight_layout(rect=(0, 0, 0.83, 1))
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
+
+
+def family(row):
+    """Design of a row, and whether it multiplies in DSP blocks: what shares a mark in a figure."""
+    return row["design"] + (" DSP" if row["dsps"] else "")
 
 
 def short_name(row):

@@ -39,9 +39,13 @@ def test_a_tool_that_runs_out_of_time_is_a_row(tmp_path):
 
 
 def test_earlier_rows_of_the_same_content_are_taken(tmp_path):
-    """From the results in a folder; not where the Verilog differs, a seed is missing, or they do not say."""
+    """From the results in a folder; not where the Verilog differs, a seed is missing, or they do not say.
+
+    What was measured is taken, not what the point is: two designs may be one netlist.
+    """
     row = evaluate(SMALL, str(tmp_path/"cache"))
-    report.write_rows([row | {"luts": 12345}, {name: row[name] for name in row if name != "content"}], tmp_path, "x")
+    other = {"design": "abacus", "p_width": 8, "latency_cycles": 99, "weights": "beads"}
+    report.write_rows([row | other | {"luts": 12345}, {name: row[name] for name in row if name != "content"}], tmp_path, "x")
     known = report.by_content(tmp_path)
     assert list(known) == [row["content"]]
 
@@ -49,7 +53,7 @@ def test_earlier_rows_of_the_same_content_are_taken(tmp_path):
         point = Point(**{**vars(SMALL), **changes})
         return runner.run([point], cache_folder=str(tmp_path/"empty"), limit_s=0, known=known)[0]
 
-    assert again() == row | {"luts": 12345}
+    assert again() == row | {"luts": 12345, "luts_per_mac": 12345/row["macs_per_cycle"]}
     assert again(seeds=(1,))["luts"] == 12345  # no tool may run: what is known
     assert again(group_size=64)["status"] == "NotMeasured"
     asked = Point(**{**vars(SMALL), "seeds": (1,)})
