@@ -14,7 +14,7 @@ from migen import FSM, Array, Cat, If, Mux, NextState, Signal, bits_for
 
 from mixpe.gateware.activations import SUM_BITS as ROW_SUM_BITS
 from mixpe.gateware.array import SUM_BITS
-from mixpe.gateware.fanout import delayed
+from mixpe.gateware.fanout import delayed, register_stage
 from mixpe.gateware.float32 import IntegerToFloat32
 from mixpe.gateware.jobs import log2, ticket_layout
 from mixpe.gateware.scaler import TOTAL_BITS, ScaleUnit
@@ -111,7 +111,14 @@ class Scalers(LiteXModule):
         depth = max(4, 2*slots)
         self.totals = totals = stream.SyncFIFO([("data", count*TOTAL_BITS), ("rows", bits_for(count)), ("wide", 1)],
             depth)
-        all_back, self.credit = places(self, depth, self.issue_last, totals.source.valid & totals.source.ready)
+        if config.is_shallow:
+            source = totals.source
+        else:
+            # What leaves is decided from registers, not from the FIFO's memory.
+            self.oldest = oldest = register_stage(totals.source.description)
+            self.comb += totals.source.connect(oldest.sink)
+            source = oldest.source
+        all_back, self.credit = places(self, depth, self.issue_last, source.valid & source.ready)
         self.comb += [
             totals.sink.valid.eq(units[0].done),
             totals.sink.data.eq(Cat(*[unit.total for unit in units])),
@@ -134,7 +141,6 @@ class Scalers(LiteXModule):
         ]
         self.sync += to_float.sink.value.eq(value + added)
         self.comb += to_float.sink.valid.eq(delayed(self, go, 2))
-        source   = totals.source
         row      = Signal(max=max(2, count))
         high     = Signal((TOTAL_BITS, True), reset_less=True)  # of a pair whose rows come one after the other (S = 1)
         have     = Signal()
