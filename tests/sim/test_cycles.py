@@ -65,3 +65,23 @@ def test_prefill_keeps_the_array_busy(device, read_rate):
 def test_the_model_predicts_small_layers(phase, fused, device, read_rate):
     row = run(device, read_rate, SMALL, phase, fused=fused)
     assert abs(row.prediction_error) <= 0.03, row
+
+
+@pytest.fixture(scope="module")
+def sdr():
+    with mixpe.open("sim?memory=sdr") as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("phase, k, group_size, fused", (
+    ("decode",  4096, 128, True),
+    ("decode",  4096, 32,  False),  # few results, one at a time
+    ("prefill", 4096, 128, False),  # a channel fills the weight buffer: reads and writes meet in the last tile
+    ("prefill", 3072, 128, False),
+    ("prefill", 896,  64,  False),  # four beats of results for one of weights
+))
+def test_the_model_predicts_sdr(phase, k, group_size, fused, sdr):
+    layer = Layer(model="Llama-2-7B", name="part", n=4096, k=k, n_run=64)
+    case  = Case(layer=layer, phase=phase, fused=fused, activations="a8")
+    row   = measure(sdr, case, group_size=group_size, read_rate=0.966)
+    assert abs(row.prediction_error) <= 0.03, row
