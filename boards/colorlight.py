@@ -23,8 +23,11 @@ class Colorlight(Board):
     def add_memory(self, soc):
         from litedram.modules import M12L64322A  # compatible with the EM638325 on the modules
         from litedram.phy import GENSDRPHY
+
+        from mixpe.gateware.dram.refresher import sdr_settings
         soc.sdrphy = GENSDRPHY(soc.platform.request("sdram"), self.clock_hz)
-        soc.add_sdram("sdram", phy=soc.sdrphy, module=M12L64322A(self.clock_hz, "1:1"), l2_cache_size=0)
+        soc.add_sdram("sdram", phy=soc.sdrphy, module=M12L64322A(self.clock_hz, "1:1"), l2_cache_size=0,
+                      controller_settings=sdr_settings())
 
     def add_etherbone(self, soc, **options):
         from liteeth.phy.ecp5rgmii import LiteEthPHYRGMII

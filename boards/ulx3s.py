@@ -17,8 +17,11 @@ class Ulx3s(Board):
     def add_memory(self, soc):
         from litedram.modules import MT48LC16M16
         from litedram.phy import GENSDRPHY
+
+        from mixpe.gateware.dram.refresher import sdr_settings
         soc.sdrphy = GENSDRPHY(soc.platform.request("sdram"), self.clock_hz)
-        soc.add_sdram("sdram", phy=soc.sdrphy, module=MT48LC16M16(self.clock_hz, "1:1"), l2_cache_size=0)
+        soc.add_sdram("sdram", phy=soc.sdrphy, module=MT48LC16M16(self.clock_hz, "1:1"), l2_cache_size=0,
+                      controller_settings=sdr_settings())
 
 
 ULX3S = Ulx3s(

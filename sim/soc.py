@@ -12,6 +12,7 @@ from migen import Cat, ClockDomain, Module, Signal
 
 from mixpe.errors import ConfigError
 from mixpe.gateware.dram import add_dram_init
+from mixpe.gateware.dram.refresher import sdr_settings
 from mixpe.gateware.link import add_link, wide_layout
 from mixpe.sim.memory import DEFAULT_MEMORY, find_memory
 
@@ -124,8 +125,9 @@ class SimSoC(SoCCore):
         module = getattr(dram_modules, chip.module)(chip.clk_hz, chip.rate)
         self.sdrphy = SDRAMPHYModel(module=module, data_width=chip.data_bits, clk_freq=chip.clk_hz,
                                     verbosity=dram_verbosity)
+        settings = sdr_settings if self.sdrphy.settings.memtype == "SDR" else ControllerSettings
         self.add_sdram("sdram", phy=self.sdrphy, module=module, l2_cache_size=0,
-                       controller_settings=ControllerSettings(with_refresh=refresh))
+                       controller_settings=settings(with_refresh=refresh))
         self.ready = add_dram_init(self, speedup=DRAM_SPEEDUP)
         if cpu_type is not None:
             # A short memory test: the BIOS would simulate for minutes.
