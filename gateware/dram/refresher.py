@@ -7,11 +7,11 @@ from litex.soc.interconnect import stream
 
 
 class RegisteredRefresher(Refresher):
-    """A refresher whose requests and commands come one cycle later, from registers.
+    """A refresher whose requests and commands come from registers, each one cycle later.
 
-    In LiteDRAM the request goes from the refresher's timer over the arbitration of all banks into their command FIFOs in
-    one cycle, the longest path of a SoC at 80 MHz on ECP5. All that it says moves by the same cycle, so the distances
-    between its commands and to the banks' next ones are what they were; a refresh takes a cycle more.
+    In LiteDRAM the request goes from the refresher's timer over the arbitration of all banks into their command FIFOs
+    in one cycle, the longest path of a SoC at 80 MHz on ECP5. All that it says moves by the same cycle, so the
+    distances between its commands and to the banks' next ones are what they were; a refresh takes one cycle more.
     """
 
     def __init__(self, *args, **kwargs):
