@@ -60,19 +60,18 @@ def main(argv=None):
     parser.add_argument("--results", default=str(RESULTS), metavar="PATH", help="the committed table")
     args = parser.parse_args(argv)
     try:
-        boards  = [find_board(name) for name in args.boards or DEFAULT]
-        results = load_results(args.results)
+        boards = [find_board(name) for name in args.boards or DEFAULT]
         for board in boards:
             print(f"{board.name}: {board.config.name} at {board.clock_hz/1e6:g} MHz", flush=True)
             kept = route_board(board, args.build_dir, tuple(args.seeds), lambda text: print(f"  {text}", flush=True))
-            results[board.name] = kept
+            results = load_results(args.results) | {board.name: kept}  # others may have been routed beside this one
             Path(args.results).write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+            table = markdown_table(board_rows(results))
+            if Path(args.results) == RESULTS:
+                write_document(DOCUMENT, table)
             reached = f"{kept['fmax_mhz']} MHz, {'met' if kept['timing_met'] else 'NOT met'}" if "fmax_mhz" in kept \
                 else kept["error"]
             print(f"  {reached}", flush=True)
-        table = markdown_table(board_rows(results))
-        if Path(args.results) == RESULTS:
-            write_document(DOCUMENT, table)
     except MixpeError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
