@@ -31,8 +31,7 @@ def adapt_synthesis(folder, name):
 def adapt_placer(command, folder):
     """The command of nextpnr as the packages take it.
 
-    ECP5 gets the router that copes with full devices, and lets it take back routes that miss the clock: on the same
-    placement of the ULX3S 78.7 MHz instead of 65.8. The build of nextpnr-ice40 has no Python, so the clocks of
+    ECP5 gets the router that copes with full devices. The build of nextpnr-ice40 has no Python, so the clocks of
     ``--pre-pack`` go to the constraints.
 
     Parameters
@@ -45,7 +44,7 @@ def adapt_placer(command, folder):
     list of str
     """
     if command[0] == "nextpnr-ecp5":
-        return [*command, "--router", "router2", "--tmg-ripup"]
+        return [*command, "--router", "router2"]
     if "--pre-pack" not in command:
         return command
     at     = command.index("--pre-pack")

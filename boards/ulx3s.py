@@ -37,6 +37,7 @@ ULX3S = Ulx3s(
                          pe="bitplane"),
     target      = "ecp5",
     baudrate    = 3_000_000,
+    placer      = ("--tmg-ripup",),
     loader      = ("-b", "ulx3s"),
     idcode      = 0x1113043,
 )
