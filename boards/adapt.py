@@ -28,23 +28,26 @@ def adapt_synthesis(folder, name):
     script.write_text(text, encoding="utf-8")
 
 
-def adapt_placer(command, folder):
+def adapt_placer(command, folder, options=()):
     """The command of nextpnr as the packages take it.
 
-    ECP5 gets the router that copes with full devices. The build of nextpnr-ice40 has no Python, so the clocks of
+    ECP5 gets ``router2`` unless `options` name a router. The build of nextpnr-ice40 has no Python, so the clocks of
     ``--pre-pack`` go to the constraints.
 
     Parameters
     ----------
     command : list of str
     folder : Path
+    options : sequence of str
+        Further options, of the board.
 
     Returns
     -------
     list of str
     """
-    if command[0] == "nextpnr-ecp5":
-        return [*command, "--router", "router2"]
+    if command[0] == "nextpnr-ecp5" and "--router" not in options:
+        command = [*command, "--router", "router2"]
+    command = [*command, *options]
     if "--pre-pack" not in command:
         return command
     at     = command.index("--pre-pack")

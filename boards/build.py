@@ -86,7 +86,7 @@ def _with(command, **options):
 
 def _place_and_route(board, command, gateware, seeds, say):
     """Try seeds until the clocks are met; the best result stays. Returns its seed."""
-    command = [*adapt_placer(command, gateware), *board.placer]
+    command = adapt_placer(command, gateware, board.placer)
     output = gateware/next(command[i + 1] for i, word in enumerate(command) if word in RESULT_OPTIONS)
     report = gateware/"report.json"
     best   = None

@@ -37,6 +37,7 @@ ORANGECRAB = OrangeCrab(
     config      = Config(rows=8, port_bits=128, k_max=4096, buffer_beats=512, queue_depth=8, fused=False, scalers=1,
                          pe="bitplane"),
     target      = "ecp5",
+    placer      = ("--router", "router1"),
     cpu         = True,
     baudrate    = 3_000_000,
     loader      = ("-b", "orangeCrab"),

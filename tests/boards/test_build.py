@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mixpe.boards import build, route, tools
-from mixpe.boards.adapt import adapt_synthesis
+from mixpe.boards.adapt import adapt_placer, adapt_synthesis
 from mixpe.boards.build import TimingError, build_board, contract_tag
 from mixpe.boards.registry import BOARDS
 from mixpe.boards.report import failing, system_clock, utilisation, vivado_slack
@@ -163,6 +163,15 @@ def test_synthesis_script_names_sources_from_its_folder(tmp_path):
     script.write_text("synth -top top\n")
     with pytest.raises(ToolError, match="0 synthesis commands"):
         adapt_synthesis(tmp_path, "top")
+
+
+def test_a_board_may_name_the_router(tmp_path):
+    """Given twice, nextpnr refuses the option."""
+    command = ["nextpnr-ecp5", "--json", "top.json"]
+    assert adapt_placer(command, tmp_path) == [*command, "--router", "router2"]
+    assert adapt_placer(command, tmp_path, ("--tmg-ripup",)) == [*command, "--router", "router2", "--tmg-ripup"]
+    for board in (BOARDS["orangecrab"], BOARDS["ecpix5"]):
+        assert adapt_placer(command, tmp_path, board.placer) == [*command, "--router", "router1"]
 
 
 def test_reports():
