@@ -57,6 +57,37 @@ class GatedAdder(Module):
             self.comb += self.total[bit].eq(s)
 
 
+def plane_nodes(module, params, weights, activations, bit):
+    """Registered sums of two lanes each, gated by one bit of their weights.
+
+    Parameters
+    ----------
+    module : Module
+        Gets the adders.
+    params : DotProduct
+    weights, activations : list of Signal
+        A lane each.
+    bit : int
+
+    Returns
+    -------
+    list of Signal
+        One for two lanes, a bit wider than an activation.
+    """
+    nodes = []
+    for lane in range(0, params.lanes, 2):
+        operands = activations[lane], weights[lane][bit], activations[lane + 1], weights[lane + 1][bit]
+        node = Signal((params.lane_activation_bits + 1, True), reset_less=True)
+        if params.target == "ecp5":
+            adder = GatedAdder(*operands)
+            module.submodules += adder
+            module.sync += node.eq(adder.total)
+        else:
+            module.sync += node.eq(gated_add(*operands))
+        nodes.append(node)
+    return nodes
+
+
 class BitPlaneUnit(Module):
     """The unit of `BitPlaneA8`: see `DotProduct` for its ports."""
 
@@ -72,18 +103,7 @@ class BitPlaneUnit(Module):
         activations = lane_signals(self, self.activations, params.lane_activation_bits, True)
         planes = []
         for bit in range(4):
-            nodes = []
-            for lane in range(0, params.lanes, 2):
-                operands = activations[lane], weights[lane][bit], activations[lane + 1], weights[lane + 1][bit]
-                node = Signal((params.lane_activation_bits + 1, True), reset_less=True)
-                if params.target == "ecp5":
-                    adder = GatedAdder(*operands)
-                    self.submodules += adder
-                    self.sync += node.eq(adder.total)
-                else:
-                    self.sync += node.eq(gated_add(*operands))
-                nodes.append(node)
-            tree = AdderTree(nodes)
+            tree = AdderTree(plane_nodes(self, params, weights, activations, bit))
             self.submodules += tree
             planes.append(tree.total)
 

@@ -13,7 +13,7 @@ from typing import ClassVar
 from migen import Module, Signal
 
 from mixpe.gateware.pe.adder_tree import AdderTree, lane_signals
-from mixpe.gateware.pe.bitplane import GatedAdder, gated_add
+from mixpe.gateware.pe.bitplane import plane_nodes
 from mixpe.gateware.pe.interface import DotProduct
 
 PLANES = 8
@@ -54,18 +54,7 @@ class BitPlaneInt8Unit(Module):
         activations = lane_signals(self, self.activations, 8, True)
         planes = []
         for bit in range(PLANES):
-            nodes = []
-            for lane in range(0, params.lanes, 2):
-                operands = activations[lane], weights[lane][bit], activations[lane + 1], weights[lane + 1][bit]
-                node = Signal((9, True), reset_less=True)
-                if params.target == "ecp5":
-                    adder = GatedAdder(*operands)
-                    self.submodules += adder
-                    self.sync += node.eq(adder.total)
-                else:
-                    self.sync += node.eq(gated_add(*operands))
-                nodes.append(node)
-            tree = AdderTree(nodes)
+            tree = AdderTree(plane_nodes(self, params, weights, activations, bit))
             self.submodules += tree
             planes.append(tree.total)
         # Two planes to one, twice; the sign plane is subtracted.

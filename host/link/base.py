@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mixpe.errors import LinkError, RangeError
+
 
 @dataclass
 class LinkCounters:
@@ -39,12 +41,14 @@ class Link(ABC):
     ----------
     url : str
         What the link was opened with, for messages.
+    is_open : bool
     counters : LinkCounters
     timeout_s : float
         Longest wait without progress.
     """
 
     url = ""
+    is_open = False
     timeout_s = 2.0
 
     def __init__(self):
@@ -130,6 +134,27 @@ class Link(ABC):
     def write_word(self, addr, value):
         """Write one word."""
         self.write_words(addr, value)
+
+    def _check(self, addr, n, increment):
+        """Refuse what no bus access can be; raises LinkError, RangeError."""
+        if not self.is_open:
+            raise LinkError(f"{self.url}: the link is closed")
+        if addr % 4 or not 0 <= addr < 1 << 32:
+            raise RangeError(f"addr must be a multiple of 4 below 2**32, not {addr:#x}")
+        if n < 0 or (increment and addr + 4*n > 1 << 32):
+            raise RangeError(f"{n} words from address {addr:#x} on are not in the 32-bit address space")
+
+    @staticmethod
+    def _words(words):
+        """Words to write as (n,) uint32; raises RangeError."""
+        values = np.atleast_1d(np.asarray(words))
+        if values.dtype == np.uint32:
+            return values.reshape(-1)
+        if values.dtype.kind not in "iu":
+            raise RangeError(f"words must be integers, not {values.dtype}")
+        if values.size and not (0 <= int(values.min()) and int(values.max()) < 1 << 32):
+            raise RangeError(f"words must be 0 … 2**32-1, not {int(values.min())} … {int(values.max())}")
+        return values.reshape(-1).astype(np.uint32)
 
     def _whole_words(self, addr, data):
         """Bytes to write at any address, as whole words: words that are written in part are read first.

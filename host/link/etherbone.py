@@ -175,23 +175,6 @@ class EtherboneLink(Link):
 
     # Inside -----------------------------------------------------------------------------------------------------------
 
-    def _check(self, addr, n, increment):
-        if not self.is_open:
-            raise LinkError(f"{self.url}: the link is closed")
-        if addr % 4 or not 0 <= addr < 1 << 32:
-            raise RangeError(f"addr must be a multiple of 4 below 2**32, not {addr:#x}")
-        if n < 0 or (increment and addr + 4*n > 1 << 32):
-            raise RangeError(f"{n} words from address {addr:#x} on are not in the 32-bit address space")
-
-    @staticmethod
-    def _words(words):
-        values = np.atleast_1d(np.asarray(words)).reshape(-1)
-        if values.dtype.kind not in "iu":
-            raise RangeError(f"words must be integers, not {values.dtype}")
-        if values.size and not (0 <= int(values.min()) and int(values.max()) < 1 << 32):
-            raise RangeError(f"words must be 0 … 2**32-1, not {int(values.min())} … {int(values.max())}")
-        return values.astype(np.uint32)
-
     def _next(self):
         self._number = (self._number + 1) & 0xFFFFFFFF
         return self._number

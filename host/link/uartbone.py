@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 
-from mixpe.errors import LinkError, LinkTimeout, RangeError
+from mixpe.errors import LinkTimeout, RangeError
 from mixpe.link.base import Link
 
 WRITE_INCREMENT, READ_INCREMENT, WRITE_FIXED, READ_FIXED = 1, 2, 3, 4
@@ -146,25 +146,6 @@ class UartBoneLink(Link):
             self.in_step = True
 
     # Inside -----------------------------------------------------------------------------------------------------------
-
-    def _check(self, addr, n, increment):
-        if not self.is_open:
-            raise LinkError(f"{self.url}: the link is closed")
-        if addr % 4 or not 0 <= addr < 1 << 32:
-            raise RangeError(f"addr must be a multiple of 4 below 2**32, not {addr:#x}")
-        if n < 0 or (increment and addr + 4*n > 1 << 32):
-            raise RangeError(f"{n} words from address {addr:#x} on are not in the 32-bit address space")
-
-    @staticmethod
-    def _words(words):
-        values = np.atleast_1d(np.asarray(words))
-        if values.dtype == np.uint32:
-            return values.reshape(-1)
-        if values.dtype.kind not in "iu":
-            raise RangeError(f"words must be integers, not {values.dtype}")
-        if values.size and not (0 <= int(values.min()) and int(values.max()) < 1 << 32):
-            raise RangeError(f"words must be 0 … 2**32-1, not {int(values.min())} … {int(values.max())}")
-        return values.reshape(-1).astype(np.uint32)
 
     def _retried(self, addr, n, increment, retry, progress):
         if n == 0:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * What our simulation modules share: pads by name, settings from the environment, life and death with the parent, the
- * port that is reported, and the speed at the end.
+ * What our simulation modules share: pads by name, the clock's edges, settings from the environment, life and death
+ * with the parent, the port that is reported, and the speed at the end.
  *
  *   MIXPE_LINK_PORT     port to bind, 0 or unset: a free one
  *   MIXPE_LINK_REPORT   file descriptor that receives the port number as a line of text
@@ -40,6 +40,17 @@ static inline void *find_pad(const char *module, struct pad_s *pads, const char 
       return pads->signal;
   eprintf("%s: the SoC has no pad %s\n", module, name);
   return NULL;
+}
+
+enum edge { STANDS, RISES, FALLS };
+
+/* What the clock did since the last call. */
+static inline enum edge clock_edge(const uint8_t *clk, uint8_t *last)
+{
+  if (*clk == *last)
+    return STANDS;
+  *last = *clk;
+  return *clk ? RISES : FALLS;
 }
 
 /* True when the parent is gone; the run then ends as on SIGTERM. */

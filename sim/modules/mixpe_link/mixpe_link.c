@@ -228,16 +228,13 @@ static void drive(struct session_s *s)
 static int link_tick(void *session, uint64_t time_ps)
 {
   struct session_s *s = session;
-  uint8_t clk = *s->sys_clk;
+  enum edge edge = clock_edge(s->sys_clk, &s->last_clk);
 
   (void)time_ps;
-  if (clk != s->last_clk) {
-    s->last_clk = clk;
-    if (clk)
-      drive(s);
-    else
-      sample(s);
-  }
+  if (edge == RISES)
+    drive(s);
+  else if (edge == FALLS)
+    sample(s);
   return RC_OK;
 }
 
