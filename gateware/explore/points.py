@@ -39,6 +39,8 @@ class Point:
         A name of `mixpe.gateware.cost.TARGETS`.
     seeds : tuple of int
         Empty for area only.
+    router : str or None
+        Of nextpnr; its own choice if None.
     """
 
     design: str
@@ -49,13 +51,15 @@ class Point:
     part: str = "unit"
     device: str = "LFE5U-85F-6"
     seeds: tuple = (1, 2, 3)
+    router: str | None = None
 
     @property
     def label(self):
         options = ",".join(f"{name}={value}" for name, value in self.parameters.items())
         bits = "" if self.accumulator_bits is None else f" A={self.accumulator_bits}"
         part = "" if self.part == "unit" else f" {self.part}"
-        return f"{self.design}{part}({options}) R={self.rows} G={self.group_size}{bits} {self.device}"
+        router = f" {self.router}" if self.router else ""
+        return f"{self.design}{part}({options}) R={self.rows} G={self.group_size}{bits} {self.device}{router}"
 
     def build(self):
         """(parameters object, module, inputs, outputs).
@@ -94,7 +98,7 @@ def columns_of(point):
     """The columns of a result row that say which point it is."""
     return {"design": point.design, **{f"p_{name}": value for name, value in point.parameters.items()},
             "rows": point.rows, "group_size": point.group_size, "accumulator_bits": point.accumulator_bits,
-            "part": point.part, "device": point.device}
+            "part": point.part, "device": point.device, **({"router": point.router} if point.router else {})}
 
 
 def evaluate(point, cache_folder=None, limit_s=LIMIT_S, known=None):
@@ -121,12 +125,12 @@ def evaluate(point, cache_folder=None, limit_s=LIMIT_S, known=None):
         params, unit, inputs, outputs = point.build()
         verilog, flip_flops = harness_verilog(unit, inputs, outputs)
         use_dsp = getattr(params, "dsp", False)
-        content = content_of(verilog, point.device, use_dsp, params.multiplies)
+        content = content_of(verilog, point.device, use_dsp, params.multiplies, point.router)
         found   = (known or {}).get(content)
         if found is None or not set(map(str, point.seeds)) <= set(found["fmax_by_seed"]):
             try:
                 cost  = measure_verilog(verilog, flip_flops, point.device, point.seeds, use_dsp, Cache(cache_folder),
-                                        limit_s, params.multiplies)
+                                        limit_s, params.multiplies, point.router)
                 found = {name: getattr(cost, name) for name in MEASURED}
             except NotMeasured:
                 if found is None:

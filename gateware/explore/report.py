@@ -62,7 +62,7 @@ def distinct(rows):
         columns = {name: value for name, value in row.items() if name.startswith("p_") and name != "p_target"}
         key = tuple(row.get(name, usual) for name, usual in (
             ("design", None), ("rows", 1), ("group_size", 128), ("accumulator_bits", None), ("part", "unit"),
-            ("device", None)))
+            ("device", None), ("router", None)))
         found.setdefault((key, tuple(sorted(columns.items()))), row)
     return list(found.values())
 

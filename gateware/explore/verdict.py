@@ -29,6 +29,8 @@ def name_of(row):
         options.append("DSP" if row.get("p_dsp") else "LUT")
     if row["rows"] > 1:
         options.append(f"{row['rows']} rows")
+    if row.get("router"):
+        options.append(row["router"])
     return row["design"] + (f" ({', '.join(options)})" if options else "")
 
 
@@ -48,14 +50,21 @@ def paper(by_name, arrays):
     if "int8 (LUT)" in by_name and len(ours) == 2:
         published, dense = (by_name["int8 (LUT)"]["luts_per_mac"]/by_name[our]["luts_per_mac"] for our in ours)
         text += [f"One INT8 PE takes the LUTs of {published:.1f} MixPE PEs as published or {dense:.1f} dense ones.", ""]
-    pair = [max((row for row in arrays if row["design"] == name and row["status"] == "ok" and row["fmax_mhz"]
-                 and not row.get("p_dsp")), key=lambda row: row["macs_per_cycle"], default=None)
-            for name in ("mixpe-a8-dense", "int8")]
-    if all(pair):
-        ratio  = pair[0]["mmacs_per_s_per_lut"]/pair[1]["mmacs_per_s_per_lut"]
-        shapes = " against ".join(f"{row['rows']} × {row['p_lanes']}" for row in pair)
-        text += [f"Array against array ({shapes}): {ratio:.1f} × the MAC/s per LUT of INT8 multipliers in LUTs.", ""]
+    arrays = [row for row in arrays if row["status"] == "ok" and row["fmax_mhz"] and not row.get("p_dsp")]
+    int8   = _largest(row for row in arrays if row["design"] == "int8")
+    dense  = _largest(row for row in arrays if row["design"] == "mixpe-a8-dense"
+                      and int8 and row.get("router") == int8.get("router"))
+    if dense:
+        ratio  = dense["mmacs_per_s_per_lut"]/int8["mmacs_per_s_per_lut"]
+        shapes = " against ".join(f"{row['rows']} × {row['p_lanes']}" for row in (dense, int8))
+        router = f", both by {int8['router']}" if int8.get("router") else ""
+        line   = f"Array against array ({shapes}{router}): {ratio:.1f} × the MAC/s per LUT of INT8 multipliers in LUTs."
+        text  += [line, ""]
     return text
+
+
+def _largest(rows):
+    return max(rows, key=lambda row: row["macs_per_cycle"], default=None)
 
 
 def _best(by_name):

@@ -204,6 +204,12 @@ def test_page_says_what_the_rows_say():
     energy = [row | {"energy_per_mac": value} for row, value in zip(rows[:3], (40.0, 50.0, 18.0), strict=True)]
     text = page(rows, [], energy, {"pareto-energy": "front.png"})
     assert "Array against array (8 × 32 against 2 × 32): 16.0 ×" in text
+    assert "MAC/s per LUT of mixpe-a8-dense (8 rows) over int8 (LUT, 2 rows) 16.0 ×." in text
+    both = page([*rows, row("mixpe-a8-dense", 256, 8000, 150, rows=8, router="router2"),
+                 row("int8", 256, 64000, 80, rows=8, router="router2")], [], [], {})
+    assert "Array against array (8 × 32 against 8 × 32, both by router2): 15.0 ×" in both  # like with like
+    assert ("MAC/s per LUT of mixpe-a8-dense (8 rows) over int8 (LUT, 2 rows) 16.0 ×; of mixpe-a8-dense (8 rows, "
+            "router2) over int8 (LUT, 8 rows, router2) 15.0 ×.") in both
     assert "| mixpe-a8-dense | 32 | 640 | 10 | – | 2.5 | 40.0 |" in text
     assert "int8 (DSP, 8 rows) (DoesNotFit: 156 DSPs, the design needs 256)" in text
     assert "### XC7, synthesis only" in text and "On XC7 the smallest MixPE is mixpe-a8 with 60 LUTs a MAC" in text

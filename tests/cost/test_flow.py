@@ -5,6 +5,7 @@ import pytest
 from migen import Module, Signal
 
 from mixpe.gateware.cost import flow, measure
+from mixpe.gateware.cost.harness import harness_verilog
 from mixpe.gateware.cost.targets import TARGETS, count
 from mixpe.gateware.cost.tools import DoesNotFit, ToolCrash, ToolMissing, ToolTimeout, find_tool, run_tool
 from mixpe.gateware.spec.errors import ConfigError
@@ -34,6 +35,24 @@ def test_counts_without_the_harness_and_caches(cache, monkeypatch):
 
     monkeypatch.setattr(flow, "run_tool", refuse)
     assert measure(*gates(), target="LFE5U-25F-6", seeds=(1,), cache=cache) == cost
+
+
+def test_the_router_is_part_of_what_is_measured(cache, monkeypatch):
+    verilog, flip_flops = harness_verilog(*gates())
+    ran = []
+    run = flow.run_tool
+    monkeypatch.setattr(flow, "run_tool", lambda tool, arguments, *rest: ran.append(arguments) or
+                        run(tool, arguments, *rest))
+    for router in (None, "router2"):
+        cost = flow.measure_verilog(verilog, flip_flops, "LFE5U-25F-6", (1,), cache=cache, router=router)
+        assert cost.luts == 8 and cost.fmax_mhz > 100
+    routed = [arguments for arguments in ran if "--seed" in arguments]
+    assert ["--router" in arguments for arguments in routed] == [False, True]
+    contents = {flow.content_of(verilog, "LFE5U-25F-6", router=router) for router in (None, "router1", "router2")}
+    assert len(contents) == 3
+    for target, router in (("LFE5U-25F-6", "router3"), ("XC7", "router2")):
+        with pytest.raises(ConfigError, match=f"router must be .*not '{router}' for {target}"):
+            flow.content_of(verilog, target, router=router)
 
 
 def test_area_only_target(cache):
