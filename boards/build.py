@@ -18,10 +18,12 @@ from mixpe.boards import report as pnr
 from mixpe.boards.adapt import adapt_placer
 from mixpe.boards.tools import check_tools, run_command, script_commands, stage_of, versions
 from mixpe.errors import ToolError
+from mixpe.gateware.cost.tools import ToolTimeout
 from mixpe.gateware.spec.registers import VERSION, digest
 
 ELABORATE_LIMIT_S = 1200  # with the BIOS and its library
 TOOL_LIMIT_S      = 4*3600
+ROUTE_LIMIT_S     = 3600  # of one seed: those that end do so in a third of it, those that do not go on for ever
 TAIL_LINES        = 3
 COMPILERS         = ("riscv64-unknown-elf-gcc", "riscv32-unknown-elf-gcc", "riscv64-elf-gcc", "riscv-none-elf-gcc")
 RESULT_OPTIONS    = ("--textcfg", "--asc", "--write")  # of nextpnr, before the file it makes
@@ -85,7 +87,13 @@ def _with(command, **options):
 
 
 def _place_and_route(board, command, gateware, seeds, say):
-    """Try seeds until the clocks are met; the best result stays. Returns its seed."""
+    """Try seeds until the clocks are met; the best result stays. Returns its seed.
+
+    Raises
+    ------
+    ToolError
+        nextpnr failed, or ended on no seed.
+    """
     command = adapt_placer(command, gateware, board.placer)
     output = gateware/next(command[i + 1] for i, word in enumerate(command) if word in RESULT_OPTIONS)
     report = gateware/"report.json"
@@ -93,7 +101,11 @@ def _place_and_route(board, command, gateware, seeds, say):
     for seed in seeds:
         say(f"{board.name}: place and route, seed {seed}")
         words = _with(command, seed=seed, report=report.name, log=f"nextpnr_{seed}.log")
-        run_command(words, gateware, TOOL_LIMIT_S)
+        try:
+            run_command(words, gateware, ROUTE_LIMIT_S)
+        except ToolTimeout:
+            say(f"{board.name}: seed {seed} was not routed within {ROUTE_LIMIT_S} s")
+            continue
         routed  = pnr.read_report(report)
         reached = pnr.system_clock(routed, board.clock_hz)
         met     = not pnr.failing(routed)
@@ -101,6 +113,9 @@ def _place_and_route(board, command, gateware, seeds, say):
             best = ((met, reached), seed, output.read_bytes(), report.read_bytes())
         if met:
             break
+    if best is None:
+        raise ToolError(f"{board.name} was not routed within {ROUTE_LIMIT_S} s, with seed "
+                        f"{' or '.join(map(str, seeds))}; try another --seed or fewer --rows")
     output.write_bytes(best[2])
     report.write_bytes(best[3])
     return best[1]

@@ -14,7 +14,7 @@ from mixpe.boards.report import failing, system_clock, utilisation, vivado_slack
 from mixpe.boards.table import board_rows, load_results, markdown_table, status, text_table
 from mixpe.cli.main import main
 from mixpe.errors import ConfigError, ToolError
-from mixpe.gateware.cost.tools import DoesNotFit
+from mixpe.gateware.cost.tools import DoesNotFit, ToolTimeout
 from mixpe.gateware.spec.registers import digest
 
 ULX3S = BOARDS["ulx3s"]
@@ -103,6 +103,16 @@ def test_seeds_are_tried_until_the_clock_is_met(pretend, tmp_path, fmax, used, t
     assert Path(result["bitstream"]).read_text() == f"seed {used}"
     assert [call[0] for call in calls].count("nextpnr-ecp5") == tried
     assert [call[0] for call in calls].count("yosys") == 1
+
+
+def test_a_seed_that_is_not_routed_in_time_is_passed_over(pretend, tmp_path):
+    late = ToolTimeout("nextpnr-ecp5 did not finish within 3600 s")
+    pretend({1: late, 2: 85.0})
+    said = []
+    assert build_board(ULX3S, tmp_path, seeds=(1, 2), say=said.append)["seed"] == 2
+    assert "ulx3s: seed 1 was not routed within 3600 s" in said
+    with pytest.raises(ToolError, match="ulx3s was not routed within 3600 s, with seed 1; try another --seed"):
+        build_board(ULX3S, tmp_path, seeds=(1,))
 
 
 def test_changed_boards_have_other_names_and_are_checked():
