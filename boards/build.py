@@ -33,6 +33,10 @@ class TimingError(ToolError):
     """The routed design is slower than its clock."""
 
 
+class NotRouted(ToolError):
+    """No seed ended within its time."""
+
+
 def contract_tag():
     """First half of the contract's digest, as bitstreams carry it in their names."""
     return f"{digest():016x}"[:8]
@@ -91,8 +95,9 @@ def _place_and_route(board, command, gateware, seeds, say):
 
     Raises
     ------
+    NotRouted
     ToolError
-        nextpnr failed, or ended on no seed.
+        nextpnr failed.
     """
     command = adapt_placer(command, gateware, board.placer)
     output = gateware/next(command[i + 1] for i, word in enumerate(command) if word in RESULT_OPTIONS)
@@ -114,7 +119,7 @@ def _place_and_route(board, command, gateware, seeds, say):
         if met:
             break
     if best is None:
-        raise ToolError(f"{board.name} was not routed within {ROUTE_LIMIT_S} s, with seed "
+        raise NotRouted(f"{board.name} was not routed within {ROUTE_LIMIT_S} s, with seed "
                         f"{' or '.join(map(str, seeds))}; try another --seed or fewer --rows")
     output.write_bytes(best[2])
     report.write_bytes(best[3])
@@ -170,6 +175,8 @@ def build_board(board, root, *, changes=None, link=None, ip_address="192.168.1.5
     ------
     ToolError
         A tool is missing or failed.
+    NotRouted
+        No seed ended within its time.
     TimingError
         The routed design is slower than its clock.
     """

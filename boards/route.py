@@ -2,7 +2,8 @@
 """Route boards with open tools and keep what came out: ``python -m mixpe.boards.route [BOARD …]``.
 
 Writes ``boards/results.json``, from which `mixpe boards` and the table of ``docs/boards.md`` are made. A board takes
-minutes to an hour. A design that misses its clock or does not fit is recorded as such, and the exit code is 1.
+minutes to an hour. A design that misses its clock, does not fit or is not routed in time is recorded as such, and the exit
+code is 1.
 """
 
 import argparse
@@ -10,7 +11,7 @@ import json
 import sys
 from pathlib import Path
 
-from mixpe.boards.build import build_board
+from mixpe.boards.build import NotRouted, build_board
 from mixpe.boards.registry import find_board
 from mixpe.boards.table import RESULTS, board_rows, load_results, markdown_table
 from mixpe.errors import MixpeError, ToolError
@@ -30,13 +31,14 @@ def route_board(board, root, seeds, say):
     Raises
     ------
     ToolError
-        A tool is missing or failed otherwise than by running out of cells.
+        A tool is missing or failed otherwise than by running out of cells or time.
     """
     try:
         result = build_board(board, root, seeds=seeds, force=True, say=say)
-    except DoesNotFit as error:
+    except (DoesNotFit, NotRouted) as error:
+        what   = "does not fit: " if isinstance(error, DoesNotFit) else ""
         result = {"fpga": board.fpga, "link": board.links[0], "config": board.config.to_dict(),
-            "clock_hz": board.clock_hz, "seed": seeds[0], "timing_met": False, "error": f"does not fit: {error}"}
+            "clock_hz": board.clock_hz, "seed": seeds[0], "timing_met": False, "error": f"{what}{error}"}
     return {name: result[name] for name in KEPT if name in result}
 
 

@@ -28,9 +28,9 @@ def load_results(path=RESULTS):
 
 
 def status(board, results):
-    """What is known of a board's bitstream, in a few words."""
+    """What is known of a board's bitstream, in a few words; results of another array or clock say nothing."""
     known = results.get(board.name)
-    if known is None:
+    if known is None or (known["config"], known["clock_hz"]) != (board.config.to_dict(), board.clock_hz):
         return "elaborates" if board.is_open else "elaborates; bitstream needs Vivado"
     if known.get("error"):
         return f"not routed: {known['error']}"

@@ -8,7 +8,7 @@ import pytest
 
 from mixpe.boards import build, route, tools
 from mixpe.boards.adapt import adapt_placer, adapt_synthesis
-from mixpe.boards.build import TimingError, build_board, contract_tag
+from mixpe.boards.build import NotRouted, TimingError, build_board, contract_tag
 from mixpe.boards.registry import BOARDS
 from mixpe.boards.report import failing, system_clock, utilisation, vivado_slack
 from mixpe.boards.table import board_rows, load_results, markdown_table, status, text_table
@@ -111,7 +111,7 @@ def test_a_seed_that_is_not_routed_in_time_is_passed_over(pretend, tmp_path):
     said = []
     assert build_board(ULX3S, tmp_path, seeds=(1, 2), say=said.append)["seed"] == 2
     assert "ulx3s: seed 1 was not routed within 3600 s" in said
-    with pytest.raises(ToolError, match="ulx3s was not routed within 3600 s, with seed 1; try another --seed"):
+    with pytest.raises(NotRouted, match="ulx3s was not routed within 3600 s, with seed 1; try another --seed"):
         build_board(ULX3S, tmp_path, seeds=(1,))
 
 
@@ -232,11 +232,30 @@ def test_routing_records_what_came_out(pretend, tmp_path, capsys):
     pretend({1: DoesNotFit("nextpnr: no more cells available")})
     assert route.main(command) == 1
     assert "does not fit" in status(ULX3S, load_results(results))
+    pretend({1: ToolTimeout("nextpnr is at it"), 2: ToolTimeout("nextpnr is at it")})
+    assert route.main(command) == 1
+    assert "not routed: ulx3s was not routed within 3600 s, with seed 1 or" in status(ULX3S, load_results(results))
+    assert status(ULX3S.changed(rows=8), load_results(results)) == "elaborates"
     pretend({1: ToolError("nextpnr broke")})
     assert route.main(command) == 2
     assert "nextpnr broke" in capsys.readouterr().err
     results.write_text("{")
     assert route.main(command) == 2
+
+
+def test_committed_results_are_of_the_boards_as_they_are():
+    """The tables of docs and README are those of `make test-boards` on this contract, these arrays and clocks."""
+    results = load_results()
+    assert set(route.DEFAULT) <= set(results)
+    document = route.DOCUMENT.read_text(encoding="utf-8")
+    assert markdown_table(board_rows(results)) in document
+    readme = (route.DOCUMENT.parents[1]/"README.md").read_text(encoding="utf-8")
+    for name, kept in results.items():
+        board = BOARDS[name]
+        assert (kept["fpga"], kept["config"], kept["clock_hz"]) == (board.fpga, board.config.to_dict(), board.clock_hz)
+        assert kept["contract_digest"] == f"{digest():016x}" and kept["timing_met"]
+        shape = f"{board.config.rows} × {board.config.lanes} | {board.clock_hz/1e6:g} | {kept['fmax_mhz']:.1f} |"
+        assert any(shape in line for line in readme.splitlines()), f"README: {name} {shape}"
 
 
 def test_document_keeps_what_is_around_the_table(tmp_path):
