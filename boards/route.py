@@ -2,8 +2,8 @@
 """Route boards with open tools and keep what came out: ``python -m mixpe.boards.route [BOARD …]``.
 
 Writes ``boards/results.json``, from which `mixpe boards` and the table of ``docs/boards.md`` are made. A board takes
-minutes to an hour. A design that misses its clock, does not fit or is not routed in time is recorded as such, and the exit
-code is 1.
+minutes to an hour. A design that misses its clock, does not fit or is not routed in time is recorded as such, and the
+exit code is 1.
 """
 
 import argparse

@@ -33,6 +33,7 @@ VERSA_ECP5 = VersaEcp5(
     config      = Config(rows=4, port_bits=128, k_max=4096, buffer_beats=512, queue_depth=8, fused=False, scalers=1,
                          pe="bitplane"),
     target      = "ecp5",
+    placer      = ("--router", "router1"),
     cpu         = True,
     links       = ("uart", "etherbone"),
     baudrate    = 3_000_000,
