@@ -17,7 +17,7 @@ from mixpe.boards.table import RESULTS, board_rows, load_results, markdown_table
 from mixpe.errors import MixpeError, ToolError
 from mixpe.gateware.cost.tools import DoesNotFit
 
-DEFAULT = ("icebreaker", "colorlight_i5", "tang_nano_20k", "orangecrab", "ecpix5", "ulx3s")
+DEFAULT = ("icebreaker", "colorlight_i5", "tang_nano_20k", "orangecrab", "ecpix5", "ulx3s", "versa_ecp5")
 SEEDS   = (1, 2, 3)
 DOCUMENT = Path(__file__).parents[1]/"docs"/"boards.md"
 BEGIN, END = "<!-- routed: begin -->", "<!-- routed: end -->"
