@@ -130,6 +130,11 @@ def find_bitstream(board, root):
 def check_bitstream(path, board):
     """Check a bitstream that the user names, by what is written beside it.
 
+    Returns
+    -------
+    dict
+        What is written beside it.
+
     Raises
     ------
     DeviceError
@@ -150,6 +155,14 @@ def check_bitstream(path, board):
     if facts.get("contract_digest") != f"{digest():016x}":
         raise ContractError(f"{path} speaks contract {facts.get('contract_digest')}, this version of mixpe "
                             f"{digest():016x}; make one that does: mixpe build {board.name}")
+    return facts
+
+
+def device_url(board, report):
+    """URL at which a bitstream answers, by its report: serial where the report says nothing."""
+    if report.get("link") == "etherbone" and report.get("ip_address"):
+        return f"etherbone://{report['ip_address']}"
+    return f"serial:///dev/ttyUSB0?baudrate={board.baudrate}"
 
 
 def flash_board(board, path, *, persistent=False):

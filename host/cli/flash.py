@@ -21,17 +21,16 @@ def add_parser(subparsers):
 
 def run(args):
     """Load it; returns the exit status."""
-    from mixpe.boards.flash import check_bitstream, find_bitstream, flash_board
+    from mixpe.boards.flash import check_bitstream, device_url, find_bitstream, flash_board
     from mixpe.boards.registry import find_board
     board = find_board(args.board)
     if args.bitstream:
-        path = args.bitstream
-        if not args.force:
-            check_bitstream(path, board)
+        path   = args.bitstream
+        report = {} if args.force else check_bitstream(path, board)
     else:
-        path, _report = find_bitstream(board, args.build_dir)
+        path, report = find_bitstream(board, args.build_dir)
     flash_board(board, path, persistent=args.persistent)
     kept = "kept in flash; it starts with the board" if args.persistent else "loaded until power is off"
     print(f"{board.title}: {path} {kept}")
-    print(f"open it with: mixpe info --device serial:///dev/ttyUSB0?baudrate={board.baudrate}")
+    print(f"open it with: mixpe info --device '{device_url(board, report)}'")
     return 0

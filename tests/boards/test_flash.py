@@ -64,6 +64,16 @@ def test_loads_the_newest(loader, built, option, expected, capsys):
     assert "baudrate=3000000" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("option", [False, True])
+def test_says_the_url_of_an_etherbone_build(loader, built, option, capsys):
+    loader(FOUND.format(idcode=0x41113043))
+    report = built.with_suffix(".json")
+    report.write_text(json.dumps({**json.loads(report.read_text()), "link": "etherbone", "ip_address": "10.0.0.7"}))
+    named = ["--bitstream", str(built)] if option else ["--build-dir", str(built.parents[1])]
+    assert main(["flash", "ulx3s", *named]) == 0
+    assert "mixpe info --device 'etherbone://10.0.0.7'" in capsys.readouterr().out
+
+
 def test_wrong_fpga_is_named_and_nothing_is_loaded(loader, built):
     calls = loader(FOUND.format(idcode=0x41111043))
     with pytest.raises(flash.WrongBoardError, match="0x41111043.*0x\\?1113043"):
