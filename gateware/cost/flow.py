@@ -16,7 +16,7 @@ from pathlib import Path
 from mixpe.gateware.cost.cache import Cache, work_folder
 from mixpe.gateware.cost.harness import harness_verilog
 from mixpe.gateware.cost.targets import count, find_target, routed_by
-from mixpe.gateware.cost.tools import DoesNotFit, NotMeasured, ToolCrash, run_tool, tool_version
+from mixpe.gateware.cost.tools import DoesNotFit, NotMeasured, ToolCrash, ToolTimeout, run_tool, tool_version
 
 SEEDS = (1, 2, 3)
 FLOW  = 2  # changes with the meaning of what is cached
@@ -231,7 +231,7 @@ def measure_verilog(verilog, harness_flip_flops, target="LFE5U-85F-6", seeds=SEE
         for seed in seeds:
             try:
                 routed = place_and_route(netlist, target, seed, cache, limit_s)
-            except NotMeasured as error:
+            except (NotMeasured, ToolTimeout) as error:  # the other seeds say enough
                 missing = error
                 continue
             fmax[seed], placed = routed["fmax_mhz"], routed["placed_luts"]

@@ -3,7 +3,8 @@
 
 LUT is what a cell takes of the device's LUT sites. ECP5: LUT4 1, CCU2C 2, TRELLIS_DPR16X4 6 (four for the bits, two for
 the write port). Gowin: LUT1…4 and ALU 1, RAM16SDP4 6 (as the vendor's slice). iCE40: SB_LUT4 1, and a carry without a
-LUT beside it 1 (in what the placer uses). 7-series: LUT1…6 1, RAM32M 4; a CARRY4's inputs are LUTs already or wires.
+LUT beside it 1 (in what the placer uses). 7-series: LUT1…6, an
+inverter and a shift register 1, RAM32M 4; a CARRY4's inputs are LUTs already or wires.
 Wide multiplexers (PFUMX, L6MUX21, MUX2_LUT5, MUXF7) sit between LUTs and take none.
 """
 
@@ -105,8 +106,8 @@ TARGETS = {target.name: target for target in (
         name="XC7", family="xilinx",
         synthesis="synth_xilinx -family xc7 -noiopad {dsp} -top top", no_dsp="-nodsp",
         place_and_route=(),
-        luts={"LUT1": 1, "LUT2": 1, "LUT3": 1, "LUT4": 1, "LUT5": 1, "LUT6": 1, "RAM32M": 4, "RAM32X1D": 2,
-              "RAM64M": 4},
+        luts={"LUT1": 1, "LUT2": 1, "LUT3": 1, "LUT4": 1, "LUT5": 1, "LUT6": 1, "INV": 1, "SRL16E": 1, "SRLC32E": 1,
+              "RAM32M": 4, "RAM32X1D": 2, "RAM64M": 4},
         flip_flops={"FDRE": 1, "FDSE": 1, "FDCE": 1, "FDPE": 1},
         dsps={"DSP48E1": 1},
         block_rams={"RAMB18E1": 0.5, "RAMB36E1": 1},

