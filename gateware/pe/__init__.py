@@ -12,7 +12,8 @@ from mixpe.gateware.pe.interface import DotProduct
 from mixpe.gateware.pe.mixpe_a16 import MixPeA16
 from mixpe.gateware.pe.olaccel import OlAccel
 from mixpe.gateware.pe.olive import OliveA8
-from mixpe.gateware.pe.pair_plane import PairEncoder, PairPlaneA8
+from mixpe.gateware.pe.pair_encoder import PairEncoder
+from mixpe.gateware.pe.pair_plane import PairPlaneA8
 from mixpe.gateware.pe.qserve import QServeA8
 from mixpe.gateware.pe.shift_add import ShiftAddA8
 from mixpe.gateware.pe.table_lookup import TableEncoder, TableLookupA8

@@ -150,8 +150,22 @@ class DotProduct:
         return sum((int(value) & mask) << self.lane_activation_bits*lane for lane, value in enumerate(x))
 
     def create(self):
-        """The module. Needs Migen."""
+        """The module. Needs Migen.
+
+        Designs with a `create_shared` take what it returns as an optional argument.
+        """
         raise NotImplementedError
+
+    def create_shared(self):
+        """A module with what the units of several rows share, or None. Its `weights` are those of the units."""
+        return None
+
+    def create_encoder(self):
+        """A module that makes activation words where activations are written, or None if they are stored as they are.
+
+        It has `activations` (in), `word` (out) and `latency`.
+        """
+        return None
 
     def create_group(self, group_size=128, accumulator_bits=None):
         """The module with a group accumulator behind it (`GroupAccumulator`): the unit that designs are compared as.

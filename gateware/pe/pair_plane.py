@@ -38,6 +38,8 @@ from mixpe.gateware.pe.pair_adders import (
     place,
     signed_row,
 )
+from mixpe.gateware.pe.pair_encoder import PairEncoder
+from mixpe.gateware.pe.registered import delayed, registered
 
 PAIR_BITS = 18
 
@@ -99,28 +101,50 @@ class PairPlaneA8(DotProduct):
         offset_bits = self.sum_bits + 3
         return word | ((15*int(x.sum()) >> 1) & (1 << offset_bits) - 1) << PAIR_BITS*self.pairs
 
-    def create(self):
-        return PairPlaneUnit(self)
+    def create(self, shared=None):
+        return PairPlaneUnit(self) if shared is None else PairPlaneRow(self, shared)
+
+    def create_shared(self):
+        return PairSelects(self)
+
+    def create_encoder(self):
+        return PairEncoder(self)
 
 
-def delayed(module, signal, cycles):
-    """`signal` some cycles later."""
-    for _ in range(cycles):
-        later = Signal(signal.nbits, reset_less=True)
-        module.sync += later.eq(signal)
-        signal = later
-    return signal
+class PairSelects(Module):
+    """Selects that the units of several rows share: exclusive ors of weight bits, which no row changes.
 
+    Each unit asks for what it needs (`take`); what was asked for before is not made again.
 
-def registered(module, value, bits=1):
-    """`value` one cycle later, as a signal."""
-    later = Signal(bits, reset_less=True)
-    module.sync += later.eq(value)
-    return later
+    Attributes
+    ----------
+    weights : Signal(4·lanes), in
+        Those of the units.
+    """
+
+    def __init__(self, params):
+        self.weights = Signal(4*params.lanes)
+        self._made   = {}
+
+    def take(self, first, second, delay):
+        """Bit `first` ^ bit `second` of the weights, a register and `delay` cycles later.
+
+        `second` None is for the inverse of `first`.
+        """
+        key = first, second, delay
+        if key not in self._made:
+            if delay:
+                self._made[key] = registered(self, self.take(first, second, delay - 1))
+            else:
+                other = 1 if second is None else self.weights[second]
+                self._made[key] = registered(self, self.weights[first] ^ other)
+        return self._made[key]
 
 
 class PairPlaneUnit(Module):
     """The unit of `PairPlaneA8`: see `DotProduct` for its ports. Inputs are registered first."""
+
+    shared = None  # the `PairSelects` that the selects come from; without one the unit makes its own
 
     def __init__(self, params):
         pairs, levels = params.pairs, params.levels
@@ -136,7 +160,7 @@ class PairPlaneUnit(Module):
         offset = word[PAIR_BITS*pairs:]
 
         def digit(plane, pair, odd=0):
-            return self.weights[4*(2*pair + odd) + plane]
+            return 4*(2*pair + odd) + plane
 
         # Nodes are numbered as in a heap: 1 is the root, node j has children 2j and 2j + 1, leaf i is pairs + i.
         def last_pair(node):
@@ -146,7 +170,9 @@ class PairPlaneUnit(Module):
 
         def select(first, second, delay):
             """Exclusive or of two weight bits, a register and `delay` cycles later."""
-            return delayed(self, registered(self, first ^ second), delay)
+            if self.shared is not None:
+                return self.shared.take(first, second, delay)
+            return delayed(self, registered(self, self.weights[first] ^ self.weights[second]), delay)
 
         def negate(plane, node, delay):
             return select(digit(plane, last_pair(2*node)), digit(plane, last_pair(2*node + 1)), delay)
@@ -200,7 +226,10 @@ class PairPlaneUnit(Module):
         roots    = [nodes[plane][1] for plane in range(4)]
         last     = pairs - 1
         relative = [select(digit(plane, last), digit(3, last), levels + extra) for plane in range(3)]
-        negative = delayed(self, registered(self, ~digit(3, last)), levels + 2 + extra)
+        if self.shared is None:
+            negative = delayed(self, registered(self, ~self.weights[digit(3, last)]), levels + 2 + extra)
+        else:
+            negative = self.shared.take(digit(3, last), None, levels + 2 + extra)
 
         low  = PlaneAdder(roots[0], relative[0], roots[1], relative[1], parity[1])
         high = PlaneAdder(roots[2], relative[2], roots[3], 0,           parity[1])
@@ -219,63 +248,10 @@ class PairPlaneUnit(Module):
         self.sync += self.product.eq(output.total)
 
 
-class PairEncoder(Module):
-    """Makes activation words from activations, where they are written; one for a whole accelerator.
+class PairPlaneRow(PairPlaneUnit):
+    """A unit that leaves its selects to `PairSelects`: a row of an array, which may stand still while others move."""
 
-    Parameters
-    ----------
-    params : PairPlaneA8
-
-    Attributes
-    ----------
-    activations : Signal(8·lanes), in
-        Lane i's byte at bits 8·i.
-    word : Signal(params.activation_bits), out
-    latency : int
-        Cycles from `activations` to `word`; a new input every cycle.
-    """
-
-    def __init__(self, params):
-        self.activations = Signal(8*params.lanes)
-        self.word        = Signal(params.activation_bits, reset_less=True)
-        self.latency     = params.levels + 2
-
-        # # #
-
-        sums, fields, parities = [], [], {}
-        for pair in range(params.pairs):
-            even = Signal((8, True))
-            odd  = Signal((8, True))
-            u    = Signal((9, True), reset_less=True)
-            v    = Signal((9, True), reset_less=True)
-            self.comb += [
-                even.eq(self.activations[16*pair:16*pair + 8]),
-                odd.eq(self.activations[16*pair + 8:16*pair + 16]),
-            ]
-            self.sync += u.eq(even + odd), v.eq(even - odd)
-            # u + 256 is u with its sign inverted; v's lowest bit is u's.
-            field = Cat(u[:8], ~u[8], v[1:8], ~v[8])
-            fields.append(delayed(self, self._named(field, 17), params.levels))
-            sums.append(u)
-            parities[params.pairs + pair] = u[0]
-        level = 0
-        while len(sums) > 1:
-            level += 1
-            later = []
-            for a, b in zip(sums[0::2], sums[1::2], strict=True):
-                node = Signal((a.nbits + 1, True), reset_less=True)
-                self.sync += node.eq(a + b)
-                later.append(node)
-            sums = later
-            for index, node in enumerate(sums):
-                parities[len(sums) + index] = delayed(self, self._named(node[0], 1), params.levels - level)
-        slots = [parities[pair] if pair else 0 for pair in range(params.pairs)]
-        total = Signal((params.sum_bits + 4, True))
-        self.comb += total.eq((sums[0] << 4) - sums[0])
-        pairs = [Cat(field, slot) for field, slot in zip(fields, slots, strict=True)]
-        self.sync += self.word.eq(Cat(*pairs, total[1:]))
-
-    def _named(self, value, bits):
-        signal = Signal(bits)
-        self.comb += signal.eq(value)
-        return signal
+    def __init__(self, params, shared):
+        self.shared = shared
+        super().__init__(params)
+        self.weights = shared.weights

@@ -133,6 +133,21 @@ def test_whole_units(design, lanes, options, bits):
     assert prove_units_equal(unit_of(design, lanes, **options)) >= bits
 
 
+def test_rows_that_share_their_selects():
+    """As in the array: two rows of the dense design, whose selects are made once."""
+    def make(target):
+        params, module = PairPlaneA8(lanes=4, target=target), Module()
+        module.submodules.shared = shared = params.create_shared()
+        ports, outputs = {"weights": shared.weights}, {}
+        for row in range(2):
+            unit = params.create(shared)
+            module.submodules += unit
+            ports[f"activations_{row}"], outputs[f"product_{row}"] = unit.activations, unit.product
+        return module, ports, outputs
+
+    assert prove_units_equal(make) >= 600
+
+
 def test_a_wrong_cell_in_a_unit_is_found(monkeypatch):
     """An or in place of the and in one adder of the first level."""
     wrong = add_cell(lambda a, b: a | b, lambda a, b, c, d: c & d)
