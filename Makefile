@@ -44,7 +44,7 @@ bench: setup
 	@$(MIXPE) bench
 
 explore-quick: setup
-	@$(MIXPE) explore --grid quick --windows 8 --energy --out build/explore
+	@$(MIXPE) explore --grid quick --windows 8 --energy --out build/explore --page build/explore/comparison.md
 
 explore: setup
 	@$(MIXPE) explore --grid full --windows 64 --energy --out docs/results --page docs/comparison.md

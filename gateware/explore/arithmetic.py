@@ -43,6 +43,19 @@ def w4_groups(group):
     return quantise
 
 
+def symmetric_group_codes(g):
+    """Round to nearest, q − 8 in −7 … 7, FP16 scales, as weight-only kernels do: (q, scale) of (…, G) groups."""
+    scale = (np.abs(np.asarray(g, np.float64)).max(-1, keepdims=True)/7).astype(np.float16).astype(np.float64)
+    scale = np.where(scale == 0, 1, scale)
+    return np.clip(np.rint(g/scale), -7, 7) + 8, scale
+
+
+def fp16_groups(w):
+    """fp16((q − 8)·scale), rounded once, as TensorRT-LLM dequantises in the loop."""
+    q, scale = symmetric_group_codes(groups_of(w))
+    return fp16((q - 8)*scale).reshape(w.shape)
+
+
 def symmetric_codes(w, bits):
     """Round to nearest, symmetric integers per channel: (integers, scale)."""
     limit = (1 << bits - 1) - 1
@@ -188,6 +201,8 @@ class Arithmetic:
         Bits of aligned activations.
     sum_bits : int or None
         Group sums wrap at this width; exact if None.
+    fp32_sums : bool
+        Products are added in order in FP32, rounded each time.
     """
 
     designs: tuple
@@ -196,6 +211,7 @@ class Arithmetic:
     group: int | None = None
     width: int | None = None
     sum_bits: int | None = None
+    fp32_sums: bool = False
 
     def is_of(self, row):
         """Whether this is the arithmetic of a row of `points.evaluate`."""
@@ -231,7 +247,8 @@ ARITHMETIC = {
     "OLAccel 3 % outliers": Arithmetic(("olaccel",), olaccel_channels, int8_tokens),
     "ANT":                  Arithmetic(("ant",), ant_channels, int8_tokens),
     "OliVe":                Arithmetic(("olive",), olive_pairs, int8_tokens),
-    "W4A16 G128 (MixPE)":   Arithmetic(("mixpe-a16", "fp16-dequant"), w4_groups(GROUP), fp16, GROUP),
+    "W4A16 G128 (MixPE)":   Arithmetic(("mixpe-a16",), w4_groups(GROUP), fp16, GROUP),
+    "W4A16 G128, FP16 weights (TensorRT-LLM)": Arithmetic(("fp16-dequant",), fp16_groups, fp16, GROUP, fp32_sums=True),
     **{f"W4A16 aligned W={width}": aligned_a16(width) for width in (8, 10, 12, 14, 16)},
 }
 
@@ -250,12 +267,23 @@ def layer(name, weight):
         return wrapping_layer(np.asarray(weight, np.float64), arithmetic.group, arithmetic.sum_bits)
     transposed = np.ascontiguousarray(arithmetic.weights(np.asarray(weight, np.float64)).T)
 
+    product = fp32_product if arithmetic.fp32_sums else np.matmul
+
     def apply(x):
         shape = x.shape
         rows = np.asarray(x, np.float64).reshape(-1, shape[-1])
-        return (arithmetic.activations(rows) @ transposed).reshape(*shape[:-1], -1)
+        return product(arithmetic.activations(rows), transposed).reshape(*shape[:-1], -1)
 
     return apply
+
+
+def fp32_product(x, w):
+    """(m, k) @ (k, n) of FP16 numbers, added along k in order in FP32; their products are exact there."""
+    x, w  = x.astype(np.float32), w.astype(np.float32)
+    total = np.zeros((len(x), w.shape[1]), np.float32)
+    for index in range(len(w)):
+        total += x[:, index, None]*w[index]
+    return total
 
 
 def wrapping_layer(weight, group, sum_bits):

@@ -59,7 +59,7 @@ def shapes(seeds=SEEDS):
     points += [at(design, 8, {"group_size": size}) for design in dense for size in (32, 64, 256)]
     points += [at(design, 8, {"accumulator_bits": bits}) for design in dense for bits in (14, 16, 32)]
     points += [at("aligned-a16", 8, width=width) for width in (8, 10, 14, 16)]
-    points += [unit(design, lanes, DEVICE, (), {"part": "encoder"}) for design in ENCODERS
+    points += [unit(design, lanes, DEVICE, seeds, {"part": "encoder"}) for design in ENCODERS
                for lanes in (8, ARRAY_LANES)]
     return points
 
@@ -69,8 +69,8 @@ def arrays():
     def array(design, rows, seeds, router=None, **parameters):
         return unit(design, ARRAY_LANES, seeds=seeds, shape={"rows": rows, "router": router}, **parameters)
     return [array("mixpe-a8-dense", 8, SEEDS), array("mixpe-a8-dense", 8, SEEDS, "router2"),
-            array("int8", 8, SEEDS, "router2"), array("int8", 2, SEEDS[:1]), array("int8", 8, (), dsp=True),
-            array("int8", 4, SEEDS[:1], dsp=True), array("bitplane-int8", 4, SEEDS[:1])]
+            array("int8", 8, SEEDS, "router2"), array("int8", 2, SEEDS), array("int8", 8, SEEDS, dsp=True),
+            array("int8", 4, SEEDS, dsp=True), array("bitplane-int8", 4, SEEDS)]
 
 
 def devices(seeds=SEEDS):
@@ -87,7 +87,7 @@ def full():
 
 
 def product(designs=None, devices=None, *, lanes=None, rows=None, group_sizes=None, accumulator_bits=None, widths=None,
-            seeds=SEEDS):
+            options=None, router=None, seeds=SEEDS):
     """Every combination of what is given; what is not given is as in the comparison.
 
     Parameters
@@ -96,6 +96,10 @@ def product(designs=None, devices=None, *, lanes=None, rows=None, group_sizes=No
         All designs; the first device.
     lanes, rows, group_sizes, accumulator_bits, widths : list of int, optional
         `widths` are of aligned activations, and multiply the points of ``aligned-a16`` only.
+    options : dict, optional
+        Parameters that all designs get.
+    router : str, optional
+        See `Point`.
     seeds : tuple of int
 
     Returns
@@ -116,12 +120,13 @@ def product(designs=None, devices=None, *, lanes=None, rows=None, group_sizes=No
             raise ConfigError(f"unknown target {device!r}; known: {', '.join(TARGETS)}")
     points = []
     for device, design in cartesian(devices or [DEVICE], designs or DESIGNS):
-        options = [{"width": width} for width in widths or ()] if design == "aligned-a16" else []
+        aligned = [{"width": width} for width in widths or ()] if design == "aligned-a16" else []
         for lane, row, size, bits, option in cartesian(
                 lanes or [LANES.get(design, 8)], rows or [1], group_sizes or [128], accumulator_bits or [None],
-                options or [{}]):
-            shape = {"rows": row, "group_size": size, "accumulator_bits": bits}
-            points.append(unit(design, lane, device, seeds if TARGETS[device].place_and_route else (), shape, **option))
+                aligned or [{}]):
+            shape = {"rows": row, "group_size": size, "accumulator_bits": bits, "router": router}
+            points.append(unit(design, lane, device, seeds if TARGETS[device].place_and_route else (), shape,
+                               **option, **options or {}))
     return points
 
 

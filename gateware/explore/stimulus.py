@@ -186,7 +186,7 @@ def _fp16_dequant(params, w, x):
     """Five channels a stream, with one group's scale each."""
     streams = len(w)//INTERLEAVE
     w = w[:streams*INTERLEAVE]
-    q, scale, _ = arithmetic.w4_codes(w)
+    q, scale = arithmetic.symmetric_group_codes(w)
     q     = q.astype(np.int64).reshape(streams, INTERLEAVE, *w.shape[1:])
     scale = scale[..., 0].astype(np.float16).reshape(streams, INTERLEAVE, -1)
     x     = x[:streams].astype(np.float16)

@@ -14,7 +14,9 @@ DESCRIPTION = """\
 Synthesise, place and route MixPE and every design that it is compared with, in one flow; measure the fidelity of each
 arithmetic on the packaged model; draw the Pareto front. Results are cached by content: a stopped exploration goes on
 where it was, and what --out has of the same content is not measured again. A point that fails gets the error's name in
-its row and the others go on."""
+its row and the others go on; the exit status is then 1."""
+
+HARMLESS = ("ok", "DoesNotFit", "ConfigError", "NotMeasured")  # what else a point may end with is a failure
 
 AXES = {  # arguments of `grid.product`
     "lanes":            "products a row makes in a cycle, D (powers of two)",
@@ -35,6 +37,9 @@ def add_parser(subparsers):
     axes = p.add_argument_group("axes", "any of these replaces the grid by all combinations of what is given")
     for name, text in AXES.items():
         axes.add_argument(f"--{name.replace('_', '-')}", nargs="+", type=int, metavar="N", help=text)
+    axes.add_argument("--set", nargs="+", metavar="NAME=VALUE", dest="options",
+                      help="parameters of the design, such as dsp=true or pipelined=false")
+    axes.add_argument("--router", metavar="NAME", help="of nextpnr, router1 or router2 (the target's own choice)")
     p.add_argument("--seeds", type=int, nargs="+", metavar="N", help="seeds of place and route, instead of the grid's")
     p.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2)//2), metavar="N",
                    help="local processes (half of the cores)")
@@ -53,14 +58,31 @@ def add_parser(subparsers):
     return p
 
 
+def _replaces_grid(args):
+    return any(getattr(args, name) for name in (*AXES, "options", "router"))
+
+
+def _options(texts):
+    """``name=value`` texts as a dict: true, false, integers and names."""
+    options = {}
+    for text in texts or ():
+        name, mark, value = text.partition("=")
+        if not (name and mark and value):
+            raise ConfigError(f"--set takes NAME=VALUE, such as dsp=true, not {text!r}")
+        digits = value.lstrip("-").isdigit()
+        options[name] = {"true": True, "false": False}.get(value.lower(), int(value) if digits else value)
+    return options
+
+
 def _points(args):
     from mixpe.gateware.cost.targets import find_target
     from mixpe.gateware.explore.grid import GRIDS, product
     from mixpe.gateware.pe import DESIGNS
 
-    axes = {name: getattr(args, name) for name in AXES if getattr(args, name)}
-    if axes:
-        return product(args.designs, args.devices, **axes, **{"seeds": tuple(args.seeds)} if args.seeds else {})
+    if _replaces_grid(args):
+        axes = {name: getattr(args, name) for name in AXES}
+        return product(args.designs, args.devices, **axes, options=_options(args.options), router=args.router,
+                       **{"seeds": tuple(args.seeds)} if args.seeds else {})
     if args.grid not in GRIDS:
         raise ConfigError(f"unknown grid {args.grid!r}; known: {', '.join(GRIDS)}")
     for design in args.designs or ():
@@ -130,7 +152,7 @@ def run(args):
         with Progress("energy", len(units), "points") as progress:
             energies = energy(units, None if args.cache is None else str(args.cache), progress.advance)
     if args.out is not None:
-        report.write_rows(rows, args.out, "product" if any(getattr(args, name) for name in AXES) else args.grid)
+        report.write_rows(rows, args.out, "product" if _replaces_grid(args) else args.grid)
         if energies:
             report.write_rows(energies, args.out, "energy")
         if found:
@@ -147,7 +169,10 @@ def run(args):
         for row in energies:
             text = f"{row['energy_per_mac']:.1f} weighted toggles a MAC" if row["status"] == "ok" else row["error"]
             print(f"{label(row):58} {text}")
-    return 0 if any(row["status"] == "ok" for row in rows) else 1
+    failed = [row for row in (*rows, *energies) if row["status"] not in HARMLESS]
+    for row in failed:
+        print(f"failed: {label(row)}: {row['status']}: {row['error']}", file=sys.stderr)
+    return 1 if failed or not any(row["status"] == "ok" for row in rows) else 0
 
 
 def write_page(folder, path):
@@ -155,7 +180,7 @@ def write_page(folder, path):
     from mixpe.gateware.explore import report
     from mixpe.gateware.explore.page import page
 
-    names   = ("full", "comparison", "arrays")
+    names   = [name for name in ("full", "comparison", "arrays") if (folder/f"{name}.json").exists()] or ["quick"]
     rows    = report.distinct([row for name in names for row in report.read_rows(folder, name)])
     found   = report.read_rows(folder, "fidelity")
     energy  = [row for row in report.read_rows(folder, "energy") if row["status"] == "ok"]

