@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mixpe.cli.main import main
 from mixpe.gateware.explore import arithmetic, grid, report, runner
 from mixpe.gateware.explore.page import page
 from mixpe.gateware.explore.pareto import front
@@ -88,13 +89,19 @@ def test_earlier_rows_of_the_same_content_are_taken(tmp_path):
     assert evaluate(asked, str(tmp_path/"empty"), 0.01, known)["status"] == "ToolTimeout"
 
 
-def test_dask_cluster_of_two_workers(tmp_path):
+def test_dask_cluster_of_two_workers(tmp_path, monkeypatch, capsys):
+    """The command gives the same rows as local processes do; both workers run tools, with nothing in their cache."""
     distributed = pytest.importorskip("distributed")
-    expected = evaluate(SMALL, str(tmp_path))
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1",
-                                  dashboard_address=None) as cluster:
-        rows = runner.run([SMALL, BAD[0][0]], scheduler=cluster.scheduler_address, cache_folder=str(tmp_path))
-    assert rows[0] == expected and rows[1]["status"] == "ConfigError"
+    points = [Point(**{**vars(SMALL), "group_size": size}) for size in (8, 16, 32, 64)] + [BAD[0][0]]
+    monkeypatch.setitem(grid.GRIDS, "quick", lambda: points)
+    local = {"n_workers": 2, "threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": None}
+    with distributed.LocalCluster(**local) as cluster, distributed.Client(cluster) as client, \
+            distributed.get_task_stream(client) as tasks:
+        assert main(["explore", "--scheduler", cluster.scheduler_address, "--cache", str(tmp_path), "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["points"]
+    assert [row["status"] for row in rows] == ["ok"]*4 + ["ConfigError"]
+    assert len({task["worker"] for task in tasks.data if task["key"].startswith("evaluate")}) == 2
+    assert rows[:4] == [evaluate(point, str(tmp_path), limit_s=0) for point in points[:4]]  # cached: no tool may run
 
 
 def test_no_scheduler(monkeypatch):
