@@ -48,7 +48,7 @@ ACORN = Acorn(
     fpga   = "xc7a200tfbg484-3",
     config = Config(rows=16, port_bits=128, k_max=8192, buffer_beats=1024, read_ports=2, pe="bitplane"),
     loader = ("-b", "acornCle215"),
-    idcode = 0x3636093,
+    idcode = 0x03636093,
     note   = NOTE,
     **FACTS,
 )
@@ -59,7 +59,7 @@ LITEFURY = Acorn(
     fpga   = "xc7a100tfgg484-2",
     config = Config(rows=8, port_bits=128, k_max=8192, buffer_beats=1024, read_ports=2, pe="bitplane"),
     loader = ("-c", "ft2232", "--fpga-part", "xc7a100tfgg484"),
-    idcode = 0x3631093,
+    idcode = 0x03631093,
     note   = NOTE + "; built for the Acorn CLE-101, the nearest board that LiteX-Boards 2023.12 has: compare pins and "
              "memory chip before use",
     **FACTS,

@@ -37,5 +37,5 @@ ARTY_A7 = ArtyA7(
     links       = ("uart", "etherbone"),
     baudrate    = 3_000_000,
     loader      = ("-b", "arty_a7_100t"),
-    idcode      = 0x3631093,
+    idcode      = 0x03631093,
 )

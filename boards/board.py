@@ -47,8 +47,11 @@ class Board:
         round a dense array beside DDR3 where router2 comes to a stand (500 wires used twice, then more).
     loader : tuple of str
         Arguments of openFPGALoader that name the board or its cable.
+    dfu : bool
+        Programmed over USB by a bootloader (DFU), which writes its flash: there is no loading until power is off, and
+        no IDCODE to read.
     idcode : int
-        JTAG IDCODE of the FPGA without the version (bits 27 … 0); 0 where the FPGA has no JTAG.
+        JTAG IDCODE of the FPGA, 32 bits; 0 where the FPGA has no JTAG. See `idcode_mask`.
     bitstream : str
         Suffix of the file that is programmed.
     note : str
@@ -69,6 +72,7 @@ class Board:
     baudrate: int = 1_000_000
     placer: tuple = ()
     loader: tuple = ()
+    dfu: bool = False
     idcode: int = 0
     bitstream: str = ".bit"
     note: str = ""
@@ -99,6 +103,16 @@ class Board:
     def is_open(self):
         """The bitstream is made with open tools from the package registry."""
         return self.toolchain in OPEN_TOOLCHAINS
+
+    @property
+    def idcode_mask(self):
+        """Bits of the IDCODE that say which FPGA it is: the upper four are the family on ECP5, a revision elsewhere."""
+        return 0xFFFFFFFF if self.toolchain == "trellis" else 0x0FFFFFFF
+
+    @property
+    def idcode_text(self):
+        """The IDCODE for people, with a question mark for what does not matter."""
+        return f"0x{self.idcode:08x}" if self.idcode_mask >> 28 else f"0x?{self.idcode & self.idcode_mask:07x}"
 
     @property
     def macs_per_cycle(self):

@@ -192,7 +192,7 @@ def build_board(board, root, *, changes=None, link=None, ip_address="192.168.1.5
         "board": board.name, "title": board.title, "fpga": board.fpga, "link": link or board.links[0],
         "baudrate": board.baudrate, "config": changed.config.to_dict(), "macs_per_cycle": changed.macs_per_cycle,
         "clock_hz": changed.clock_hz, "contract_version": VERSION, "contract_digest": f"{digest():016x}",
-        "ip_address": ip_address, "idcode": f"{board.idcode:07x}", "seed": seeds[0],
+        "ip_address": ip_address, "idcode": f"0x{board.idcode:08x}", "seed": seeds[0],
         "tools": versions(changed.toolchain), "folder": str(folder),
     }
     if not compile_gateware:

@@ -49,7 +49,7 @@ COLORLIGHT_I5 = Colorlight(
     fpga   = "LFE5U-25F-6BG381C",
     config = Config(rows=8, port_bits=32, k_max=4096, buffer_beats=512, queue_depth=4, fused=False, scalers=1,
                     pe="bitplane"),
-    idcode = 0x1111043,
+    idcode = 0x41111043,
     **FACTS,
 )
 
@@ -59,6 +59,6 @@ COLORLIGHT_I9 = Colorlight(
     fpga   = "LFE5U-45F-6BG381C",
     config = Config(rows=16, port_bits=32, k_max=4096, buffer_beats=512, queue_depth=8, fused=False, scalers=1,
                     pe="bitplane"),
-    idcode = 0x1112043,
+    idcode = 0x41112043,
     **{**FACTS, "loader": ("-b", "colorlight-i9")},
 )

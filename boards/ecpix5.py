@@ -38,5 +38,5 @@ ECPIX5 = Ecpix5(
     links       = ("uart", "etherbone"),
     baudrate    = 3_000_000,
     loader      = ("-b", "ecpix5"),
-    idcode      = 0x1113043,
+    idcode      = 0x81113043,
 )

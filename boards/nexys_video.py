@@ -37,5 +37,5 @@ NEXYS_VIDEO = NexysVideo(
     links       = ("uart", "etherbone"),
     baudrate    = 3_000_000,
     loader      = ("-b", "nexysVideo"),
-    idcode      = 0x3636093,
+    idcode      = 0x03636093,
 )

@@ -41,6 +41,7 @@ ORANGECRAB = OrangeCrab(
     cpu         = True,
     baudrate    = 3_000_000,
     loader      = ("-b", "orangeCrab"),
-    idcode      = 0x1113043,
+    dfu         = True,
+    idcode      = 0x41113043,
     note        = "the link is a 3.3 V UART adapter on the Feather header's TX and RX; the USB port only programs",
 )

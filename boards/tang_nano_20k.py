@@ -50,6 +50,6 @@ TANG_NANO_20K = TangNano20K(
                          pe="bitplane"),
     baudrate    = 1_000_000,
     loader      = ("-b", "tangnano20k"),
-    idcode      = 0x000081B,
+    idcode      = 0x0000081B,
     bitstream   = ".fs",
 )

@@ -36,6 +36,6 @@ TANG_PRIMER_20K = TangPrimer20K(
     cpu         = True,
     baudrate    = 1_000_000,
     loader      = ("-b", "tangprimer20k"),
-    idcode      = 0x000081B,
+    idcode      = 0x0000081B,
     bitstream   = ".fs",
 )

@@ -39,5 +39,5 @@ ULX3S = Ulx3s(
     baudrate    = 3_000_000,
     placer      = ("--tmg-ripup",),
     loader      = ("-b", "ulx3s"),
-    idcode      = 0x1113043,
+    idcode      = 0x41113043,
 )

@@ -38,5 +38,5 @@ VERSA_ECP5 = VersaEcp5(
     links       = ("uart", "etherbone"),
     baudrate    = 3_000_000,
     loader      = ("-c", "ft2232"),
-    idcode      = 0x1112043,
+    idcode      = 0x81112043,
 )

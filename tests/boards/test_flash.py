@@ -4,6 +4,7 @@
 import json
 import os
 import stat
+from itertools import combinations
 
 import pytest
 
@@ -14,13 +15,16 @@ from mixpe.cli.main import main
 from mixpe.errors import ConfigError, ContractError, DeviceError, ToolError
 from mixpe.gateware.spec.registers import digest
 
-ULX3S = BOARDS["ulx3s"]
+ULX3S, ORANGECRAB = BOARDS["ulx3s"], BOARDS["orangecrab"]
 FOUND = """Jtag frequency : requested 6.00MHz   -> real 6.00MHz
 index 0:
 \tidcode 0x{idcode:x}
 \tmanufacturer lattice
 """
 NO_BOARD = "unable to open ftdi device: -3 (device not found)\nJTAG init failed with: unable to open ftdi device"
+NO_DFU   = "Open device 1209:5af0 Not found\nDFU init failed with: No DFU compatible device found\n"
+DFU      = "Open device 1209:5af0 DONE\nFound DFU:\n1209:5af0 (bus 1, device  9), path: 1, alt: 0\n"
+NO_DAP   = ("Jtag: support for cmsisdap was not enabled at compile time\nJTAG init failed with: std::exception\n", 1)
 
 
 @pytest.fixture
@@ -39,7 +43,7 @@ case "$*" in
 esac
 """)
         script.chmod(script.stat().st_mode | stat.S_IXUSR)
-        monkeypatch.setattr(flash, "loader_command", lambda: [str(script)])
+        monkeypatch.setattr(flash, "loader_commands", lambda: [[str(script)]])
         return lambda: log.read_text().splitlines() if log.exists() else []
     return setup
 
@@ -76,13 +80,14 @@ def test_says_the_url_of_an_etherbone_build(loader, built, option, capsys):
 
 def test_wrong_fpga_is_named_and_nothing_is_loaded(loader, built):
     calls = loader(FOUND.format(idcode=0x41111043))
-    with pytest.raises(flash.WrongBoardError, match="0x41111043.*0x\\?1113043"):
+    with pytest.raises(flash.WrongBoardError, match="0x41111043.*has 0x41113043"):
         flash.flash_board(ULX3S, built)
     assert len(calls()) == 1
 
 
 @pytest.mark.parametrize("idcode, text", [
-    (0x41112043, "that is the FPGA of colorlight_i9 and versa_ecp5: name that board, or connect the Radiona"),
+    (0x41112043, "that is the FPGA of colorlight_i9: name that board, or connect the Radiona"),
+    (0x81113043, "that is the FPGA of ecpix5: name that board, or connect the Radiona"),
     (0x12345678, "connect the Radiona ULX3S 85F; `mixpe boards` lists the variants"),
 ])
 def test_wrong_fpga_says_what_to_do(loader, built, idcode, text, capsys):
@@ -92,9 +97,36 @@ def test_wrong_fpga_says_what_to_do(loader, built, idcode, text, capsys):
     assert text in err and err.count("\n") == 1
 
 
-def test_version_nibble_of_the_idcode_does_not_matter(loader):
-    loader(FOUND.format(idcode=0x81113043))
-    assert flash.detect(ULX3S) == 0x81113043
+def test_an_fpga_that_the_loader_does_not_know(loader, built):
+    loader("JTAG init failed with: Unknown device with IDCODE: 0x2ba01477 (manufacturer: 0x23b (ARM)", 1)
+    with pytest.raises(flash.WrongBoardError, match="has IDCODE 0x2ba01477; a Radiona"):
+        flash.flash_board(ULX3S, built)
+
+
+@pytest.mark.parametrize("name, idcode, right", [
+    ("colorlight_i9", 0x41112043, True), ("colorlight_i9", 0x81112043, False),  # LFE5U and LFE5UM5G of one size
+    ("versa_ecp5", 0x81112043, True), ("versa_ecp5", 0x41112043, False),
+    ("colorlight_i5", 0x21111043, False),                                        # LFE5U-12F
+    ("ecpix5", 0x1113043, True),                                                 # old loaders leave the family out
+    ("ecpix5", 0x1112043, False),
+    ("arty_a7", 0x13631093, True), ("arty_a7", 0x3636093, False),                # revisions of one Artix-7
+    ("tang_nano_20k", 0x81b, True), ("tang_nano_20k", 0x2000081b, True), ("tang_nano_20k", 0x281b, False),
+])
+def test_the_upper_bits_count_where_they_are_the_family(loader, name, idcode, right):
+    loader(FOUND.format(idcode=idcode))
+    if right:
+        assert flash.detect(BOARDS[name]) == idcode
+        return
+    with pytest.raises(flash.WrongBoardError):
+        flash.detect(BOARDS[name])
+
+
+def test_boards_that_no_idcode_tells_apart():
+    """They carry the same FPGA; docs/boards.md names them."""
+    same = {(one.name, other.name) for one, other in combinations(BOARDS.values(), 2)
+            if one.idcode and flash._is_fpga(one, other.idcode)}
+    assert same == {("ulx3s", "orangecrab"), ("tang_nano_20k", "tang_primer_20k"), ("arty_a7", "litefury"),
+                    ("nexys_video", "acorn")}
 
 
 @pytest.mark.parametrize("output, code", [(NO_BOARD, 1), ("empty\n", 0)])
@@ -110,6 +142,55 @@ def test_a_board_that_goes_away_while_it_is_loaded(loader, built):
         flash.flash_board(ULX3S, built)
 
 
+@pytest.mark.parametrize("option", [[], ["--persistent"]])
+def test_a_bootloader_keeps_the_bitstream_in_flash(loader, built, option, capsys):
+    calls = loader(DFU)
+    report = built.with_suffix(".json")
+    report.write_text(json.dumps({**json.loads(report.read_text()), "board": "orangecrab"}))
+    assert main(["flash", "orangecrab", "--bitstream", str(built), *option]) == 0
+    assert calls() == ["-b orangeCrab --detect", f"-b orangeCrab --write-flash {built}"]
+    assert "kept in flash" in capsys.readouterr().out
+    assert main(["flash", "orangecrab", "--bitstream", str(built), "--volatile"]) == 2
+    assert "leave --volatile out" in capsys.readouterr().err and len(calls()) == 2
+
+
+def test_a_bootloader_that_does_not_run(loader, built):
+    calls = loader(NO_DFU, 1)
+    with pytest.raises(flash.NoBoardError, match="no OrangeCrab.*start its bootloader .hold the button"):
+        flash.flash_board(ORANGECRAB, built)
+    assert len(calls()) == 1
+
+
+def write_program(path, output, code):
+    """A program that prints and ends."""
+    path.parent.mkdir(exist_ok=True)
+    path.with_suffix(".txt").write_text(output)
+    path.write_text(f"#!/bin/sh\ncat {path.with_suffix('.txt')}; exit {code}\n")
+    path.chmod(0o755)
+    return str(path)
+
+
+NO_LIBUSB = ("openFPGALoader: error while loading shared libraries: libusb-1.0.so.0: cannot open shared object", 127)
+
+
+@pytest.mark.parametrize("first", [NO_DAP, NO_LIBUSB])
+def test_another_program_is_tried_where_one_cannot(tmp_path, monkeypatch, first):
+    """The package's program has no CMSIS-DAP, which the Colorlights' boards need."""
+    board  = BOARDS["colorlight_i5"]
+    beside = write_program(tmp_path/"venv"/"openfpgaloader-cli", *first)
+    native = write_program(tmp_path/"bin"/"openFPGALoader", FOUND.format(idcode=board.idcode), 0)
+    monkeypatch.setattr(flash.sys, "executable", str(tmp_path/"venv"/"python"))
+    monkeypatch.setenv("PATH", f"{tmp_path/'bin'}:/usr/bin:/bin")
+    assert flash.loader_commands() == [[beside], [native]]
+    assert flash.detect(board) == board.idcode
+
+
+def test_a_program_without_the_cable_says_what_to_install(loader, built, capsys):
+    loader(*NO_DAP)
+    with pytest.raises(ToolError, match="without the board's programming cable .cmsisdap.*openFPGALoader.*is on PATH"):
+        flash.flash_board(BOARDS["colorlight_i5"], built)
+
+
 def test_a_board_without_jtag_is_not_detected(loader, built):
     calls = loader("")
     flash.flash_board(BOARDS["icebreaker"], built)
@@ -122,6 +203,12 @@ def test_load_that_fails(loader, built):
         flash.flash_board(ULX3S, built)
 
 
+def test_load_that_fails_and_says_so_in_words_alone(loader, built):
+    loader("", load="Parse file DONE\nWait for CDONE FAIL\n")
+    with pytest.raises(ToolError, match="failed with 0.*Wait for CDONE FAIL"):
+        flash.flash_board(BOARDS["icebreaker"], built)
+
+
 def test_missing_library_says_what_to_install(loader, built):
     loader("openFPGALoader: error while loading shared libraries: libftdi1.so.2: cannot open shared object file", 127)
     with pytest.raises(ToolError, match="apt install libftdi1-2"):
@@ -131,7 +218,7 @@ def test_missing_library_says_what_to_install(loader, built):
 def test_missing_program(monkeypatch):
     monkeypatch.setattr(flash.shutil, "which", lambda _name: None)
     with pytest.raises(ToolError, match="pip install 'mixpe\\[fpga\\]'"):
-        flash.loader_command()
+        flash.loader_commands()
 
 
 def test_no_bitstream(tmp_path):
@@ -162,6 +249,33 @@ def test_named_file_is_checked(built, change, error, text):
     report.write_text(json.dumps({**json.loads(report.read_text()), **change}))
     with pytest.raises(error, match=text):
         flash.check_bitstream(built, ULX3S)
+
+
+@pytest.mark.parametrize("content", [b'{"board": "ulx3s", "contr', b"[]", b"\xff\xfe", b""])
+@pytest.mark.parametrize("named", [False, True])
+def test_a_damaged_report_is_named(built, loader, content, named, capsys):
+    calls = loader(FOUND.format(idcode=0x41113043))
+    built.with_suffix(".json").write_bytes(content)
+    where = ["--bitstream", str(built)] if named else ["--build-dir", str(built.parents[1])]
+    assert main(["flash", "ulx3s", *where]) == 2
+    err = capsys.readouterr().err
+    assert f"{built.with_suffix('.json')} is damaged" in err and "mixpe build ulx3s" in err and err.count("\n") == 1
+    assert not calls()
+
+
+@pytest.mark.parametrize("options", [[], ["--force"]])
+def test_a_bitstream_that_misses_its_clock_is_loaded_with_a_warning(built, loader, options, capsys):
+    loader(FOUND.format(idcode=0x41113043))
+    report = built.with_suffix(".json")
+    facts  = {**json.loads(report.read_text()), "timing_met": False, "fmax_mhz": 71.5, "clock_hz": 80_000_000}
+    report.write_text(json.dumps(facts))
+    assert main(["flash", "ulx3s", "--bitstream", str(built), *options]) == 0
+    found = capsys.readouterr()
+    assert found.err == (f"mixpe: warning: {built} misses its clock: it reaches 71.5 of 80 MHz; its results may be "
+                         "wrong. It was built with --force\n")
+    report.write_text(json.dumps({**facts, "timing_met": True}))
+    assert main(["flash", "ulx3s", "--bitstream", str(built), *options]) == 0
+    assert not capsys.readouterr().err
 
 
 def test_named_file_without_report(built, loader, capsys):
