@@ -8,6 +8,8 @@ from mixpe.errors import ToolError
 
 CLOCK = re.compile(r'ctx\.addClock\("(\w+)", ([\d.]+)\)')
 
+DEFAULT_CLOCK = ("nextpnr-himbaechel", "nextpnr-ice40")  # get the system clock for what has no constraint
+
 SOURCE = re.compile(r"^(read_verilog .*?)(/\S+)$", re.MULTILINE)
 
 
@@ -28,11 +30,12 @@ def adapt_synthesis(folder, name):
     script.write_text(text, encoding="utf-8")
 
 
-def adapt_placer(command, folder, options=()):
+def adapt_placer(command, folder, options=(), clock_hz=None):
     """The command of nextpnr as the packages take it.
 
     ECP5 gets ``router2`` unless `options` name a router. The build of nextpnr-ice40 has no Python, so the clocks of
-    ``--pre-pack`` go to the constraints.
+    ``--pre-pack`` go to the constraints. LiteX gives Gowin no clock constraints, and those of iCE40 may name nets that
+    are gone: a clock without one is asked to reach the system clock.
 
     Parameters
     ----------
@@ -40,6 +43,8 @@ def adapt_placer(command, folder, options=()):
     folder : Path
     options : sequence of str
         Further options, of the board.
+    clock_hz : int, optional
+        System clock.
 
     Returns
     -------
@@ -48,6 +53,8 @@ def adapt_placer(command, folder, options=()):
     if command[0] == "nextpnr-ecp5" and "--router" not in options:
         command = [*command, "--router", "router2"]
     command = [*command, *options]
+    if clock_hz and command[0] in DEFAULT_CLOCK and "--freq" not in command:
+        command += ["--freq", f"{clock_hz/1e6:g}"]
     if "--pre-pack" not in command:
         return command
     at     = command.index("--pre-pack")

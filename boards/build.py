@@ -6,6 +6,7 @@
 """
 
 import hashlib
+import ipaddress
 import json
 import os
 import shutil
@@ -17,7 +18,7 @@ from pathlib import Path
 from mixpe.boards import report as pnr
 from mixpe.boards.adapt import adapt_placer
 from mixpe.boards.tools import check_tools, run_command, script_commands, stage_of, versions
-from mixpe.errors import ToolError
+from mixpe.errors import ConfigError, ToolError
 from mixpe.gateware.cost.tools import ToolTimeout
 from mixpe.gateware.spec.registers import VERSION, digest
 
@@ -45,6 +46,25 @@ def contract_tag():
 def artefact_name(board, link=None):
     """File name of the bitstream without suffix."""
     return f"{board.build_name(link)}_{contract_tag()}"
+
+
+def check_link(board, link, ip_address):
+    """Check what a build is told of its link, before minutes are spent.
+
+    Raises
+    ------
+    ConfigError
+        The board has no such link, or the address is none that a board can have.
+    """
+    if link is not None and link not in board.links:
+        raise ConfigError(f"{board.title} has no link {link!r}; it has {', '.join(board.links)}")
+    try:
+        address = ipaddress.IPv4Address(str(ip_address))
+    except ValueError:
+        address = None
+    if address is None or address.is_unspecified or address.is_multicast or address.is_loopback or address.is_reserved:
+        raise ConfigError("the board's address must be an IPv4 address of the host's network, such as 192.168.1.50, "
+                          f"not {ip_address!r}")
 
 
 def elaborate_board(board, folder, changes, *, link=None, ip_address="192.168.1.50", software=True, seed=1):
@@ -90,6 +110,11 @@ def _with(command, **options):
     return words
 
 
+def _log_name(seed):
+    """File in which nextpnr says what it does with a seed."""
+    return f"nextpnr_{seed}.log"
+
+
 def _place_and_route(board, command, gateware, seeds, say):
     """Try seeds until the clocks are met; the best result stays. Returns its seed.
 
@@ -99,13 +124,13 @@ def _place_and_route(board, command, gateware, seeds, say):
     ToolError
         nextpnr failed.
     """
-    command = adapt_placer(command, gateware, board.placer)
+    command = adapt_placer(command, gateware, board.placer, board.clock_hz)
     output = gateware/next(command[i + 1] for i, word in enumerate(command) if word in RESULT_OPTIONS)
     report = gateware/"report.json"
     best   = None
     for seed in seeds:
         say(f"{board.name}: place and route, seed {seed}")
-        words = _with(command, seed=seed, report=report.name, log=f"nextpnr_{seed}.log")
+        words = _with(command, seed=seed, report=report.name, log=_log_name(seed))
         try:
             run_command(words, gateware, ROUTE_LIMIT_S)
         except ToolTimeout:
@@ -113,7 +138,7 @@ def _place_and_route(board, command, gateware, seeds, say):
             continue
         routed  = pnr.read_report(report)
         reached = pnr.system_clock(routed, board.clock_hz)
-        met     = not pnr.failing(routed)
+        met     = not pnr.failing(routed, board.clock_hz)
         if best is None or (met, reached) > best[0]:
             best = ((met, reached), seed, output.read_bytes(), report.read_bytes())
         if met:
@@ -173,6 +198,8 @@ def build_board(board, root, *, changes=None, link=None, ip_address="192.168.1.5
 
     Raises
     ------
+    ConfigError
+        An array, clock, link or address that cannot be.
     ToolError
         A tool is missing or failed.
     NotRouted
@@ -183,6 +210,7 @@ def build_board(board, root, *, changes=None, link=None, ip_address="192.168.1.5
     say = say or (lambda _text: None)
     changes = {name: value for name, value in (changes or {}).items() if value is not None}
     changed = board.changed(**changes)
+    check_link(board, link, ip_address)
     folder = Path(root).resolve()/changed.build_name(link)
     if compile_gateware:
         check_tools(changed.toolchain)
@@ -203,10 +231,12 @@ def build_board(board, root, *, changes=None, link=None, ip_address="192.168.1.5
     result["seed"], result["seconds"] = _run_tools(changed, folder, seeds, say)
     if changed.is_open:
         routed = pnr.read_report(folder/"gateware"/"report.json")
-        result["utilisation"] = pnr.utilisation(routed)
+        log = folder/"gateware"/_log_name(result["seed"])
+        result["utilisation"] = pnr.utilisation(routed, log.read_text(encoding="utf-8", errors="replace")
+                                                if log.exists() else "")
         result["fmax_mhz"]    = round(pnr.system_clock(routed, changed.clock_hz), 2)
         missed = [f"{clock} reaches {reached:.1f} of {asked:.1f} MHz"
-                  for clock, (reached, asked) in pnr.failing(routed).items()]
+                  for clock, (reached, asked) in pnr.failing(routed, changed.clock_hz).items()]
     else:
         timing = folder/"gateware"/"top_timing.rpt"
         slack_ns = pnr.vivado_slack(timing.read_text(encoding="utf-8", errors="replace") if timing.exists() else "")

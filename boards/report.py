@@ -15,16 +15,31 @@ CELLS = {
     "dsp":   ("MULT18X18D", "ICESTORM_DSP", "MULT18X18", "DSP"),
     "spram": ("ICESTORM_SPRAM",),
 }
+WITH_FF = re.compile(r"(\d+) LCs used as (?:LUT4 and DFF|DFF only)")
 
 
-def utilisation(report):
-    """Used and available cells: dict of str to [used, available]."""
+def utilisation(report, log=""):
+    """Used and available cells.
+
+    Parameters
+    ----------
+    report : dict
+    log : str
+        What nextpnr said. On iCE40 a logic cell is LUT and flip-flop in one, and the report counts cells alone; the log
+        says how many of them hold a flip-flop.
+
+    Returns
+    -------
+    dict of str to [used, available]
+    """
     found = report.get("utilization", {})
     result = {}
     for name, cells in CELLS.items():
         counts = [found[cell] for cell in cells if cell in found]
         if counts:
             result[name] = [sum(count["used"] for count in counts), sum(count["available"] for count in counts)]
+        elif name == "ff" and "ICESTORM_LC" in found and WITH_FF.search(log):
+            result[name] = [sum(map(int, WITH_FF.findall(log))), found["ICESTORM_LC"]["available"]]
     return result
 
 
@@ -48,9 +63,16 @@ def system_clock(report, clock_hz):
     return min(reached for reached, asked in timed.values() if abs(asked - clock_hz/1e6) - distance < 0.01)
 
 
-def failing(report):
-    """Clocks that miss what was asked: dict like `clocks`."""
-    return {name: (reached, asked) for name, (reached, asked) in clocks(report).items() if reached < asked}
+def failing(report, clock_hz):
+    """Clocks that miss what was asked, and the system clock where it is slower than `clock_hz`: dict like `clocks`.
+
+    What was asked alone does not decide: without a constraint nextpnr asks 12 MHz of a clock.
+    """
+    missed  = {name: (reached, asked) for name, (reached, asked) in clocks(report).items() if reached < asked}
+    reached = system_clock(report, clock_hz)
+    if reached < clock_hz/1e6 and reached not in [known for known, _ in missed.values()]:
+        missed["the system clock"] = (reached, clock_hz/1e6)
+    return missed
 
 
 def read_report(path):

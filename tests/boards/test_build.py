@@ -115,6 +115,49 @@ def test_a_seed_that_is_not_routed_in_time_is_passed_over(pretend, tmp_path):
         build_board(ULX3S, tmp_path, seeds=(1,))
 
 
+def test_a_clock_that_was_asked_for_less_does_not_pass(pretend, tmp_path, monkeypatch):
+    """nextpnr asks 12 MHz of a clock without a constraint, and says PASS at 13: the board runs at 48."""
+    board, asked = BOARDS["tang_nano_20k"], {"clk": {"achieved": 13.0, "constraint": 12.0}}
+    pretend({})
+    script = "nextpnr-himbaechel --json top.json --report top.report --write top_routed.json --seed 1\n"
+
+    def run(command, folder, _limit_s):
+        (folder/"report.json").write_text(json.dumps({"fmax": asked}))
+        (folder/"top_routed.json").write_text("{}")
+        (folder/"top.fs").write_text("bits")
+
+    def elaborate(board, folder, changes, **options):
+        (folder/"gateware").mkdir(parents=True, exist_ok=True)
+        (folder/"gateware"/"build_top.sh").write_text(script)
+
+    monkeypatch.setattr(build, "run_command", run)
+    monkeypatch.setattr(build, "elaborate_board", elaborate)
+    with pytest.raises(TimingError, match="the system clock reaches 13.0 of 48.0 MHz"):
+        build_board(board, tmp_path)
+    kept = build_board(board, tmp_path, force=True)
+    assert kept["fmax_mhz"] == 13.0 and not kept["timing_met"]
+    asked["clk"]["achieved"] = 48.5
+    assert build_board(board, tmp_path)["timing_met"]
+
+
+@pytest.mark.parametrize("address", ["192.168.1.999", "foo", "", "0.0.0.0", "255.255.255.255", "224.0.0.1",
+    "127.0.0.1"])
+@pytest.mark.parametrize("link", ["etherbone", None])
+def test_addresses_are_checked_first(tmp_path, address, link, capsys):
+    with pytest.raises(ConfigError, match="must be an IPv4 address of the host's network.*192.168.1.50, not"):
+        build_board(BOARDS["ecpix5"], tmp_path, link=link, ip_address=address)
+    options = ["--no-compile", "--ip", address, "--build-dir", str(tmp_path)]
+    assert main(["build", "ecpix5", *(["--link", link] if link else []), *options]) == 2
+    err = capsys.readouterr().err
+    assert repr(address) in err and err.count("\n") == 1 and not list(tmp_path.iterdir())
+
+
+def test_links_are_checked_first(tmp_path, capsys):
+    assert main(["build", "ulx3s", "--link", "etherbone", "--build-dir", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == "mixpe: error: Radiona ULX3S 85F has no link 'etherbone'; it has uart\n"
+    assert not list(tmp_path.iterdir())
+
+
 def test_changed_boards_have_other_names_and_are_checked():
     board = ULX3S.changed(rows=8, clock_hz=50_000_000, fused=True)
     assert board.build_name() == "ulx3s_8x8" and board.config.fused and board.clock_hz == 50_000_000
@@ -184,10 +227,49 @@ def test_a_board_may_name_the_router(tmp_path):
         assert adapt_placer(command, tmp_path, board.placer) == [*command, "--router", "router1"]
 
 
+def test_clocks_of_ice40_go_to_its_constraints(tmp_path):
+    """Its nextpnr has no Python, so what LiteX has in a script is put where the netlist still has the net."""
+    (tmp_path/"top_pre_pack.py").write_text('ctx.addClock("sys_clk", 16.0)\nctx.addClock("gone", 99.0)\n'
+                                            'ctx.addClock("clk12", 12.000048000192)\n')
+    (tmp_path/"top.pcf").write_text("set_io clk12 35\nset_frequency sys_clk 1\n")
+    nets = "".join(f'        "{net}": {{\n' for net in ("sys_clk", "clk12", "crg_clkout"))
+    (tmp_path/"top.json").write_text(f'{{\n  "modules": {{\n{nets}')
+    command = ["nextpnr-ice40", "--json", "top.json", "--pcf", "top.pcf"]
+    script  = ["--pre-pack", "top_pre_pack.py"]
+    for _again in range(2):
+        adapted = adapt_placer([*command, *script, "--seed", "1"], tmp_path, clock_hz=16_000_000)
+        assert adapted == [*command, "--seed", "1", "--freq", "16"]
+        assert (tmp_path/"top.pcf").read_text() == "set_io clk12 35\nset_frequency sys_clk 16\nset_frequency clk12 12\n"
+
+
+@pytest.mark.parametrize("command, expected", [
+    (["nextpnr-himbaechel", "--json", "top.json"], ["--freq", "48.5"]),
+    (["nextpnr-himbaechel", "--freq", "60"], []),
+    (["nextpnr-ecp5", "--lpf", "top.lpf"], ["--router", "router2"]),  # LiteX constrains its clocks
+])
+def test_unconstrained_clocks_are_asked_for_the_system_clock(tmp_path, command, expected):
+    assert adapt_placer(command, tmp_path, clock_hz=48_500_000) == [*command, *expected]
+
+
+PACKING = """Info: Packing LUT-FFs..
+Info:     2503 LCs used as LUT4 only
+Info:     1602 LCs used as LUT4 and DFF
+Info:      599 LCs used as DFF only
+Info:      186 LCs used as CARRY only
+"""
+
+
 def test_reports():
     assert utilisation(report(1.0)) == {"lut": [100, 1000], "bram": [3, 208]}
+    assert utilisation(report(1.0), PACKING) == utilisation(report(1.0))  # the log of iCE40 counts for it alone
+    ice40 = {"utilization": {"ICESTORM_LC": {"used": 4905, "available": 5280}}}
+    assert utilisation(ice40, PACKING) == {"lut": [4905, 5280], "ff": [2201, 5280]}
+    assert utilisation(ice40) == {"lut": [4905, 5280]}
     assert system_clock(report(77.0), 80_000_000) == 77.0
-    assert failing(report(77.0)) == {"$glbnet$sys_clk": (77.0, 80.0)} and not failing(report(80.0))
+    assert failing(report(77.0), 80_000_000) == {"$glbnet$sys_clk": (77.0, 80.0)}
+    assert not failing(report(80.0), 80_000_000)
+    assert failing(report(60.0, 50.0), 80_000_000) == {"the system clock": (60.0, 80.0)}
+    assert failing(report(40.0, 50.0), 80_000_000) == {"$glbnet$sys_clk": (40.0, 50.0)}
     with pytest.raises(ToolError, match="no clock"):
         system_clock({}, 1)
 
