@@ -3,7 +3,7 @@
 
 Writes ``boards/results.json``, from which `mixpe boards` and the table of ``docs/boards.md`` are made. A board takes
 minutes to an hour. A design that misses its clock, does not fit or is not routed in time is recorded as such, and the
-exit code is 1.
+exit code is 1. What is built with ``--link etherbone`` is kept beside what is built with the board's first link.
 """
 
 import argparse
@@ -11,13 +11,16 @@ import json
 import sys
 from pathlib import Path
 
+from mixpe.boards.board import LINKS
 from mixpe.boards.build import NotRouted, build_board
 from mixpe.boards.registry import find_board
-from mixpe.boards.table import RESULTS, board_rows, load_results, markdown_table
+from mixpe.boards.table import RESULTS, board_rows, load_results, markdown_table, result_key
 from mixpe.errors import MixpeError, ToolError
 from mixpe.gateware.cost.tools import DoesNotFit
+from mixpe.gateware.spec.registers import digest
 
-DEFAULT = ("icebreaker", "colorlight_i5", "tang_nano_20k", "orangecrab", "ecpix5", "ulx3s", "versa_ecp5")
+DEFAULT = ("icebreaker", "colorlight_i5", "colorlight_i9", "tang_nano_20k", "orangecrab", "ecpix5", "ulx3s",
+    "versa_ecp5")
 SEEDS   = (1, 2, 3)
 DOCUMENT = Path(__file__).parents[1]/"docs"/"boards.md"
 BEGIN, END = "<!-- routed: begin -->", "<!-- routed: end -->"
@@ -25,20 +28,23 @@ KEPT = ("fpga", "link", "config", "macs_per_cycle", "clock_hz", "contract_digest
     "utilisation", "fmax_mhz", "timing_met", "error")
 
 
-def route_board(board, root, seeds, say):
+def route_board(board, root, seeds, say, link=None):
     """Route one board; returns what is kept of it.
 
     Raises
     ------
+    ConfigError
+        The board has no such link.
     ToolError
         A tool is missing or failed otherwise than by running out of cells or time.
     """
     try:
-        result = build_board(board, root, seeds=seeds, force=True, say=say)
+        result = build_board(board, root, link=link, seeds=seeds, force=True, say=say)
     except (DoesNotFit, NotRouted) as error:
         what   = "does not fit: " if isinstance(error, DoesNotFit) else ""
-        result = {"fpga": board.fpga, "link": board.links[0], "config": board.config.to_dict(),
-            "clock_hz": board.clock_hz, "seed": seeds[0], "timing_met": False, "error": f"{what}{error}"}
+        result = {"fpga": board.fpga, "link": link or board.links[0], "config": board.config.to_dict(),
+            "clock_hz": board.clock_hz, "contract_digest": f"{digest():016x}", "seed": seeds[0], "timing_met": False,
+            "error": f"{what}{error}"}
     return {name: result[name] for name in KEPT if name in result}
 
 
@@ -57,16 +63,22 @@ def main(argv=None):
     """Route, record, print; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m mixpe.boards.route", description=__doc__.split("\n\n")[0])
     parser.add_argument("boards", nargs="*", metavar="BOARD", help=f"default: {' '.join(DEFAULT)}")
+    parser.add_argument("--link", choices=LINKS,
+                        help="host link (each board's first); without a BOARD, of the default ones that have it")
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS, metavar="N", help="tried until the clock is met")
     parser.add_argument("--build-dir", default="build", metavar="PATH")
     parser.add_argument("--results", default=str(RESULTS), metavar="PATH", help="the committed table")
     args = parser.parse_args(argv)
     try:
         boards = [find_board(name) for name in args.boards or DEFAULT]
+        if args.link and not args.boards:
+            boards = [board for board in boards if args.link in board.links]
         for board in boards:
-            print(f"{board.name}: {board.config.name} at {board.clock_hz/1e6:g} MHz", flush=True)
-            kept = route_board(board, args.build_dir, tuple(args.seeds), lambda text: print(f"  {text}", flush=True))
-            results = load_results(args.results) | {board.name: kept}  # others may have been routed beside this one
+            key = result_key(board, args.link)
+            print(f"{key}: {board.config.name} at {board.clock_hz/1e6:g} MHz", flush=True)
+            kept = route_board(board, args.build_dir, tuple(args.seeds), lambda text: print(f"  {text}", flush=True),
+                               args.link)
+            results = load_results(args.results) | {key: kept}  # others may have been routed beside this one
             Path(args.results).write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", encoding="utf-8")
             table = markdown_table(board_rows(results))
             if Path(args.results) == RESULTS:
@@ -78,7 +90,7 @@ def main(argv=None):
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(table)
-    return 0 if all(results[board.name]["timing_met"] for board in boards) else 1
+    return 0 if all(results[result_key(board, args.link)]["timing_met"] for board in boards) else 1
 
 
 if __name__ == "__main__":

@@ -6,13 +6,15 @@ from pathlib import Path
 
 from mixpe.boards.registry import BOARDS
 from mixpe.errors import ConfigError
+from mixpe.gateware.spec.registers import digest
 
 RESULTS = Path(__file__).with_name("results.json")
+LINK_NAMES = {"uart": "UART", "etherbone": "Etherbone"}
 COLUMNS = ("board", "FPGA", "memory", "MB/s", "link", "array", "MHz", "status")
 
 
 def load_results(path=RESULTS):
-    """Results of earlier builds: dict of board name to report. Empty when there are none.
+    """Results of earlier builds: dict of `result_key` to report. Empty when there are none.
 
     Raises
     ------
@@ -27,10 +29,26 @@ def load_results(path=RESULTS):
         raise ConfigError(f"{path} is no JSON: {error}") from error
 
 
-def status(board, results):
-    """What is known of a board's bitstream, in a few words; results of another array or clock say nothing."""
-    known = results.get(board.name)
-    if known is None or (known["config"], known["clock_hz"]) != (board.config.to_dict(), board.clock_hz):
+def result_key(board, link=None):
+    """Name of a build among the results: the board, and its link where that is not the board's first."""
+    return board.name if link in (None, board.links[0]) else f"{board.name} {link}"
+
+
+def _is_current(board, result):
+    made = (result.get("config"), result.get("clock_hz"), result.get("contract_digest"))
+    return made == (board.config.to_dict(), board.clock_hz, f"{digest():016x}")
+
+
+def current_result(board, results, link=None):
+    """What is known of the board as it is: None where nothing is, or of another array, clock or contract."""
+    known = results.get(result_key(board, link))
+    return known if known is not None and _is_current(board, known) else None
+
+
+def status(board, results, link=None):
+    """What is known of a board's bitstream, in a few words."""
+    known = current_result(board, results, link)
+    if known is None:
         return "elaborates" if board.is_open else "elaborates; bitstream needs Vivado"
     if known.get("error"):
         return f"not routed: {known['error']}"
@@ -39,17 +57,26 @@ def status(board, results):
     return f"routed, too slow: {known['fmax_mhz']:.1f} MHz"
 
 
+def _status_of_links(board, results):
+    """Of the first link, and of the others that were routed."""
+    others = [f"{link}: {status(board, results, link)}" for link in board.links[1:]
+              if current_result(board, results, link)]
+    return "; ".join([status(board, results), *others])
+
+
 def board_rows(results=None):
-    """One dict a board, ready for JSON."""
+    """One dict a board, ready for JSON. Its ``results`` has a dict for each link that it was routed with."""
     results = load_results() if results is None else results
     rows = []
     for board in BOARDS.values():
+        kept = [(link, results[result_key(board, link)]) for link in board.links if result_key(board, link) in results]
         rows.append({
             "board": board.name, "title": board.title, "fpga": board.fpga, "toolchain": board.toolchain,
             "memory": board.memory, "memory_mbps": board.memory_mbps, "links": list(board.links),
             "baudrate": board.baudrate, "array": board.config.name, "macs_per_cycle": board.macs_per_cycle,
-            "clock_hz": board.clock_hz, "cpu": board.cpu, "note": board.note, "status": status(board, results),
-            "result": results.get(board.name),
+            "clock_hz": board.clock_hz, "cpu": board.cpu, "note": board.note,
+            "status": _status_of_links(board, results),
+            "results": [{**result, "link": link, "current": _is_current(board, result)} for link, result in kept],
         })
     return rows
 
@@ -76,17 +103,17 @@ def _share(result, name):
 
 
 def markdown_table(rows):
-    """For the documentation: what was routed."""
+    """For the documentation: what was routed. A link other than the board's first stands behind the board."""
     head = ("board", "FPGA", "array", "LUT", "FF", "block RAM", "DSP", "clock MHz", "fmax MHz", "seed", "result")
     lines = ["| " + " | ".join(head) + " |", "|" + "---|"*len(head)]
-    for row in rows:
-        result = row["result"]
-        if result is None:
-            continue
-        shape  = f"{result['config']['rows']}x{result['config']['port_bits']//4}"
-        fmax   = f"{result['fmax_mhz']:.1f}" if "fmax_mhz" in result else "-"
-        words  = result.get("error") or ("timing met" if result["timing_met"] else "too slow")
-        cells  = (row["title"], row["fpga"], shape, *(_share(result, name) for name in ("lut", "ff", "bram", "dsp")),
-                  f"{result['clock_hz']/1e6:g}", fmax, str(result["seed"]), words)
+    for row, result in [(board, result) for board in rows for result in board["results"]]:
+        title = row["title"] if result["link"] == row["links"][0] else f"{row['title']}, {LINK_NAMES[result['link']]}"
+        shape = f"{result['config']['rows']}x{result['config']['port_bits']//4}"
+        fmax  = f"{result['fmax_mhz']:.1f}" if "fmax_mhz" in result else "-"
+        words = result.get("error") or ("timing met" if result["timing_met"] else "too slow")
+        if not result["current"]:
+            words += "; of an earlier array, clock or contract"
+        cells = (title, row["fpga"], shape, *(_share(result, name) for name in ("lut", "ff", "bram", "dsp")),
+                 f"{result['clock_hz']/1e6:g}", fmax, str(result["seed"]), words)
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What language models would take on a board: a model, not a measurement.
 
-    device   cycles of `spec.timing`, with the memory's rate as measured in simulation, at the board's clock
+    device   cycles of `spec.timing` at the board's clock, with the memory's rate as measured in simulation, or assumed
+             from that where such a memory was not simulated
     link     the driver's own requests and checks over a wire of the board's speed (`virtual`)
     sum      `mixpe.lm.board.Board`, which also models what `mixpe generate` has counted
 
@@ -119,12 +120,23 @@ def memory_bytes(board):
     return int(found[1])*UNITS[found[2]]
 
 
-def clock_of(board, results):
-    """The clock that a bitstream runs at, and how that is known: (Hz, str)."""
-    known = results.get(board.name) or {}
-    fmax  = known.get("fmax_mhz")
-    if fmax is None or known.get("config") != board.config.to_dict():
+def memory_source(board):
+    """How the rate of a board's memory is known: (measured, text). `READ_RATES` has SDR at 1:1 and DDR3 x16 at 1:4."""
+    config    = board.config
+    simulated = "SDR at 1:1" if config.memory_bits <= 32 else "DDR3 at 1:4"
+    full_rate = 1e6*board.memory_mbps >= config.memory_bits//8*board.clock_hz
+    if f" {simulated.split()[0]} " in board.memory and full_rate:
+        return True, "as in simulation"
+    return False, f"assumed from {simulated}, which was simulated"
+
+
+def clock_of(board, results, link=None):
+    """The clock that a bitstream with some link runs at, and how that is known: (Hz, str)."""
+    from mixpe.boards.table import current_result
+    known = current_result(board, results, link)
+    if known is None or "fmax_mhz" not in known:
         return board.clock_hz, "the clock that it is built for; not routed"
+    fmax = known["fmax_mhz"]
     if known["timing_met"]:
         return board.clock_hz, f"routed with open tools, which reach {fmax:.1f} MHz"
     return min(board.clock_hz, 1e6*fmax), f"as routed; it is meant for {board.clock_hz/1e6:g} MHz"
@@ -156,6 +168,11 @@ class BoardModel:
     activations : str
         ``"a8"`` or ``"a16"``.
 
+    Attributes
+    ----------
+    memory_measured : bool
+        The rate of such a memory was measured in simulation; otherwise `memory_text` says what it is taken from.
+
     Raises
     ------
     ConfigError
@@ -167,10 +184,11 @@ class BoardModel:
         self.kind  = link or board.links[0]
         self.link  = link_of(board, self.kind)
         self.group_size, self.activations = group_size, activations
-        self.clock_hz, self.clock_text = clock_of(board, results)
+        self.clock_hz, self.clock_text = clock_of(board, results, self.kind)
         self.mem_bytes = memory_bytes(board)
         # The memory runs at the clock that the board is built for.
         self.timing = memory_timing(board.config, 1e6*board.memory_mbps/board.clock_hz)
+        self.memory_measured, self.memory_text = memory_source(board)
         self.turn_s = TURN_S[self.kind]
         self.sum    = Board(self.clock_hz, self.link)
         self._known = {}

@@ -52,7 +52,7 @@ def board_text(model, rows):
     facts = {
         "clock":  f"{model.clock_hz/1e6:.4g} MHz ({model.clock_text})",
         "array":  f"{config.rows} rows x {config.lanes} lanes, {where}",
-        "memory": f"{board.memory}; {beats:.3f} beats of {config.port_bits} bits a cycle, as in simulation",
+        "memory": f"{board.memory}; {beats:.3f} beats of {config.port_bits} bits a cycle, {model.memory_text}",
         "link":   f"{model.link} ({model.kind}), a turn taken as {model.turn_s*1e3:g} ms; all requests of the driver",
         "format": f"W4{model.activations.upper()}, G = {model.group_size}; linear layers alone: attention, norms and "
                   f"sampling are the host's",
@@ -81,12 +81,14 @@ def all_boards_text(models, rows):
     rows : list of list of Row
         Of each.
     """
-    head  = ("board", "MHz", "clock", "link", *(row.model for row in rows[0]))
+    head  = ("board", "MHz", "clock", "memory rate", "link", *(row.model for row in rows[0]))
     table = [head]
     for model, found in zip(models, rows, strict=True):
         routed = "routed" if "routed" in model.clock_text and "not routed" not in model.clock_text else "aim"
-        table.append((model.board.name, f"{model.clock_hz/1e6:.4g}", routed, model.link,
+        memory = "simulated" if model.memory_measured else "assumed"
+        table.append((model.board.name, f"{model.clock_hz/1e6:.4g}", routed, memory, model.link,
             *(rate_text(1/row.token_s) + (" " if row.fits else "*") for row in found)))
     return "\n".join(["tokens a second, decoding: modelled, not measured", *_align(table),
         "* the weights do not fit the board's memory; the rate is what it would be if they did",
-        "aim: the clock that the board is built for, not routed; `mixpe bench --board BOARD` shows the parts"])
+        "aim: the clock that the board is built for, not routed; assumed: from another memory, which was simulated",
+        "`mixpe bench --board BOARD` shows the parts"])

@@ -19,8 +19,8 @@ fused, A8 and A16, each compared bit for bit with the reference, beside a bare m
 the cycle model's prediction. Then the link against LiteX's client, and packing against a copy.
 
 With --board nothing is run: tokens a second of whole language models are modelled for a board, from the cycle model,
-the board's clock (as routed, where it was), the memory's rate as measured in simulation, and the link's speed under
-the driver's own requests."""
+the board's clock (as routed, where it was), the memory's rate as measured in simulation or assumed from it, and the
+link's speed under the driver's own requests."""
 
 DEVICE = "sim"
 ALL    = "all"
@@ -115,7 +115,8 @@ def run_boards(args):
     if args.json:
         print(json.dumps([{"board": model.board.name, "modelled": True, "clock_hz": model.clock_hz,
             "clock": model.clock_text, "link": model.link, "turn_s": model.turn_s, "group_size": model.group_size,
-            "activations": model.activations, "models": [row.to_dict() for row in rows]}
+            "memory_beats_per_cycle": model.timing.read_rate, "memory_measured": model.memory_measured,
+            "memory": model.memory_text, "activations": model.activations, "models": [row.to_dict() for row in rows]}
             for model, rows in zip(models, found, strict=True)], indent=1))
     elif args.board == ALL:
         print(all_boards_text(models, found))

@@ -11,7 +11,15 @@ from mixpe.boards.adapt import adapt_placer, adapt_synthesis
 from mixpe.boards.build import NotRouted, TimingError, build_board, contract_tag
 from mixpe.boards.registry import BOARDS
 from mixpe.boards.report import failing, system_clock, utilisation, vivado_slack
-from mixpe.boards.table import board_rows, load_results, markdown_table, status, text_table
+from mixpe.boards.table import (
+    board_rows,
+    current_result,
+    load_results,
+    markdown_table,
+    result_key,
+    status,
+    text_table,
+)
 from mixpe.cli.main import main
 from mixpe.errors import ConfigError, ToolError
 from mixpe.gateware.cost.tools import DoesNotFit, ToolTimeout
@@ -318,11 +326,67 @@ def test_routing_records_what_came_out(pretend, tmp_path, capsys):
     assert route.main(command) == 1
     assert "not routed: ulx3s was not routed within 3600 s, with seed 1 or" in status(ULX3S, load_results(results))
     assert status(ULX3S.changed(rows=8), load_results(results)) == "elaborates"
+    assert status(ULX3S.changed(clock_hz=50_000_000), load_results(results)) == "elaborates"
     pretend({1: ToolError("nextpnr broke")})
     assert route.main(command) == 2
     assert "nextpnr broke" in capsys.readouterr().err
     results.write_text("{")
     assert route.main(command) == 2
+
+
+def test_a_result_of_another_contract_is_none_of_this_board(pretend, tmp_path):
+    pretend({1: 84.0})
+    results = tmp_path/"results.json"
+    assert route.main(["ulx3s", "--build-dir", str(tmp_path), "--results", str(results), "--seeds", "1"]) == 0
+    kept = load_results(results)
+    assert status(ULX3S, kept) == "routed, 84.0 MHz" and "| timing met |" in markdown_table(board_rows(kept))
+    for change in ({"contract_digest": "0"*16}, {"contract_digest": None}, {"clock_hz": 1}):
+        old = {"ulx3s": {**kept["ulx3s"], **change}}
+        assert status(ULX3S, old) == "elaborates"
+        assert "timing met; of an earlier array, clock or contract |" in markdown_table(board_rows(old))
+    del old["ulx3s"]["contract_digest"]
+    assert status(ULX3S, old) == "elaborates"
+
+
+def test_links_are_routed_beside_each_other(pretend, tmp_path, capsys):
+    board, results = BOARDS["colorlight_i5"], tmp_path/"results.json"
+    command = ["colorlight_i5", "--build-dir", str(tmp_path), "--results", str(results), "--seeds", "1"]
+    pretend({1: 84.0})
+    assert route.main(command) == 0
+    pretend({1: 81.0})
+    assert route.main([*command, "--link", "etherbone"]) == 0
+    kept = load_results(results)
+    assert {name: each["link"] for name, each in kept.items()} == {
+        "colorlight_i5": "uart", "colorlight_i5 etherbone": "etherbone"}
+    assert (tmp_path/board.build_name("etherbone")).exists()
+    assert status(board, kept) == "routed, 84.0 MHz" and status(board, kept, "etherbone") == "routed, 81.0 MHz"
+    row, = [row for row in board_rows(kept) if row["board"] == "colorlight_i5"]
+    assert row["status"] == "routed, 84.0 MHz; etherbone: routed, 81.0 MHz"
+    lines = markdown_table([row]).splitlines()
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| Colorlight i5", "| Colorlight i5, Etherbone"]
+    pretend({1: DoesNotFit("nextpnr: no more cells available")})
+    assert route.main([*command, "--link", "etherbone"]) == 1
+    assert "does not fit" in status(board, load_results(results), "etherbone")
+    assert status(board, load_results(results)) == "routed, 84.0 MHz"
+    assert route.main(["ulx3s", *command[1:], "--link", "etherbone"]) == 2
+    assert "Radiona ULX3S 85F has no link 'etherbone'" in capsys.readouterr().err
+
+
+def test_default_boards_with_a_link_are_those_that_have_it(monkeypatch, tmp_path):
+    routed = []
+
+    def routes(board, _root, _seeds, _say, link):
+        routed.append((board.name, link))
+        return {"link": link, "config": board.config.to_dict(), "clock_hz": board.clock_hz, "seed": 1,
+                "fmax_mhz": 99.0, "timing_met": True}
+
+    monkeypatch.setattr(route, "route_board", routes)
+    results = ["--results", str(tmp_path/"results.json")]
+    assert route.main(results) == 0
+    assert [name for name, _link in routed] == list(route.DEFAULT)
+    routed.clear()
+    assert route.main(["--link", "etherbone", *results]) == 0
+    assert routed == [(name, "etherbone") for name in ("colorlight_i5", "colorlight_i9", "ecpix5", "versa_ecp5")]
 
 
 def test_committed_results_are_of_the_boards_as_they_are():
@@ -332,12 +396,12 @@ def test_committed_results_are_of_the_boards_as_they_are():
     document = route.DOCUMENT.read_text(encoding="utf-8")
     assert markdown_table(board_rows(results)) in document
     readme = (route.DOCUMENT.parents[1]/"README.md").read_text(encoding="utf-8")
-    for name, kept in results.items():
-        board = BOARDS[name]
-        assert (kept["fpga"], kept["config"], kept["clock_hz"]) == (board.fpga, board.config.to_dict(), board.clock_hz)
-        assert kept["contract_digest"] == f"{digest():016x}" and kept["timing_met"]
+    for key, kept in results.items():
+        board = BOARDS[key.partition(" ")[0]]
+        assert result_key(board, kept["link"]) == key and kept["fpga"] == board.fpga
+        assert current_result(board, results, kept["link"]) == kept and kept["timing_met"]
         shape = f"{board.config.rows} × {board.config.lanes} | {board.clock_hz/1e6:g} | {kept['fmax_mhz']:.1f} |"
-        assert any(shape in line for line in readme.splitlines()), f"README: {name} {shape}"
+        assert any(shape in line for line in readme.splitlines()) or key != board.name, f"README: {key} {shape}"
 
 
 def test_document_keeps_what_is_around_the_table(tmp_path):

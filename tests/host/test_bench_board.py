@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import mixpe
-from mixpe.bench.board import BoardModel, clock_of, link_of, memory_bytes
+from mixpe.bench.board import BoardModel, clock_of, link_of, memory_bytes, memory_source
 from mixpe.bench.boardtable import ms_text, rate_text, time_text
 from mixpe.bench.models import PUBLISHED, Model, Shape, find_models, packaged_model
 from mixpe.bench.virtual import FRAME_BYTES, READ_CYCLES, TURN_S, WRITE_CYCLES, NullDevice, open_virtual
@@ -18,6 +18,7 @@ from mixpe.devices.driver import Device
 from mixpe.devices.reference import MEM_BASE
 from mixpe.errors import ConfigError, ModelError, RangeError
 from mixpe.gateware.spec.config import Config
+from mixpe.gateware.spec.registers import digest
 from mixpe.lm.board import LINKS
 
 ULX3S, ECPIX5 = BOARDS["ulx3s"], BOARDS["ecpix5"]
@@ -144,12 +145,41 @@ def test_every_board_can_be_modelled(board):
 
 
 def test_clock_is_the_routed_one():
-    kept = {"config": ULX3S.config.to_dict(), "fmax_mhz": 61.5, "timing_met": False}
-    assert clock_of(ULX3S, {}) == (80_000_000, "the clock that it is built for; not routed")
-    assert clock_of(ULX3S, {"ulx3s": kept})[0] == 61.5e6
-    assert clock_of(ULX3S, {"ulx3s": {**kept, "fmax_mhz": 92.0, "timing_met": True}})[0] == 80_000_000
-    assert clock_of(ULX3S, {"ulx3s": {**kept, "config": {"rows": 1}}})[0] == 80_000_000  # another array
-    assert clock_of(ULX3S, {"ulx3s": {"error": "does not fit"}})[0] == 80_000_000
+    kept = {"config": ULX3S.config.to_dict(), "clock_hz": ULX3S.clock_hz, "contract_digest": f"{digest():016x}",
+        "fmax_mhz": 61.5, "timing_met": False}
+    aim  = (80_000_000, "the clock that it is built for; not routed")
+    assert clock_of(ULX3S, {}) == aim
+    assert clock_of(ULX3S, {"ulx3s": kept}) == (61.5e6, "as routed; it is meant for 80 MHz")
+    assert clock_of(ULX3S, {"ulx3s": {**kept, "fmax_mhz": 92.0, "timing_met": True}}) == (
+        80_000_000, "routed with open tools, which reach 92.0 MHz")
+    for change in ({"config": {"rows": 1}}, {"clock_hz": 1}, {"contract_digest": "0"*16}):  # of something else
+        assert clock_of(ULX3S, {"ulx3s": {**kept, **change}}) == aim
+    assert clock_of(ULX3S, {"ulx3s": {name: kept[name] for name in kept if name != "fmax_mhz"}}) == aim
+
+
+def test_clock_is_that_of_the_link():
+    kept = {"config": ECPIX5.config.to_dict(), "clock_hz": ECPIX5.clock_hz, "contract_digest": f"{digest():016x}",
+        "fmax_mhz": 98.6, "timing_met": True}
+    results = {"ecpix5": kept, "ecpix5 etherbone": {**kept, "fmax_mhz": 70.0, "timing_met": False}}
+    assert BoardModel(ECPIX5, results=results).clock_hz == 75_000_000
+    assert BoardModel(ECPIX5, link="etherbone", results=results).clock_hz == 70_000_000
+    assert "not routed" in BoardModel(ECPIX5, link="etherbone", results={"ecpix5": kept}).clock_text
+
+
+@pytest.mark.parametrize("name, measured, text", [
+    ("ulx3s", True, "as in simulation"), ("colorlight_i5", True, "as in simulation"),
+    ("arty_a7", True, "as in simulation"), ("ecpix5", False, "assumed from DDR3 at 1:4"),
+    ("tang_primer_20k", False, "assumed from DDR3 at 1:4"), ("icebreaker", False, "assumed from SDR at 1:1"),
+])
+def test_memories_that_were_not_simulated_are_named(name, measured, text, capsys):
+    found, said = memory_source(BOARDS[name])
+    assert found is measured and said.startswith(text)
+    assert main(["bench", "--board", name, "--model", "mixpe"]) == 0
+    line, = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  memory ")]
+    assert line.endswith(f"a cycle, {said}")
+    assert main(["bench", "--board", name, "--model", "mixpe", "--json"]) == 0
+    row, = json.loads(capsys.readouterr().out)
+    assert row["memory_measured"] is measured and row["memory"] == said
 
 
 def test_links_and_memories_are_checked():
