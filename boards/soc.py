@@ -18,6 +18,7 @@ from mixpe.errors import ConfigError
 from mixpe.gateware.dram import add_dram_init
 from mixpe.gateware.integration import MixPE, add_mixpe
 from mixpe.gateware.spec.registers import COUNTER_BANK, CSR_BANK
+from mixpe.gateware.spec.training import TRAINING_BANK
 
 CSR_BASE = 0xf000_0000
 MAIN_RAM = 0x4000_0000
@@ -25,7 +26,13 @@ MEMTEST_BYTES = 64*1024  # by the BIOS after training; the host's own test is lo
 
 
 class Training(LiteXModule):
-    """What the BIOS says of the memory. It writes here because of the registers' names."""
+    """What the BIOS says of the memory. It writes here because of the registers' names; the driver reads it.
+
+    Attributes
+    ----------
+    ready : Signal(), out
+        Training and memory test are over and have not failed. When they fail the BIOS sets the error first.
+    """
 
     def __init__(self):
         self.init_done  = CSRStorage(description="The BIOS has initialised the memory.")
@@ -102,6 +109,7 @@ class BoardSoC(SoCCore):
         board.add_memory(self)
         if not self.has_pool and board.cpu:
             self.ddrctrl = Training()
+            self.csr.add("ddrctrl", n=TRAINING_BANK)
             self.ready = self.ddrctrl.ready
             self.add_constant("MEMTEST_DATA_SIZE", MEMTEST_BYTES)
             self.add_constant("MEMTEST_ADDR_SIZE", MEMTEST_BYTES)

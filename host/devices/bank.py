@@ -17,6 +17,7 @@ from mixpe.gateware.spec.registers import (
     config_from_identity,
     digest,
 )
+from mixpe.gateware.spec.training import FAILED, NAMES, TRAINING_OFFSET
 
 POLL_S_MAX    = 0.005  # between two looks at a device that works
 MEM_BYTES_MIN = 4096   # a build with less says nonsense
@@ -73,6 +74,11 @@ class RegisterBank:
     def read_counters(self):
         """Low and high words of all counters as of the last latch, in order: list of int."""
         return [int(word) for word in self.link.read_words(self.base + COUNTER_OFFSET, 2*len(COUNTERS))]
+
+    def training_failed(self):
+        """The program of a board with a CPU says that it could not train the memory."""
+        words = self.link.read_words(self.base + TRAINING_OFFSET, len(NAMES))
+        return [int(word) for word in words] == FAILED
 
     def wait(self, mask, wanted, limit_s, text, last="status"):
         """Wait until the bits of `mask` in the status register are `wanted`.

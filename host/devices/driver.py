@@ -81,7 +81,7 @@ class Device:
         self._closed   = False
         self._endings  = []
         self.transfer  = Transfer(self.bank, self.queue.limit_s)
-        self.bank.wait(STATUS_READY, STATUS_READY, ready_s, f"the memory of the device at {url} was not ready")
+        self._wait_for_memory(ready_s)
         self.queue.reset()
 
     def __enter__(self):
@@ -291,6 +291,16 @@ class Device:
         }
 
     # Inside.
+
+    def _wait_for_memory(self, limit_s):
+        try:
+            self.bank.wait(STATUS_READY, STATUS_READY, limit_s, f"the memory of the device at {self.url} was not ready")
+        except DeviceError as error:
+            why = ("its training failed: power the board off and on, and if it fails again build with a lower "
+                "--clock-mhz" if self.bank.training_failed() else
+                "its initialisation has not ended, or hangs: wait longer with mixpe.open(…, ready_s=60), or power the "
+                "board off and on and load the bitstream again")
+            raise DeviceError(f"{error}; {why}") from None
 
     def _try_recover(self):
         """Recover now if the link lets us; otherwise the next use tries again, and says what is wrong."""

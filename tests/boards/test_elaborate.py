@@ -11,6 +11,7 @@ pytest.importorskip("litex_boards", reason="the gateware extra is not installed"
 from mixpe.boards.build import elaborate_board
 from mixpe.boards.registry import BOARDS
 from mixpe.gateware.spec.registers import CSR_BANK, CSR_BASES, CSR_PAGE_BYTES, OFFSETS
+from mixpe.gateware.spec.training import NAMES, TRAINING_OFFSET
 
 RISCV = "riscv64-unknown-elf-gcc"
 
@@ -28,6 +29,9 @@ def test_board_elaborates(name, tmp_path):
     registers = csr["csr_registers"]
     for register, offset in OFFSETS.items():
         assert registers[f"mixpe_{register}"]["addr"] == csr["csr_bases"]["mixpe"] + offset
+    if board.cpu:
+        for index, register in enumerate(NAMES):
+            assert registers[f"ddrctrl_{register}"]["addr"] == csr["csr_bases"]["mixpe"] + TRAINING_OFFSET + 4*index
     assert csr["memories"]["main_ram"]["size"] >= 128 << 10
     assert csr["constants"]["config_clock_frequency"] == board.clock_hz
     assert ("config_cpu_type_vexriscv" in csr["constants"]) == board.cpu

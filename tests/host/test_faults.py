@@ -19,6 +19,7 @@ from mixpe.errors import (
 )
 from mixpe.gateware.spec.jobs import JobCode
 from mixpe.gateware.spec.registers import OFFSETS, STATUS_CHECKSUM, STATUS_READY, VERSION
+from mixpe.gateware.spec.training import TRAINING_OFFSET
 
 ALWAYS = float("inf")
 
@@ -246,11 +247,23 @@ def test_not_our_device(link, name, value, error, text):
     assert "\n" not in str(caught.value)
 
 
-def test_memory_that_never_gets_ready(link, monkeypatch):
-    read = link._read
-    monkeypatch.setattr(link, "_read", lambda addr: read(addr) & ~(STATUS_READY if addr == status_at(link) else 0))
-    with pytest.raises(DeviceError, match="not ready within 0.1 s"):
+@pytest.mark.parametrize("done, error, text", [
+    (1, 1, "its training failed: power the board off and on, .* a lower --clock-mhz"),
+    (0, 0, "its initialisation has not ended, or hangs: wait longer with .*ready_s=60"),
+    (0, 1, "its initialisation has not ended"),                    # it is being written
+    (0xFFFFFFFF, 0xFFFFFFFF, "its initialisation has not ended"),  # nothing is there
+])
+def test_memory_that_never_gets_ready(link, monkeypatch, done, error, text):
+    read  = link._read
+    words = {link.bank + TRAINING_OFFSET: done, link.bank + TRAINING_OFFSET + 4: error}
+
+    def unready(addr):
+        return words.get(addr, read(addr) & ~(STATUS_READY if addr == status_at(link) else 0))
+
+    monkeypatch.setattr(link, "_read", unready)
+    with pytest.raises(DeviceError, match=f"not ready within 0.1 s; {text}") as caught:
         Device(link, "faulty", ready_s=0.1)
+    assert "\n" not in str(caught.value)
 
 
 def test_jobs_of_an_earlier_user_are_thrown_away(link, matrix, x, expected):
