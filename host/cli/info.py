@@ -5,6 +5,7 @@ import json
 from importlib import metadata
 
 import mixpe
+from mixpe.devices.memory import size_text
 from mixpe.gateware.spec.registers import VERSION, digest
 
 DESCRIPTION = "Print the contract of this installation and, with --device, what a device says about itself."
@@ -14,7 +15,7 @@ LINES = (
     ("clock",        lambda i: f"{i['clock_hz']/1e6:g} MHz"),
     ("peak",         lambda i: f"{i['macs_per_cycle']*i['clock_hz']/1e9:.3g} GMAC/s"),
     ("memory port",  lambda i: f"{i['port_bits']} bits x {i['read_ports']}, {i['port_bytes_per_s']/1e6:.4g} MB/s"),
-    ("memory",       lambda i: f"{i['mem_bytes'] >> 20} MiB at 0x{i['mem_base']:08x}"),
+    ("memory",       lambda i: f"{size_text(i['mem_bytes'])} at 0x{i['mem_base']:08x}"),
     ("reduction",    lambda i: f"up to {i['k_max']} a job"),
     ("queue",        lambda i: f"{i['queue_depth']} jobs"),
     ("results",      lambda i: "partial sums, FP32 (fused)" if i["fused"] else "partial sums"),
@@ -24,7 +25,8 @@ LINES = (
 def add_parser(subparsers):
     """Add the command to `argparse` sub-parsers."""
     parser = subparsers.add_parser("info", help="what this installation and a device are", description=DESCRIPTION)
-    parser.add_argument("--device", metavar="URL", help="reference, sim, serial:///dev/…, serial+tcp://host:port")
+    parser.add_argument("--device", metavar="URL",
+                        help="reference, sim, serial:///dev/…, serial+tcp://host:port, etherbone://host")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
 

@@ -4,6 +4,7 @@
 import json
 
 import mixpe
+from mixpe.devices.memory import size_text
 
 DESCRIPTION = """\
 Test a device: the link through a scratch register, data and address lines of the memory, patterns in blocks over the
@@ -15,7 +16,7 @@ def add_parser(subparsers):
     """Add the command to `argparse` sub-parsers."""
     parser = subparsers.add_parser("selftest", help="test a device from the link to the array", description=DESCRIPTION)
     parser.add_argument("--device", metavar="URL", required=True,
-                        help="reference, sim, serial:///dev/…, serial+tcp://host:port")
+                        help="reference, sim, serial:///dev/…, serial+tcp://host:port, etherbone://host")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
 
@@ -28,7 +29,7 @@ def run(args):
         info = device.info()
         if not args.json:
             print(f"{args.device}: {info['rows']} rows x {info['lanes']} lanes at {info['clock_hz']/1e6:g} MHz, "
-                  f"{info['mem_bytes'] >> 10} KiB of memory, contract {info['contract_digest']}")
+                  f"{size_text(info['mem_bytes'])} of memory, contract {info['contract_digest']}")
         for check in run_selftest(device):
             done.append(check)
             if not args.json:

@@ -105,16 +105,26 @@ def _open_link(url, given):
     return _device(open_link(url), url.text, driver)
 
 
+def _nobody(link, text, error):
+    """What to say when nothing answers on a link."""
+    if isinstance(link, EtherboneLink):
+        protocol, hint = "Etherbone", ("is the bitstream loaded, built with --link etherbone and this --ip, and the "
+            "cable in? try `ping`")
+    else:
+        protocol, hint = "UARTBone", "is the bitstream loaded (`mixpe flash`), and is it this port and baud rate?"
+        tried = link.transport.rates_tried
+        if tried:
+            hint = (f"all the usual rates were tried, {tried[0]} … {tried[-1]} baud: is the bitstream loaded "
+                    "(`mixpe flash`), and is it this port?")
+    return NotMixpeError(f"nothing that speaks {protocol} answers at {text}; {hint} ({error})")
+
+
 def _device(link, text, driver):
     try:
         return Device(link, text, **driver)
     except LinkTimeout as error:
         link.close()
-        etherbone = isinstance(link, EtherboneLink)
-        hint = ("is the bitstream loaded, built with --link etherbone and this --ip, and the cable in? try `ping`"
-            if etherbone else "is the bitstream loaded (`mixpe flash`), and is it this port and baud rate?")
-        raise NotMixpeError(f"nothing that speaks {'Etherbone' if etherbone else 'UARTBone'} answers at {text}; {hint} "
-            f"({error})") from error
+        raise _nobody(link, text, error) from error
     except BaseException:
         link.close()
         raise

@@ -2,7 +2,7 @@
 """From a URL to a link."""
 
 from mixpe.errors import UrlError
-from mixpe.link.autobaud import find_baudrate
+from mixpe.link.autobaud import BAUDRATES, find_baudrate
 from mixpe.link.etherbone import WINDOW, EtherboneLink
 from mixpe.link.transport import SerialTransport, TcpTransport
 from mixpe.link.uartbone import UartBoneLink
@@ -42,7 +42,8 @@ def open_link(url):
         transport = SerialTransport(url.path, baudrate=url.integer("baudrate", BAUDRATE), url=url.text)
         if "baudrate" not in url.options:
             try:
-                find_baudrate(transport)
+                if find_baudrate(transport) is None:
+                    transport.rates_tried = BAUDRATES
             except BaseException:
                 transport.close()
                 raise

@@ -21,10 +21,13 @@ class Transport(ABC):
         For messages.
     has_backpressure : bool
         The device's side never drops a byte that it cannot take yet.
+    rates_tried : tuple of int
+        Baud rates at which nobody answered, where the rate was searched in vain.
     """
 
     url = ""
     has_backpressure = False
+    rates_tried = ()
 
     @abstractmethod
     def send(self, data, timeout_s):

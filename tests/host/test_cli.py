@@ -11,7 +11,7 @@ import pytest
 
 import mixpe
 from mixpe import safetensors
-from mixpe.cli.main import main
+from mixpe.cli.main import ORDER, _command_names, main
 from mixpe.gateware.spec.registers import digest
 from mixpe.matrixfile import load_matrices
 
@@ -40,6 +40,30 @@ def test_version(capsys):
 def test_info(capsys):
     assert main(["info", "--device", "reference?rows=4"]) == 0
     assert "4 rows x 32 lanes" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command, size, text", [
+    ("info", 4096, "4 KiB at 0x40000000"), ("info", 128 << 10, "128 KiB at 0x40000000"),
+    ("info", 32 << 20, "32 MiB at 0x40000000"), ("info", 1 << 30, "1 GiB at 0x40000000"),
+    ("selftest", 128 << 10, "128 KiB of memory"),
+])
+def test_size_of_the_memory(command, size, text, capsys):
+    main([command, "--device", f"reference?rows=4&mem_bytes={size}"])
+    assert f" {text}" in capsys.readouterr().out
+
+
+def test_order_of_the_commands():
+    """Each has a place in the help."""
+    assert sorted(name for name in _command_names() if hasattr(importlib.import_module(f"mixpe.cli.{name}"),
+        "add_parser")) == sorted(ORDER)
+
+
+@pytest.mark.parametrize("command", ["info", "selftest", "generate"])
+def test_help_names_every_kind_of_device(command, capsys):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    text = "".join(capsys.readouterr().out.split())
+    assert all(scheme in text for scheme in ("reference", "sim", "serial:///dev", "serial+tcp://", "etherbone://"))
 
 
 def test_info_json(capsys):

@@ -8,6 +8,8 @@ import threading
 
 import pytest
 
+import mixpe
+from mixpe.errors import NotMixpeError
 from mixpe.gateware.spec.registers import CSR_BANK, CSR_BASES, CSR_PAGE_BYTES, MAGIC
 from mixpe.link.autobaud import BAUDRATES, find_baudrate
 from mixpe.link.open import open_link
@@ -97,3 +99,18 @@ def test_a_rate_that_is_given_is_not_searched(bridge):
     with open_link(f"serial://{far.path}?baudrate=460800") as link:
         assert link.transport.baudrate == 460_800
     assert far.heard == []
+
+
+@pytest.mark.parametrize("option, text", [
+    ("", "all the usual rates were tried, 3000000 … 115200 baud: is the bitstream loaded .*is it this port"),
+    ("baudrate=1000000&", "is it this port and baud rate"),
+])
+def test_a_search_in_vain_is_said(monkeypatch, option, text):
+    """Nobody at the other end of the terminal."""
+    master, slave = pty.openpty()
+    monkeypatch.setattr("mixpe.link.autobaud.ANSWER_S", 0.001)
+    monkeypatch.setattr("mixpe.link.autobaud.BRIDGE_TIMEOUT_S", 0.001)
+    with pytest.raises(NotMixpeError, match=text):
+        mixpe.open(f"serial://{os.ttyname(slave)}?{option}timeout_s=0.05")
+    os.close(slave)
+    os.close(master)
