@@ -11,6 +11,8 @@ bridge would carry them out.
     write   the protocol confirms none, so what can be read back is read back and written again where it differs
     job     posting twice would run it twice: the scratch register in front of the job's registers travels in the same
             record with a number of its own, and is read to learn whether the record arrived
+    crc     the checksum unit is started again until its value changes or it is seen at work; where the value stays,
+            another checksum is made in between
 Source: LiteEth 2024.12, liteeth/frontend/etherbone.py; gateware/link/udp_gate.py.
 """
 
@@ -41,7 +43,7 @@ SCRATCH, JOB_FIRST, JOB_LAST, CONTROL = (OFFSETS[name] for name in
 # Registers that cannot be read back: what they do is seen in others.
 STATUS, DONE_TAG, COLLECT, CHECKSUM, CHECKSUM_VALUE = (OFFSETS[name] for name in
     ("status", "done_tag", "done_collect", "checksum_addr", "checksum_value"))
-SAME_VALUE = 3  # commands after which an unchanged checksum is taken for a new one
+OTHER_BYTES = 256  # at the memory's start: what is checked in between where the value is that of no bytes, 0
 
 
 def write_packet(addr, words):
@@ -311,15 +313,39 @@ class EtherboneLink(Link):
         raise LinkTimeout(f"{self.url}: the job with tag {int(words[0])} was not collected by {RETRIES + 1} packets")
 
     def _write_checksum(self, words):
-        """Start the checksum unit. Its value changes; where it does not, perhaps since the bytes are the same, it is
-        started again when it is at rest, and then believed."""
-        before = self._registers(CHECKSUM_VALUE, CHECKSUM_VALUE)[0]
-        for _attempt in range(SAME_VALUE):
-            self._send(write_packet(self._bank + CHECKSUM, words))
-            seen = self._registers(STATUS, CHECKSUM_VALUE)
-            if seen[0] & STATUS_CHECKSUM or seen[-1] != before:
-                break
-        self.counters.written_bytes += 8
+        """Start the checksum unit: its value changes, or it is seen at work.
+
+        Where the value stays, the bytes are the same as last time or the packet was lost. So another checksum is made
+        in between, beside which this one shows: that of no bytes, which is 0, or where the value is 0 already that of
+        the memory's first bytes. Where these have the checksum 0 too, the doubt stays and is an error.
+        """
+        before = self._checksum_at_rest()
+        for _attempt in range(2*RETRIES + 2):
+            if self._starts_checksum(words, before):
+                self.counters.written_bytes += 8
+                return
+            other = [words[0], 0] if before else [0, OTHER_BYTES]
+            if self._starts_checksum(np.array(other, np.uint32), before):
+                before = self._checksum_at_rest()
+            else:
+                self.counters.retries += 1
+        raise LinkTimeout(f"{self.url}: a checksum was not started, tried {2*RETRIES + 2} times")
+
+    def _starts_checksum(self, words, before):
+        """Send one command; true when it is seen to have arrived."""
+        self._send(write_packet(self._bank + CHECKSUM, words))
+        seen = self._registers(STATUS, CHECKSUM_VALUE)
+        return bool(seen[0] & STATUS_CHECKSUM) or seen[-1] != before
+
+    def _checksum_at_rest(self):
+        """The unit's value, once it runs no more: it takes no command before."""
+        end = time.monotonic() + self.timeout_s
+        while True:
+            status, *_, value = self._registers(STATUS, CHECKSUM_VALUE)
+            if not status & STATUS_CHECKSUM:
+                return value
+            if time.monotonic() > end:
+                raise LinkTimeout(f"{self.url}: an earlier checksum still runs after {self.timeout_s:g} s")
 
     def _write_checked(self, addr, words, progress):
         """Memory and registers that read as they were written: read back, and sent again where they differ."""

@@ -5,6 +5,7 @@ What both links promise is in test_protocol.py.
 """
 
 import time
+import zlib
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import pytest
 import mixpe
 from mixpe.devices.reference import MEM_BASE
 from mixpe.errors import LinkError, LinkTimeout, NotMixpeError, RangeError
-from mixpe.gateware.spec.registers import CSR_BANK, CSR_BASES, CSR_PAGE_BYTES, MAGIC, OFFSETS
+from mixpe.gateware.spec.registers import CSR_BANK, CSR_BASES, CSR_PAGE_BYTES, MAGIC, OFFSETS, STATUS_CHECKSUM
 from mixpe.link import open_link
 from mixpe.link.etherbone import RETRIES, EtherboneLink, numbered, parse_answer, read_packet, write_packet
 from mixpe.selftest import run_selftest
@@ -86,6 +87,125 @@ def test_a_job_whose_only_the_answer_is_lost_is_not_posted_again(bridge):
         far.act = act_but_lose_the_first_answer
         link.write_words(BANK + OFFSETS["job_weights_addr"], [0]*9)
         assert far.posts == 1 and len(lost) == 1
+
+
+class Commands:
+    """Watches a bridge for commands of the checksum unit, and loses those whose turn is in `lost`."""
+
+    def __init__(self, far, lost=()):
+        self.seen, self.lost, self.act = 0, lost, far.act
+        far.act = self
+
+    def __call__(self, packet):
+        addr = int.from_bytes(packet[12:16], "big")
+        if packet[10] and addr == BANK + OFFSETS["checksum_addr"]:
+            self.seen += 1
+            if self.seen - 1 in self.lost:
+                return None
+        return self.act(packet)
+
+
+LOST = [(), (0,), (0, 1), (0, 1, 2), (0, 1, 2, 3), (0, 2), (1,), (1, 2), (0, 3), (0, 1, 2, 4, 5)]
+
+
+@pytest.mark.parametrize("lost", LOST, ids=str)
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_checksum_whose_commands_are_lost_is_never_the_last_one(bridge, lost, changed):
+    """Of the region that was checked last: its bytes went bad meanwhile, or are the same."""
+    far = bridge()
+    with mixpe.open(far.url + "?timeout_s=4") as device:
+        data = np.random.default_rng(5).integers(0, 256, 4096).astype(np.uint8)
+        device.write_memory(0, data)
+        assert device.checksum(0, data.size) == zlib.crc32(data)
+        if changed:
+            far.device.memory[100] ^= 1
+            data[100] ^= 1
+        commands = Commands(far, lost)
+        assert device.checksum(0, data.size) == zlib.crc32(data)
+        assert commands.seen <= 2*len(lost) + 3
+        assert device.checksum(64, 128) == zlib.crc32(data[64:192])
+
+
+def test_checksums_whose_commands_are_all_lost_are_an_error(bridge):
+    far = bridge()
+    with mixpe.open(far.url + "?timeout_s=1") as device:
+        device.write_memory(0, bytes(4096))
+        device.checksum(0, 4096)
+        commands = Commands(far, range(100))
+        with pytest.raises(LinkTimeout, match="a checksum was not started, tried 10 times"):
+            device.checksum(0, 4096)
+        commands.lost = ()
+        assert device.checksum(0, 4096) == zlib.crc32(bytes(4096))
+
+
+def of_checksum_0(data):
+    """Bytes whose last four are made so that their checksum is 0, that of no bytes."""
+    made = data.copy()
+    made[-4:] = np.array([zlib.crc32(data[:-4]) ^ 0x6DD90A9D], "<u4").view(np.uint8)
+    assert zlib.crc32(made) == 0
+    return made
+
+
+@pytest.mark.parametrize("lost", LOST, ids=str)
+def test_bytes_whose_checksum_is_0(bridge, lost):
+    """As that of no bytes, which is made in between, and as the value after power-on; and so is that of none at all."""
+    far = bridge()
+    with mixpe.open(far.url + "?timeout_s=4") as device:
+        data = np.random.default_rng(6).integers(0, 256, 2048).astype(np.uint8)
+        data[1024:] = of_checksum_0(data[1024:])
+        device.write_memory(0, data)
+        for offset, size in [(1024, 1024), (1024, 1024), (0, 0), (0, 0), (0, 1024), (1024, 1024)]:
+            Commands(far, lost)
+            assert device.checksum(offset, size) == zlib.crc32(data[offset:offset + size])
+            del far.act
+
+
+def test_a_checksum_that_cannot_be_told_from_a_lost_one_is_an_error(bridge):
+    """The bytes that are checked in between have the checksum 0 too."""
+    far = bridge()
+    with mixpe.open(far.url + "?timeout_s=4") as device:
+        data = of_checksum_0(np.arange(256, dtype=np.uint8))
+        device.write_memory(0, np.concatenate([data, data]))
+        with pytest.raises(LinkTimeout, match="a checksum was not started, tried 10 times"):
+            device.checksum(256, 256)
+
+
+def test_a_checksum_waits_for_the_one_before(bridge):
+    """The unit takes no command while it runs, and shows that it runs all the same."""
+    far = bridge()
+    with mixpe.open(far.url + "?timeout_s=0.3") as device:
+        data = np.arange(256, dtype=np.uint8)
+        device.write_memory(0, data)
+        read, busy = far.device.read_words, [5]
+
+        def running(addr, n, increment=True):
+            words = read(addr, n, increment=increment)
+            if addr == BANK + OFFSETS["status"] and busy[0]:
+                busy[0] -= 1
+                words[0] |= STATUS_CHECKSUM
+            return words
+
+        far.device.read_words = running
+        commands = Commands(far)
+        assert device.checksum(0, 128) == zlib.crc32(data[:128])
+        assert busy[0] == 0 and commands.seen == 1
+        busy[0] = 10**9
+        with pytest.raises(LinkTimeout, match="an earlier checksum still runs after 0.3 s"):
+            device.checksum(0, 128)
+        assert commands.seen == 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_bytes_that_go_bad_are_seen_over_a_bad_network(bridge, seed):
+    """A quarter of the commands is lost."""
+    far = bridge(seed, loss=0.02, double=0.1, swap=0.05)
+    rng = np.random.default_rng(seed)
+    with mixpe.open(far.url + "?timeout_s=4") as device:
+        device.write_memory(0, rng.integers(0, 256, 512).astype(np.uint8))
+        Commands(far, set(np.flatnonzero(rng.random(1000) < 0.25)))
+        for _ in range(25):
+            far.device.memory[int(rng.integers(512))] ^= int(rng.integers(2))
+            assert device.checksum(0, 512) == zlib.crc32(far.device.memory[:512])
 
 
 def test_a_silent_host_is_a_timeout(bridge):
