@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from mixpe.gateware.spec.errors import ConfigError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Target:
     """One device and its tools.
 
@@ -31,8 +31,8 @@ class Target:
         nextpnr command line before ``--json``; empty when there is only synthesis.
     luts, flip_flops, dsps, block_rams : dict of str to float
         What a cell of a type takes. A type ending in ``*`` is a prefix.
-    lut_total, dsp_total : int
-        What the device has.
+    lut_total, dsp_total, flip_flop_total, block_ram_total : int
+        What the device has. The last two say how many units fit, and are not of what a measurement depends on.
     asked_mhz : int
         The frequency that nextpnr is asked for: out of reach, since it stops trying where the target is met.
     sites : dict of str to int
@@ -59,9 +59,11 @@ class Target:
     sites: dict = field(default_factory=dict)
     flip_flops_take_sites: bool = False
     constraints: str = ""
+    flip_flop_total: int = field(repr=False)
+    block_ram_total: int = field(repr=False)
 
 
-def _ecp5(size, option, luts, dsps):
+def _ecp5(size, option, luts, dsps, block_rams):
     return Target(
         name=f"LFE5U-{size}F-6", family="ecp5",
         synthesis="synth_ecp5 -abc9 {dsp} -top top", no_dsp="-nodsp",
@@ -71,7 +73,7 @@ def _ecp5(size, option, luts, dsps):
         flip_flops={"TRELLIS_FF": 1},
         dsps={"MULT18X18D": 1, "ALU54B": 0},
         block_rams={"DP16KD": 1, "PDPW16KD": 1},
-        lut_total=luts, dsp_total=dsps, sites={"TRELLIS_COMB": 1})
+        lut_total=luts, dsp_total=dsps, sites={"TRELLIS_COMB": 1}, flip_flop_total=luts, block_ram_total=block_rams)
 
 
 ROUTERS    = ("router1", "router2")
@@ -79,9 +81,9 @@ GOWIN_PINS = 'IO_LOC "sys_clk" H11;\nIO_LOC "serial" L14;\nIO_LOC "clear" L16;\n
 
 
 TARGETS = {target.name: target for target in (
-    _ecp5(25, "--25k", 24288, 28),
-    _ecp5(45, "--45k", 43848, 72),
-    _ecp5(85, "--85k", 83640, 156),
+    _ecp5(25, "--25k", 24288, 28, 56),
+    _ecp5(45, "--45k", 43848, 72, 108),
+    _ecp5(85, "--85k", 83640, 156, 208),
     Target(
         name="GW2A-18", family="gowin",
         synthesis="synth_gowin -family gw2a {dsp} -top top", no_dsp="-nodsp",
@@ -91,7 +93,8 @@ TARGETS = {target.name: target for target in (
         flip_flops={"DFF*": 1},
         dsps={"MULT18X18": 1, "MULT9X9": 0.5, "MULT36X36": 4},  # in blocks of 18 bits
         block_rams={"SDPB": 1, "SDPX9B": 1, "DPB": 1},
-        lut_total=20736, dsp_total=48, asked_mhz=600, constraints=GOWIN_PINS),
+        lut_total=20736, dsp_total=48, asked_mhz=600, constraints=GOWIN_PINS,
+        flip_flop_total=15552, block_ram_total=46),
     Target(
         name="iCE40UP5K", family="ice40",
         synthesis="synth_ice40 -device u {dsp} -top top", no_dsp="", with_dsp="-dsp",
@@ -101,7 +104,8 @@ TARGETS = {target.name: target for target in (
         flip_flops={"SB_DFF*": 1},
         dsps={"SB_MAC16": 1},
         block_rams={"SB_RAM40_4K*": 1},
-        lut_total=5280, dsp_total=8, sites={"ICESTORM_LC": 1}, flip_flops_take_sites=True),
+        lut_total=5280, dsp_total=8, sites={"ICESTORM_LC": 1}, flip_flops_take_sites=True,
+        flip_flop_total=5280, block_ram_total=30),
     Target(
         name="XC7", family="xilinx",
         synthesis="synth_xilinx -family xc7 -noiopad {dsp} -top top", no_dsp="-nodsp",
@@ -111,7 +115,7 @@ TARGETS = {target.name: target for target in (
         flip_flops={"FDRE": 1, "FDSE": 1, "FDCE": 1, "FDPE": 1},
         dsps={"DSP48E1": 1},
         block_rams={"RAMB18E1": 0.5, "RAMB36E1": 1},
-        lut_total=63400, dsp_total=240),
+        lut_total=63400, dsp_total=240, flip_flop_total=126800, block_ram_total=135),
 )}
 
 

@@ -1,16 +1,43 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What the results say: beside the paper's figures, and where MixPE loses; only what the numbers bear out."""
+"""What the results say beside the paper's figures: cost of an element, and speed on the authors' workloads."""
 
-PAPER = (  # design, its label, speed-up of MixPE-W4A8 over it in the authors' simulator (arXiv 2411.16158: 2.6, > 4)
+from mixpe.gateware.explore.workloads import PREFILL_TOKENS, WORKLOADS, seconds
+
+QUANTISED = ("qserve", "bitfusion", "olaccel", "ant", "olive", "table")
+OURS      = ("mixpe-a8", "mixpe-a8-dense")
+PAPER     = (  # design, label, speed-up of MixPE-W4A8 over it in the authors' simulator (arXiv 2411.16158: 2.6, > 4)
     ("int8 (LUT)", "INT8 TPU", "4.4 ×"),
     ("bitfusion", "BitFusion", "3.6 ×"),
     ("olaccel", "OLAccel, the paper's best quantised design", "2.6 ×"),
 )
-QUANTISED = ("qserve", "bitfusion", "olaccel", "ant", "olive", "table")
+# Times of the workloads in the authors' simulator, MixPE-W4A8 and then designs: of the settings that give the figures
+# above, and, for ANT, of the last release, which has other settings.
+PAPER_TIMES = {
+    "int8 (LUT)": ((0.20, 0.19, 0.19, 0.19), (0.82, 0.82, 0.86, 0.86)),
+    "bitfusion":  ((0.20, 0.19, 0.19, 0.19), (0.69, 0.67, 0.69, 0.69)),
+    "olaccel":    ((0.20, 0.19, 0.19, 0.19), (0.54, 0.48, 0.48, 0.48)),
+    "ant":        ((0.155, 0.117, 0.097, 0.096), (0.612, 0.471, 0.396, 0.403)),
+}
+RIVALS = ("int8 (LUT)", "int8 (DSP)", "bitplane-int8", "bitfusion", "olaccel", "ant", "olive", "qserve", "table")
 
 PAPER_TEXT = """\
 The paper's factors rest on four W4A8 PEs for the area of one INT8 PE, which was assumed. Here the ratio is measured, on
 an FPGA's fabric. BitFusion and OLAccel are counted with INT8 activations and INT4 weights."""
+
+SPEED = """\
+Speed of the budget's units over others', all linear layers, by the cycle model above. The authors' simulator runs a
+batch of {tokens} on an array of 64 × 64 PEs against 32 × 32 INT8 ones, with a memory of 1024 bits a cycle at 500 MHz,
+far more than such a batch needs. The same memory and batch here, each cell: the simulator's factor for that workload /
+*mixpe-a8* as published / *mixpe-a8-dense*. ANT's factors are of the simulator's last release, whose MixPE is twice as
+fast on the large models."""
+
+BOARD = """\
+With the board's memory, prefill of {tokens} tokens, *mixpe-a8* / *mixpe-a8-dense*. Both are bound by memory nearly
+everywhere, so they are equally fast, and the factors shrink to what the others lack beside that."""
+
+DECODE = """\
+One decode step, the range over the workloads. It uses each weight once, so memory bounds every design that keeps up
+with it. There a factor is the ratio of bits a weight, and below 1 the other design needs fewer."""
 
 
 def table(header, rows):
@@ -27,7 +54,7 @@ def name_of(row):
     options = [f"W={row['p_width']}"] if "p_width" in row else []
     if row["design"] == "int8":
         options.append("DSP" if row.get("p_dsp") else "LUT")
-    if row["rows"] > 1:
+    if row.get("rows", 1) > 1:
         options.append(f"{row['rows']} rows")
     if row.get("router"):
         options.append(row["router"])
@@ -35,16 +62,25 @@ def name_of(row):
 
 
 def paper(by_name, arrays):
-    """Section that puts measured ratios beside the paper's; `arrays` are rows of several rows, of any shape."""
-    ours  = [name for name in ("mixpe-a8", "mixpe-a8-dense") if name in by_name]
+    """Section that puts measured ratios beside the paper's.
+
+    Parameters
+    ----------
+    by_name : dict of str to row
+        Units of the comparison by `name_of`, with what `resources.priced` adds.
+    arrays : list of dict
+        Rows of several rows, of any shape.
+    """
+    ours  = [name for name in OURS if name in by_name]
     lines = []
     for name, label, factor in (*PAPER, *_best(by_name), ("bitplane-int8", "INT8 by MixPE's own means", "–")):
         other = by_name.get(name)
         if other and other["fmax_mhz"]:
-            per_lut = (f"{by_name[our]['mmacs_per_s_per_lut']/other['mmacs_per_s_per_lut']:.1f} ×" for our in ours)
-            luts    = (f"{other['luts_per_mac']/by_name[our]['luts_per_mac']:.1f}" for our in ours)
-            lines.append((label, factor, *per_lut, *luts))
-    header = ("over", "paper, MixPE-W4A8", *(f"{our}, MAC/s per LUT" for our in ours),
+            rates = (" / ".join(f"{by_name[our][column]/other[column]:.1f} ×"
+                                for column in ("mmacs_per_s_per_lut", "mmacs_per_s_per_site")) for our in ours)
+            luts  = (f"{other['luts_per_mac']/by_name[our]['luts_per_mac']:.1f}" for our in ours)
+            lines.append((label, factor, *rates, *luts))
+    header = ("over", "paper, MixPE-W4A8", *(f"{our}, MAC/s per LUT / per site" for our in ours),
               *(f"PEs of {our} in its LUTs" for our in ours))
     text = ["## Beside the paper", "", table(header, lines), "", PAPER_TEXT, ""]
     if "int8 (LUT)" in by_name and len(ours) == 2:
@@ -58,7 +94,9 @@ def paper(by_name, arrays):
         ratio  = dense["mmacs_per_s_per_lut"]/int8["mmacs_per_s_per_lut"]
         shapes = " against ".join(f"{row['rows']} × {row['p_lanes']}" for row in (dense, int8))
         router = f", both by {int8['router']}" if int8.get("router") else ""
-        line   = f"Array against array ({shapes}{router}): {ratio:.1f} × the MAC/s per LUT of INT8 multipliers in LUTs."
+        sites  = dense["mmacs_per_s_per_site"]/int8["mmacs_per_s_per_site"]
+        line   = (f"Array against array ({shapes}{router}): {ratio:.1f} × the MAC/s per LUT of INT8 multipliers in "
+                  f"LUTs, {sites:.1f} × per site.")
         text  += [line, ""]
     return text
 
@@ -79,90 +117,44 @@ def _best(by_name):
                  for name in dict.fromkeys([best, *more]))
 
 
-def losses(by_name, fidelity, energies, rows):
-    """Sentences on where MixPE is behind.
+def speedups(fits):
+    """Section on the speed of MixPE over other designs at an equal budget, workload by workload.
 
     Parameters
     ----------
-    by_name : dict of str to row
-        Units of the comparison by `name_of`.
-    fidelity : list of dict
-    energies : dict of str to float
-        Energy proxy by `name_of`.
-    rows : list of dict
-        All rows, for those of encoders.
+    fits : dict of str to Fit
+        By `name_of`, see `resources.best_fits`.
     """
-    dense, published = by_name.get("mixpe-a8-dense"), by_name.get("mixpe-a8")
-    found = {row["arithmetic"]: row for row in fidelity}
-    lines = [*_against_int8(by_name, dense), *_against_tables(by_name, dense, published, rows),
-             *_by_energy(energies)]
-    a16, aligned = by_name.get("mixpe-a16"), by_name.get("aligned-a16")
-    int8, w4     = found.get("W8A8 (INT8)"), found.get("W4A8 G128 (MixPE)")
-    if published and dense:
-        lines.append(f"As published MixPE costs {published['luts_per_mac']:.0f} LUTs a MAC. What brings that to "
-                     f"{dense['luts_per_mac']:.0f} is stored sums and the fabric's carry cells, not shift-and-add "
-                     "as such.")
-    if dense and dense["flip_flops"] > dense["luts"]:
-        lines.append(f"The dense unit has {dense['flip_flops']:.0f} flip-flops beside {dense['luts']:.0f} LUTs. A "
-                     "slice has as many of one as of the other: in a full device flip-flops run out first.")
-    if int8 and w4 and int8["sqnr_db"] > w4["sqnr_db"]:
-        lines.append(f"Four-bit weights cost fidelity: {w4['sqnr_db']:.1f} dB, INT8 has {int8['sqnr_db']:.1f} dB; "
-                     f"{w4['bits_per_byte']:.4f} bits per byte against {int8['bits_per_byte']:.4f}.")
-    if a16 and aligned and aligned["luts_per_mac"] < a16["luts_per_mac"]:
-        lines.append(f"MixPE-A16 with every FP16 case exact costs {a16['luts_per_mac']:.0f} LUTs a MAC; with groups "
-                     f"aligned first the array costs {aligned['luts_per_mac']:.0f}.")
-    for device in dict.fromkeys(row["device"] for row in rows):
-        lines += _elsewhere(device, {name_of(row): row for row in rows if row["device"] == device and row["rows"] == 1
-                                     and row["status"] == "ok" and row.get("part", "unit") == "unit"})
-    return [f"- {line}" for line in lines]
+    ours   = [name for name in OURS if name in fits]
+    rivals = [name for name in RIVALS if name in fits]
+    if not ours or not rivals:
+        return []
+
+    def factors(rival, workload, tokens, memory):
+        slow = seconds(fits[rival], workload, tokens, memory)
+        return [slow/seconds(fits[our], workload, tokens, memory) for our in ours]
+
+    def cell(rival, workload, memory, known=()):
+        return " / ".join([*known, *(f"{value:.1f}" for value in factors(rival, workload, PREFILL_TOKENS, memory))])
+
+    def published(rival, index):
+        if rival not in PAPER_TIMES:
+            return "–"
+        mixpe, other = PAPER_TIMES[rival]
+        return f"{other[index]/mixpe[index]:.1f}"
+
+    simulated = [(rival, *(cell(rival, name, "simulator", [published(rival, index)])
+                           for index, name in enumerate(WORKLOADS))) for rival in rivals]
+    board     = [(rival, *(cell(rival, name, "board") for name in WORKLOADS)) for rival in rivals]
+    decode    = [(rival, *(_range([factors(rival, name, 1, memory)[index] for name in WORKLOADS])
+                           for memory in ("board", "simulator") for index in range(len(ours)))) for rival in rivals]
+    return ["### Speed on the authors' workloads", "", SPEED.format(tokens=PREFILL_TOKENS), "",
+            table(("over", *WORKLOADS), simulated), "", BOARD.format(tokens=PREFILL_TOKENS), "",
+            table(("over", *WORKLOADS), board), "", DECODE, "",
+            table(("over", *(f"{our}, {memory}" for memory in ("board's memory", "the simulator's") for our in ours)),
+                  decode), ""]
 
 
-def _against_int8(by_name, dense):
-    dsp, planes = by_name.get("int8 (DSP)"), by_name.get("bitplane-int8")
-    if dsp and dense and dsp["luts_per_mac"] < dense["luts_per_mac"]:
-        yield (f"INT8 in DSP blocks takes {dsp['luts_per_mac']:.0f} LUTs a MAC beside its DSP block, the dense unit "
-               f"{dense['luts_per_mac']:.0f}: while DSP blocks are left, they are the cheaper multipliers.")
-    if planes and dense:
-        text = (f"Much of the distance to INT8 is not the weights' width. INT8 built as MixPE is, from bit planes with "
-                f"folded gates, takes {planes['luts_per_mac']:.0f} LUTs a MAC: the dense unit is "
-                f"{planes['luts_per_mac']/dense['luts_per_mac']:.1f} times smaller than that")
-        int8 = by_name.get("int8 (LUT)")
-        yield text + (f", and {int8['luts_per_mac']/dense['luts_per_mac']:.1f} times smaller than a multiplier in LUTs."
-                      if int8 else ".")
-
-
-def _against_tables(by_name, dense, published, rows):
-    tables = by_name.get("table")
-    if tables and published and tables["luts_per_mac"] < published["luts_per_mac"]:
-        yield (f"Table lookup takes {tables['luts_per_mac']:.0f} LUTs a MAC, MixPE as published "
-               f"{published['luts_per_mac']:.0f}. It needs activations that stay for many channels, since tables take "
-               "16 cycles to write.")
-    if tables and dense and tables["luts_per_mac"] < dense["luts_per_mac"]:
-        ratio = dense["mmacs_per_s_per_lut"]/tables["mmacs_per_s_per_lut"] if dense["fmax_mhz"] else 0
-        clock = f" By MAC/s per LUT the dense unit is ahead by {ratio:.2f} ×, for its clock." if ratio > 1 else ""
-        yield (f"Table lookup is smaller than the dense unit too ({dense['luts_per_mac']:.0f} LUTs a MAC), as long as "
-               f"its tables stay.{clock}")
-    encoders = {row["design"]: row for row in rows if row.get("part") == "encoder" and row["status"] == "ok"
-                and row["p_lanes"] == 32}
-    if encoders.get("mixpe-a8-dense"):
-        luts = encoders["mixpe-a8-dense"]["luts"]
-        yield (f"The dense unit needs its activations as pair sums, {luts:.0f} LUTs for 32 lanes: {luts/256:.1f} LUTs "
-               f"a MAC more in an array of 8 rows, {luts/32:.0f} if there is one row only.")
-
-
-def _by_energy(energies):
-    dense = energies.get("mixpe-a8-dense")
-    less  = sorted((name for name in energies if dense and energies[name] < dense), key=energies.get)
-    if less:
-        yield (f"By the energy proxy the dense unit ({dense:.0f} a MAC) is behind "
-               + ", ".join(f"{name} ({energies[name]:.0f})" for name in less) + ".")
-
-
-def _elsewhere(device, units):
-    ours  = [units[name] for name in ("mixpe-a8-dense", "bitplane-a8", "mixpe-a8") if name in units]
-    other = [units[name] for name in ("table", "int8 (DSP)", "bitplane-int8", "int8 (LUT)") if name in units]
-    if not device.startswith("LFE5U") and ours and other:
-        best, rival = (min(rows, key=lambda row: row["luts_per_mac"]) for rows in (ours, other))
-        if rival["luts_per_mac"] < best["luts_per_mac"]:
-            yield (f"On {device} the smallest MixPE is {best['design']} with {best['luts_per_mac']:.0f} LUTs a MAC; "
-                   f"{name_of(rival)} takes {rival['luts_per_mac']:.0f}.")
+def _range(values):
+    texts = dict.fromkeys(f"{value:.2f}" for value in (min(values), max(values)))
+    return " … ".join(texts)

@@ -1,49 +1,99 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Speed of a design on the authors' four workloads when it fills an equal LUT budget.
+"""Speed of a design on the authors' four workloads when it fills an equal budget.
 
-The cycle model: a matrix product of m × n × k takes the longer of its products over the array's products a cycle, and
-its weight bytes over the memory's bandwidth. Only linear layers count, with the shapes of the authors' simulator
-(queries, keys and values 3H × H, output H × H, feed-forward 4H × H and H × 4H).
+The cycle model is that of the SoC (`spec.timing`) with the units of a budget as its array. A matrix product of m tokens
+with n channels over k takes
+
+    start + activations + max(reads + writes, products)
+
+where reads, writes and start are as in the SoC: what DDR3 gives a reader, what writing results takes from it. The
+SoC's array is rows × lanes of one beat, which no budget divides into evenly; here each unit takes an output channel
+instead, and all have the same activations: products are m · ⌈n/units⌉ · k over a unit's products a cycle. Scales are
+taken to be applied as fast as group sums come. For the SoC's shape both models agree to 4 %
+(`tests/cost/test_workloads.py`).
+
+k is cut where the activations of all tokens do not fit on chip. Only linear layers count, with the shapes of the
+authors' simulator (queries, keys and values 3H × H, output H × H, feed-forward 4H × H and H × 4H).
 """
 
-BUDGET_LUTS     = 60_000  # of the 83 640 of LFE5U-85F: the rest is the SoC
-MEMORY_BYTES_S  = 1.42e9  # DDR3 ×16 at 800 MT/s through LiteDRAM, measured on Arty A7 by others
+from mixpe.gateware.explore.storage import GROUP, bits_per_weight, matrix_bytes
+from mixpe.gateware.spec.config import Config
+from mixpe.gateware.spec.timing import CHECK_CYCLES, DRAIN_CYCLES, MemoryTiming, memory_timing
+
 WORKLOADS = {  # name: (layers, hidden)
     "ViT-B":       (12, 768),
     "ViT-Huge":    (32, 1280),
     "OPT-6.7B":    (32, 4096),
     "Llama-2-13B": (40, 5120),
 }
-PREFILL_TOKENS = 64
-WEIGHT_BITS = {"int8": 8.125, "bitplane-int8": 8.125}
-GROUP_BITS  = 4 + 20/128  # nibble, FP16 scale and 4-bit zero per 128
+PREFILL_TOKENS    = 64          # the batch of the authors' simulator
+ACTIVATION_BYTES  = 256*1024    # on chip: the authors' buffer, and that of 8 rows of the SoC
+ACTIVATION_WIDTH  = {"aligned-a16": 2, "mixpe-a16": 2, "fp16-dequant": 2}  # bytes, 1 for the others
+BEAT_BYTES        = 16
+DDR3_BYTES_S      = 1.6e9       # the pins of DDR3 ×16 at 800 MT/s
+SIMULATOR_BYTES_S = 64e9        # 1024 bits a cycle of 500 MHz
+PHASES            = {"decode": 1, "prefill": PREFILL_TOKENS}
 
 
-def weights(workload):
-    """Weights of all linear layers."""
-    layers, hidden = WORKLOADS[workload]
-    return layers*12*hidden*hidden
+def ddr3(clock_hz):
+    """DDR3 ×16 of the boards behind LiteDRAM, seen from a clock; its port gives a beat a cycle at most."""
+    return memory_timing(Config(), DDR3_BYTES_S/clock_hz)
 
 
-def budget_row(row, budget_luts=BUDGET_LUTS, dsp_total=156):
-    """What fits: products a cycle, GOPS, and seconds for one decode step and a prefill of each workload.
+def simulator_memory(clock_hz):
+    """The memory of the authors' simulator: 1024 bits a cycle of 500 MHz, nothing lost."""
+    beats = SIMULATOR_BYTES_S/BEAT_BYTES/clock_hz
+    return MemoryTiming(read_rate=beats, write_cycles=((0.0, 1/beats),))
+
+
+MEMORIES = {"board": ddr3, "simulator": simulator_memory}
+
+
+def matrices(workload):
+    """(n, k) of the linear layers of one block."""
+    hidden = WORKLOADS[workload][1]
+    return [(3*hidden, hidden), (hidden, hidden), (4*hidden, hidden), (hidden, 4*hidden)]
+
+
+def product_cycles(fitted, n, k, m, memory):
+    """Cycles of one matrix product whose activations fit on chip.
 
     Parameters
     ----------
-    row : dict
-        Of `points.evaluate`, measured with fmax.
+    fitted : Fit
+    n, k, m : int
+    memory : MemoryTiming
     """
-    copies = int(budget_luts//row["luts"])
-    if row["dsps"]:
-        copies = min(copies, int(dsp_total//row["dsps"]))
-    macs = copies*row["macs_per_cycle"]
-    rate = macs*row["fmax_mhz"]*1e6
-    result = {"design": row["design"], "dsps": row["dsps"]*copies, "units": copies, "macs_per_cycle": macs,
-              "fmax_mhz": row["fmax_mhz"], "gops": 2*rate/1e9}
-    bits = WEIGHT_BITS.get(row["design"], GROUP_BITS)
-    for workload in WORKLOADS:
-        count = weights(workload)
-        memory_s = count*bits/8/MEMORY_BYTES_S
-        result[f"decode_s {workload}"]  = max(memory_s, count/rate)
-        result[f"prefill_s {workload}"] = max(memory_s, count*PREFILL_TOKENS/rate)
-    return result
+    row     = fitted.row
+    acts    = m*k*ACTIVATION_WIDTH.get(row["design"], 1)/BEAT_BYTES
+    stream  = matrix_bytes(row["design"], n, k)/BEAT_BYTES
+    written = 4*n*m/BEAT_BYTES
+    array   = m*-(-n//fitted.units)*k/row["macs_per_cycle"]/fitted.share
+    read    = stream/memory.read_rate + memory.writing(written, stream)
+    start   = CHECK_CYCLES + DRAIN_CYCLES + 2*memory.latency_cycles + acts/memory.read_rate
+    return start + max(read, array)
+
+
+def seconds(fitted, workload, tokens, memory):
+    """Seconds of all linear layers for some tokens; `memory` is a name of MEMORIES."""
+    clock_hz = fitted.row["fmax_mhz"]*1e6
+    timing   = MEMORIES[memory](clock_hz)
+    width    = ACTIVATION_WIDTH.get(fitted.row["design"], 1)
+    longest  = ACTIVATION_BYTES//(tokens*width)//GROUP*GROUP
+    cycles   = 0
+    for n, k in matrices(workload):
+        whole, rest = divmod(k, longest)
+        cycles += whole*product_cycles(fitted, n, longest, tokens, timing)
+        cycles += product_cycles(fitted, n, rest, tokens, timing) if rest else 0
+    return WORKLOADS[workload][0]*cycles/clock_hz
+
+
+def entry_of(fitted):
+    """What fits as columns: units and what limits them, products a cycle, GOPS, seconds with the board's memory."""
+    row = fitted.row
+    return {"design": row["design"], "lanes": row.get("p_lanes"), "units": fitted.units, "limit": fitted.limit,
+            "dsps": fitted.dsps, "block_rams": fitted.block_rams, "macs_per_cycle": fitted.macs_per_cycle,
+            "share": fitted.share, "fmax_mhz": row["fmax_mhz"], "gops": 2*fitted.rate/1e9,
+            "bits_per_weight": bits_per_weight(row["design"]),
+            **{f"{phase}_s {name}": seconds(fitted, name, tokens, "board")
+               for name in WORKLOADS for phase, tokens in PHASES.items()}}

@@ -44,7 +44,7 @@ class MixPeA16(DotProduct):
     """
 
     name: ClassVar[str] = "mixpe-a16"
-    summary: ClassVar[str] = "MixPE W4A16: exponent adds, exact shift-add of significands, fixed-point sums"
+    summary: ClassVar[str] = "MixPE W4A16: gated shifts of the significand added exactly, fixed-point sums"
     activation_format: ClassVar[str] = "FP16"
     lane_activation_bits: ClassVar[int] = 16
     lane_product_bits: ClassVar[int] = PRODUCT_BITS

@@ -178,18 +178,19 @@ def run(args):
 def write_page(folder, path):
     """The comparison page and its figures, from the results in a folder."""
     from mixpe.gateware.explore import report
+    from mixpe.gateware.explore.figure import draw
     from mixpe.gateware.explore.page import page
 
     names   = [name for name in ("full", "comparison", "arrays") if (folder/f"{name}.json").exists()] or ["quick"]
     rows    = report.distinct([row for name in names for row in report.read_rows(folder, name)])
     found   = report.read_rows(folder, "fidelity")
-    energy  = [row for row in report.read_rows(folder, "energy") if row["status"] == "ok"]
+    energy  = report.read_rows(folder, "energy")
     here    = [row for row in rows if row["status"] == "ok" and report.is_compared(row)]
     joined  = report.with_fidelity(here, found, energy)
     figures = {}
     for name, (column, text) in report.FRONTS.items():
         if any(row.get(column) for row in joined):
-            report.draw(joined, folder/f"{name}.png", column, text)
+            draw(joined, folder/f"{name}.png", column, text)
             report.write_rows(report.pareto_rows(joined, column), folder, name)
             figures[name] = os.path.relpath(folder/f"{name}.png", path.parent)
     path.parent.mkdir(parents=True, exist_ok=True)

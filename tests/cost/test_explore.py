@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Exploration: rows for good and bad points, on processes and on a real Dask cluster; front, tables, arithmetic."""
+"""Exploration: rows for good and bad points, on processes and on a real Dask cluster; front, arithmetic."""
 
 import json
 import os
@@ -11,10 +11,8 @@ import pytest
 
 from mixpe.cli.main import main
 from mixpe.gateware.explore import arithmetic, grid, report, runner
-from mixpe.gateware.explore.page import page
 from mixpe.gateware.explore.pareto import front
 from mixpe.gateware.explore.points import Point, evaluate
-from mixpe.gateware.explore.workloads import budget_row
 from mixpe.gateware.pe import DESIGNS, ant
 from mixpe.gateware.spec.errors import ConfigError, LinkError
 
@@ -178,21 +176,6 @@ def test_front():
     assert front(rows, "a", "b") == [{"a": 1, "b": 5}, {"a": 3, "b": 4}]
 
 
-def test_results_survive_and_page_is_written(tmp_path):
-    row = {"design": "mixpe-a8", "p_lanes": 8, "rows": 1, "group_size": 128, "device": "LFE5U-85F-6", "status": "ok",
-           "macs_per_cycle": 8, "luts": 640.0, "placed_luts": 700, "flip_flops": 400, "dsps": 0, "block_rams": 0,
-           "luts_per_mac": 80.0, "fmax_mhz": 200.0, "fmax_by_seed": {"1": 200.0},
-           "mmacs_per_s_per_lut": 2.5, "tools": {"yosys": "Yosys 0.70"}}
-    report.write_rows([row], tmp_path, "comparison")
-    assert report.read_rows(tmp_path, "comparison") == [row]
-    assert json.loads((tmp_path/"comparison.json").read_text()) == [row] and (tmp_path/"comparison.csv").exists()
-    bad = {"design": "ant", "p_lanes": 4, "rows": 1, "device": "LFE5U-85F-6", "status": "ToolCrash", "error": "boom"}
-    text = page([row, bad], [], [], {})
-    assert "| mixpe-a8 | 8 | 640 | 700 | 400 | 0 | 80.0 | 200 | 1 | 2.50 |" in text and "ant (ToolCrash: boom)" in text
-    entry = budget_row(row, budget_luts=6400)
-    assert entry["units"] == 10 and entry["macs_per_cycle"] == 80 and entry["gops"] == 32
-
-
 def test_arithmetic_orders_as_expected():
     """More bits give more SQNR; every arithmetic keeps the shape; the value sets are what is used."""
     rng = np.random.default_rng(3)
@@ -230,36 +213,3 @@ def test_in_loop_dequantisation_is_that_of_its_unit():
     for row, sums in zip(x.astype(np.float16), got, strict=True):
         expected = params.reference(codes, np.broadcast_to(row, codes.shape), halves)
         assert np.array_equal(sums, expected.astype(sums.dtype))
-
-
-def test_page_says_what_the_rows_say():
-    """Arrays against arrays, shares of an encoder, other devices, what did not fit, what loses."""
-    def row(design, macs, luts, fmax, **columns):
-        return {"design": design, "p_lanes": 32, "rows": 1, "group_size": 128, "accumulator_bits": None, "part": "unit",
-                "device": grid.DEVICE, "status": "ok", "macs_per_cycle": macs, "luts": luts, "placed_luts": None,
-                "flip_flops": 10, "dsps": 0, "luts_per_mac": luts/macs, "fmax_mhz": fmax, "fmax_by_seed": {"1": fmax},
-                "mmacs_per_s_per_lut": macs*fmax/luts if fmax else None, "tools": {"yosys": "Yosys 9"}, **columns}
-
-    rows = [
-        row("mixpe-a8-dense", 8, 300, 280, p_lanes=8), row("mixpe-a8", 8, 640, 230, p_lanes=8),
-        row("table", 8, 260, 230, p_lanes=8), row("int8", 4, 840, 130, p_lanes=4),
-        row("bitplane-int8", 8, 680, 280, p_lanes=8), row("mixpe-a8-dense", 32, 640, None, part="encoder"),
-        row("mixpe-a8-dense", 256, 8000, 200, rows=8), row("int8", 64, 16000, 100, rows=2),
-        row("table", 8, 240, None, p_lanes=8, device="XC7"), row("mixpe-a8", 8, 480, None, p_lanes=8, device="XC7"),
-        {"design": "int8", "p_lanes": 32, "p_dsp": True, "rows": 8, "device": grid.DEVICE, "status": "DoesNotFit",
-         "error": "156 DSPs, the design needs 256"},
-    ]
-    energy = [row | {"energy_per_mac": value} for row, value in zip(rows[:3], (40.0, 50.0, 18.0), strict=True)]
-    text = page(rows, [], energy, {"pareto-energy": "front.png"})
-    assert "Array against array (8 × 32 against 2 × 32): 16.0 ×" in text
-    assert "MAC/s per LUT of mixpe-a8-dense (8 rows) over int8 (LUT, 2 rows) 16.0 ×." in text
-    both = page([*rows, row("mixpe-a8-dense", 256, 8000, 150, rows=8, router="router2"),
-                 row("int8", 256, 64000, 80, rows=8, router="router2")], [], [], {})
-    assert "Array against array (8 × 32 against 8 × 32, both by router2): 15.0 ×" in both  # like with like
-    assert ("MAC/s per LUT of mixpe-a8-dense (8 rows) over int8 (LUT, 2 rows) 16.0 ×; of mixpe-a8-dense (8 rows, "
-            "router2) over int8 (LUT, 8 rows, router2) 15.0 ×.") in both
-    assert "| mixpe-a8-dense | 32 | 640 | 10 | – | 2.5 | 40.0 |" in text
-    assert "int8 (DSP, 8 rows) (DoesNotFit: 156 DSPs, the design needs 256)" in text
-    assert "### XC7, synthesis only" in text and "On XC7 the smallest MixPE is mixpe-a8 with 60 LUTs a MAC" in text
-    assert "| INT8 TPU | 4.4 × | 4.6 × | 12.1 × | 2.6 | 5.6 |" in text
-    assert "(40 a MAC) is behind table (18)." in text and "![Fidelity against the energy proxy](front.png)" in text

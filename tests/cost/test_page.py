@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The comparison page and its figures: what they say is what the rows say."""
+
+import json
+
+import pytest
+
+from mixpe.gateware.explore import figure, grid, report
+from mixpe.gateware.explore.page import page
+
+pytest.importorskip("migen")
+
+
+def made(design, macs, luts, fmax, **columns):
+    """A row of `points.evaluate`."""
+    return {"design": design, "p_lanes": 32, "rows": 1, "group_size": 128, "accumulator_bits": None, "part": "unit",
+            "device": grid.DEVICE, "status": "ok", "macs_per_cycle": macs, "luts": luts, "placed_luts": None,
+            "flip_flops": 10, "dsps": 0, "block_rams": 0, "luts_per_mac": luts/macs, "fmax_mhz": fmax,
+            "fmax_by_seed": {"1": fmax}, "mmacs_per_s_per_lut": macs*fmax/luts if fmax else None,
+            "tools": {"yosys": "Yosys 9"}, **columns}
+
+
+ROWS = [
+    made("mixpe-a8-dense", 8, 300, 280, p_lanes=8), made("mixpe-a8", 8, 640, 230, p_lanes=8),
+    made("table", 8, 260, 230, p_lanes=8), made("int8", 4, 840, 130, p_lanes=4),
+    made("bitplane-int8", 8, 680, 280, p_lanes=8), made("mixpe-a8-dense", 32, 640, None, part="encoder"),
+    made("mixpe-a8-dense", 256, 8000, 200, rows=8), made("int8", 64, 16000, 100, rows=2),
+    made("table", 8, 240, None, p_lanes=8, device="XC7"), made("mixpe-a8", 8, 480, None, p_lanes=8, device="XC7"),
+    {"design": "int8", "p_lanes": 32, "p_dsp": True, "rows": 8, "device": grid.DEVICE, "status": "DoesNotFit",
+     "error": "156 DSPs, the design needs 256"},
+]
+
+
+def test_results_survive_and_page_is_written(tmp_path):
+    row = made("mixpe-a8", 8, 640, 200.0, p_lanes=8, placed_luts=700, flip_flops=800)
+    report.write_rows([row], tmp_path, "comparison")
+    assert report.read_rows(tmp_path, "comparison") == [row]
+    assert json.loads((tmp_path/"comparison.json").read_text()) == [row] and (tmp_path/"comparison.csv").exists()
+    text = page([row], [], [], {})
+    assert "| mixpe-a8 | 8 | 640 | 700 | 800 | 0 | 0 | 80.0 | 100.0 | 200 | 1 | 2.50 | 2.00 |" in text
+
+
+def test_page_of_nothing_but_failures():
+    """Of a design, an array, a unit of other lanes, an encoder; also of points that have no lanes at all."""
+    def failed(design, **columns):
+        return {"design": design, "device": grid.DEVICE, "rows": 1, "status": "ToolCrash", "error": "boom", **columns}
+
+    text = page([failed("ant", p_lanes=4), failed("int8", p_lanes=32, rows=4), failed("mixpe-a8", p_lanes=64),
+                 failed("abacus"), failed("table", part="encoder", p_lanes=8), failed("int8", p_lanes=4, device="XC7"),
+                 failed("ant", p_lanes=4, device="XC7", status="WorkerDied", error="")], [], [], {})
+    for line in ("ant (ToolCrash: boom)", "int8 (LUT, 4 rows) (ToolCrash: boom)",
+                 "mixpe-a8 of 64 lanes (ToolCrash: boom)", "abacus of ? lanes (ToolCrash: boom)",
+                 "table (ToolCrash: boom)", "ant (WorkerDied: )"):
+        assert line in text
+
+
+def test_page_says_what_the_rows_say():
+    """Arrays against arrays, shares of an encoder, other devices, what did not fit, what loses."""
+    energy = [row | {"energy_per_mac": value} for row, value in zip(ROWS[:3], (40.0, 50.0, 18.0), strict=True)]
+    wrong  = ROWS[3] | {"status": "WrongResult", "error": "channel 3: 7, not 8"}
+    text = page(ROWS, [], [*energy, wrong], {"pareto-energy": "front.png"})
+    assert "Array against array (8 × 32 against 2 × 32): 16.0 ×" in text
+    assert "MAC/s per LUT of mixpe-a8-dense (8 rows) over int8 (LUT, 2 rows) 16.0 ×." in text
+    both = page([*ROWS, made("mixpe-a8-dense", 256, 8000, 150, rows=8, router="router2"),
+                 made("int8", 256, 64000, 80, rows=8, router="router2")], [], [], {})
+    assert "Array against array (8 × 32 against 8 × 32, both by router2): 15.0 ×" in both  # like with like
+    assert ("MAC/s per LUT of mixpe-a8-dense (8 rows) over int8 (LUT, 2 rows) 16.0 ×; of mixpe-a8-dense (8 rows, "
+            "router2) over int8 (LUT, 8 rows, router2) 15.0 ×.") in both
+    assert "| mixpe-a8-dense | 32 | 640 | 10 | – | 2.5 | 40.0 |" in text
+    assert "int8 (DSP, 8 rows) (DoesNotFit: 156 DSPs, the design needs 256)" in text
+    assert "### XC7, synthesis only" in text and "| XC7 | LUT/MAC | mixpe-a8 60.0 | table 30.0 |" in text
+    assert "| INT8 TPU | 4.4 × | 4.6 × / 4.6 × | 12.1 × / 12.1 × | 2.6 | 5.6 |" in text
+    assert "(40 a MAC) is behind table (18)." in text and "![Fidelity against the energy proxy](front.png)" in text
+    assert "Not measured: int8 (LUT) (WrongResult: channel 3: 7, not 8)." in text
+
+
+def test_losses_follow_the_rows():
+    """A design is said to be ahead where it is, and by flip-flops the order is another one."""
+    wide = made("mixpe-a8-dense", 8, 300, 280, p_lanes=8, flip_flops=600, placed_luts=340)
+    text = page([wide, *ROWS[1:]], [], [], {})
+    assert f"| {grid.DEVICE} | million MAC/s per LUT |" not in text
+    assert f"| {grid.DEVICE} | million MAC/s per site | mixpe-a8-dense 3.73 | table 7.08 |" in text
+    assert "The dense unit has 600 flip-flops beside 300 LUTs (340 as placed)." in text
+    assert ("mixpe-a8-dense with 7.47 million MAC/s per LUT is first, table with 7.08 per site" in text)
+    slow = page([*ROWS[:2], made("table", 8, 900, 230, p_lanes=8), *ROWS[3:5]], [], [], {})
+    assert "ahead of it" not in slow and "Table lookup takes" not in slow
+    fidelity = [{"arithmetic": "FP32", "sqnr_db": None, "bits_per_byte": 1.0},
+                {"arithmetic": "W4A8 G128 (MixPE)", "sqnr_db": 22.5, "bits_per_byte": 1.2},
+                {"arithmetic": "ANT", "sqnr_db": 22.0, "bits_per_byte": 1.1},
+                {"arithmetic": "W8A8 (INT8)", "sqnr_db": 40.0, "bits_per_byte": 1.3}]
+    text = page(ROWS, fidelity, [], {})
+    assert "in dB, MixPE at W4A8 G128 (22.50) is behind W8A8 (INT8) (40.00)." in text
+    assert "By bits per byte, MixPE at W4A8 G128 (1.2000) is behind ANT (1.1000)." in text
+
+
+def test_figure_shows_every_row(tmp_path):
+    """The scale of fidelity is broken where nothing lies, never where something does."""
+    pytest.importorskip("matplotlib")
+    values = [2.2, 20.4, 22.8, 25.0, 31.0, 40.5]
+    ranges = figure.bands(values)
+    assert ranges == [(39.5, 41.5), (30.0, 32.0), (19.4, 26.0), (pytest.approx(1.2), 3.2)]
+    assert all(any(low < value < high for low, high in ranges) for value in values)
+    rows = [row | {"sqnr_db": value} for row, value in zip(ROWS, values, strict=False)]
+    figure.draw(rows, tmp_path/"front.png", "mmacs_per_s_per_lut", "million MAC/s per LUT")
+    assert (tmp_path/"front.png").read_bytes()[:4] == b"\x89PNG"
+    families = {"int8 DSP" if point.parameters.get("dsp") else point.design for point in grid.comparison()}
+    assert families == set(figure.STYLES) and len(set(figure.STYLES.values())) == len(families)
+
+
+@pytest.mark.parametrize("columns, name", [
+    ({"design": "mixpe-a8", "p_lanes": 8}, "mixpe-a8"),
+    ({"design": "mixpe-a8", "p_lanes": 32, "rows": 8}, "mixpe-a8 D=32 array"),
+    ({"design": "int8", "p_lanes": 4, "dsps": 4}, "int8 DSP"),
+    ({"design": "aligned-a16", "p_width": 10, "group_size": 64, "accumulator_bits": 24},
+     "aligned-a16 W=10 G=64 24-bit sums"),
+])
+def test_names_in_figures(columns, name):
+    assert figure.short_name(columns) == name
+
+
+def test_rows_of_a_front():
+    rows = [row | {"sqnr_db": 20.0 + index} for index, row in enumerate(ROWS[:3])]
+    kept = report.pareto_rows(rows, "mmacs_per_s_per_lut")
+    assert [row["design"] for row in kept] == ["table", "mixpe-a8-dense"]
+    assert kept[0]["sqnr_db"] == 22.0 and "p_width" not in kept[0] and kept[0]["p_lanes"] == 8
