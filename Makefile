@@ -7,11 +7,12 @@ MIXPE  := $(VENV)/bin/mixpe
 PYTEST := $(VENV)/bin/python -m pytest
 JOBS   ?= 2
 
-.PHONY: help setup demo test test-torch lint bench explore explore-quick test-boards clean
+.PHONY: help setup demo test test-slow test-torch lint bench explore explore-quick test-boards clean
 
 help:
 	@echo "make demo           set up, build the simulated SoC, and let a language model write through it"
 	@echo "make test           set up and run the tests (lint first); under 20 minutes on two cores"
+	@echo "make test-slow      the tests that make test leaves out: LiteX's BIOS, all memories; under five minutes"
 	@echo "make test-torch     the PyTorch layers (installs torch)"
 	@echo "make bench          cycles, bandwidth and link of the simulated SoC, with plots"
 	@echo "make explore-quick  a small design-space exploration; make explore: all of it"
@@ -35,6 +36,9 @@ lint: setup
 
 test: setup lint
 	@$(PYTEST) -n $(JOBS) -q -m "not slow"
+
+test-slow: setup
+	@$(PYTEST) -n $(JOBS) -q -m slow
 
 test-torch: setup
 	@$(VENV)/bin/python -m pip install -q -c .ci/constraints.txt -e '.[torch]'

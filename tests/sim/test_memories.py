@@ -10,14 +10,17 @@ from mixpe.sim.memory import MEMORIES
 
 MEM_BASE = 0x4000_0000
 SEED = 99
+# LiteDRAM 2024.12's count over 64 ms takes refreshes that come early for missing ones, as those of the initialisation
+# do; and prints it in each cycle. test_refresher.py has their distances.
+FALSE_ALARM = "tREFI violation (64ms period)"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("memory", sorted(MEMORIES))
-def test_patterns_all_over_the_memory(memory):
+def test_patterns_all_over_the_memory(memory, tmp_path):
     size = MEMORIES[memory].size_bytes
     rng = np.random.default_rng(SEED)
-    with open_sim(memory=memory, accelerator=False, sdram_verbosity=1, opt_level="O1") as process:
+    with open_sim(memory=memory, accelerator=False, sdram_verbosity=1, opt_level="O1", run_folder=tmp_path) as process:
         with open_link(process.url) as link:
             starts = sorted({0, size - 8192, *(int(start)*8192 for start in rng.integers(0, size//8192, 12))})
             bursts = {start: rng.integers(0, 256, 4*int(rng.integers(1, 2000)), dtype=np.uint8) for start in starts}
@@ -29,4 +32,6 @@ def test_patterns_all_over_the_memory(memory):
             link.write_bytes(MEM_BASE + 3, b"\x01\x02")  # a part of a beat leaves its neighbours alone
             want = bytes(bursts[0][:3]) + b"\x01\x02" + bytes(bursts[0][5:16])
             assert bytes(link.read_bytes(MEM_BASE, len(want))) == want[:16]
-        assert "violation" not in process.log.read_text()
+    # The output is complete when the simulation has ended.
+    with open(process.log, encoding="utf-8") as log:
+        assert not [line for line in log if "violation" in line and FALSE_ALARM not in line]
