@@ -5,6 +5,7 @@ from mixpe.boards.xilinx_ddr3 import Artix7Ddr3Board
 from mixpe.gateware.spec.config import Config
 
 VARIANTS = {"acorn": "cle-215+", "litefury": "cle-101"}
+CHIPS    = {"acorn": "MT41K512M16", "litefury": "MT41K256M16"}
 
 
 class Acorn(Artix7Ddr3Board):
@@ -32,13 +33,12 @@ class Acorn(Artix7Ddr3Board):
         return crg
 
     def add_memory(self, soc):
-        from litedram.modules import MT41K512M16
-        self.add_ddr3(soc, MT41K512M16, iodelay_clk_freq=200e6)
+        from litedram import modules
+        self.add_ddr3(soc, getattr(modules, CHIPS[self.name]), iodelay_clk_freq=200e6)
 
 
 FACTS = {
-    "toolchain": "vivado", "memory": "1 GiB DDR3 x16", "memory_mbps": 1600, "clock_hz": 100_000_000, "cpu": True,
-    "baudrate": 3_000_000,
+    "toolchain": "vivado", "memory_mbps": 1600, "clock_hz": 100_000_000, "cpu": True, "baudrate": 3_000_000,
 }
 NOTE = "the link is a UART on the card's P2 connector, not PCIe"
 
@@ -46,6 +46,7 @@ ACORN = Acorn(
     name   = "acorn",
     title  = "SQRL Acorn CLE-215+",
     fpga   = "xc7a200tfbg484-3",
+    memory = "1 GiB DDR3 x16",
     config = Config(rows=16, port_bits=128, k_max=8192, buffer_beats=1024, read_ports=2, pe="bitplane"),
     loader = ("-b", "acornCle215"),
     idcode = 0x03636093,
@@ -57,10 +58,12 @@ LITEFURY = Acorn(
     name   = "litefury",
     title  = "RHS Research LiteFury",
     fpga   = "xc7a100tfgg484-2",
+    memory = "512 MiB DDR3 x16",
     config = Config(rows=8, port_bits=128, k_max=8192, buffer_beats=1024, read_ports=2, pe="bitplane"),
     loader = ("-c", "ft2232", "--fpga-part", "xc7a100tfgg484"),
     idcode = 0x03631093,
-    note   = NOTE + "; built for the Acorn CLE-101, the nearest board that LiteX-Boards 2023.12 has: compare pins and "
-             "memory chip before use",
+    # Memory and its pins are those of RHS Research's sample projects (MT41J256M16, 15 row bits).
+    note   = NOTE + "; LiteX-Boards 2023.12 knows it as the Acorn CLE-101: compare the UART's pins and the memory chip "
+             "before use",
     **FACTS,
 )

@@ -8,6 +8,7 @@ import pytest
 
 pytest.importorskip("litex_boards", reason="the gateware extra is not installed")
 
+from mixpe.bench.board import memory_bytes
 from mixpe.boards.build import elaborate_board
 from mixpe.boards.registry import BOARDS
 from mixpe.gateware.spec.registers import CSR_BANK, CSR_BASES, CSR_PAGE_BYTES, OFFSETS
@@ -32,7 +33,7 @@ def test_board_elaborates(name, tmp_path):
     if board.cpu:
         for index, register in enumerate(NAMES):
             assert registers[f"ddrctrl_{register}"]["addr"] == csr["csr_bases"]["mixpe"] + TRAINING_OFFSET + 4*index
-    assert csr["memories"]["main_ram"]["size"] >= 128 << 10
+    assert csr["memories"]["main_ram"]["size"] == memory_bytes(board)  # as `mixpe boards` says
     assert csr["constants"]["config_clock_frequency"] == board.clock_hz
     assert ("config_cpu_type_vexriscv" in csr["constants"]) == board.cpu
     assert (tmp_path/"gateware"/"build_top.sh").exists() or (tmp_path/"gateware"/"top.tcl").exists()
