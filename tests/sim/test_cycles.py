@@ -12,6 +12,8 @@ from mixpe.bench.measure import bare_read_rate, measure
 # 1 MiB of weights: 512 channels of a Llama-2-7B projection.
 LAYER = Layer(model="Llama-2-7B", name="q_proj", n=4096, k=4096, n_run=512)
 SMALL = Layer(model="Qwen2.5-0.5B", name="gate_proj", n=4864, k=896, n_run=256)
+MODEL_DDR3, MODEL_SDR = 0.02, 0.01  # of the cycle model, as README.md and docs/boards.md promise
+
 
 @pytest.fixture(scope="module")
 def device():
@@ -38,7 +40,7 @@ def test_decode_at_the_memorys_rate(device, read_rate):
     assert row.stream_rate >= 0.99*read_rate
     assert row.over_ceiling <= 1.05
     assert row.busy == 512*4096//device.config.lanes
-    assert abs(row.prediction_error) <= 0.03
+    assert abs(row.prediction_error) <= MODEL_DDR3
 
 
 def test_a16_decode_takes_no_more_cycles_than_a8(device, read_rate):
@@ -50,21 +52,21 @@ def test_a16_decode_takes_no_more_cycles_than_a8(device, read_rate):
     a8, a16 = (median(row.cycles for row in rows[kind]) for kind in ("a8", "a16"))
     # Through the memory it was those beats more, at the stream's rate.
     assert a16 <= a8 + second_row_beats//4
-    assert all(abs(row.prediction_error) <= 0.03 for row in rows["a16"])
+    assert all(abs(row.prediction_error) <= MODEL_DDR3 for row in rows["a16"])
 
 
 def test_prefill_keeps_the_array_busy(device, read_rate):
     row = run(device, read_rate, LAYER, "prefill")
     assert row.m == 4*device.config.rows
     assert row.busy_share >= 0.95
-    assert abs(row.prediction_error) <= 0.03
+    assert abs(row.prediction_error) <= MODEL_DDR3
 
 
 @pytest.mark.parametrize("phase", ("decode", "prefill"))
 @pytest.mark.parametrize("fused", (False, True))
 def test_the_model_predicts_small_layers(phase, fused, device, read_rate):
     row = run(device, read_rate, SMALL, phase, fused=fused)
-    assert abs(row.prediction_error) <= 0.03, row
+    assert abs(row.prediction_error) <= MODEL_DDR3, row
 
 
 @pytest.fixture(scope="module")
@@ -84,4 +86,4 @@ def test_the_model_predicts_sdr(phase, k, group_size, fused, sdr):
     layer = Layer(model="Llama-2-7B", name="part", n=4096, k=k, n_run=64)
     case  = Case(layer=layer, phase=phase, fused=fused, activations="a8")
     row   = measure(sdr, case, group_size=group_size, read_rate=0.966)
-    assert abs(row.prediction_error) <= 0.03, row
+    assert abs(row.prediction_error) <= MODEL_SDR, row
