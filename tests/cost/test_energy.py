@@ -56,6 +56,15 @@ def test_real_sums_and_more_for_busier_data(tmp_path, monkeypatch):
         energy_per_mac(POINT, w, x, tmp_path)
 
 
+def test_narrow_sums_wrap(tmp_path):
+    """And are compared as they wrap."""
+    w, x = layer()
+    exact  = stimulus(POINT.build()[0], w, x)
+    narrow = Point(**{**vars(POINT), "accumulator_bits": 11})
+    assert max(abs(total) for totals in exact.expected for total in totals) >= 1 << 10
+    assert 0 < energy_per_mac(narrow, w, x, tmp_path) < energy_per_mac(POINT, w, x, tmp_path)
+
+
 @pytest.mark.parametrize("point", [point for point in quick() if not point.parameters.get("dsp")],
                          ids=lambda point: point.design)
 def test_stimulus_of_every_design(point):
