@@ -59,8 +59,8 @@ def prove_units_equal(make, family="ecp5", limit_s=600):
     int
         Bits of registers and outputs that were proved.
     """
-    script = ("proc; flatten -wb; opt_expr; opt_clean; equiv_make gold gate equiv; hierarchy -top equiv; opt_clean; "
-              "equiv_simple -undef; equiv_induct -undef; equiv_status -assert")
+    script = ("proc; memory; flatten -wb; opt_expr; opt_clean; equiv_make gold gate equiv; hierarchy -top equiv; "
+              "opt_clean; equiv_simple -undef; equiv_induct -undef; equiv_status -assert")
     output = _prove(make, family, script, limit_s)
     return int(re.findall(r"Of those cells (\d+) are proven and 0 are unproven", output)[-1])
 

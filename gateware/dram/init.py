@@ -7,6 +7,7 @@ from litex.gen import LiteXModule
 from litex.soc.interconnect import stream
 from migen import Case, If, Mux, Replicate, Signal
 
+from mixpe.gateware.dram.grants import LocalGrants
 from mixpe.gateware.spec.errors import ConfigError
 
 # LiteDRAM's sequences are written for a CPU whose delay loop turns at most once in 10 ns and which takes long between
@@ -166,5 +167,7 @@ def add_dram_init(soc, *, name="dram_init", speedup=1):
     sequencer = DRAMInit(soc.sdram.dfii.ext_dfi, init_steps(phy, controller.settings.timing, speedup), soc.sys_clk_freq)
     soc.comb += soc.sdram.dfii.ext_dfi_sel.eq(~sequencer.done)
     _hold_commands(soc, ~sequencer.done)
+    if phy.nphases == 1:
+        soc.add_module(name=f"{name}_grants", module=LocalGrants(controller))
     soc.add_module(name=name, module=sequencer)
     return sequencer.done
