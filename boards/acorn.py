@@ -47,7 +47,7 @@ ACORN = Acorn(
     title  = "SQRL Acorn CLE-215+",
     fpga   = "xc7a200tfbg484-3",
     memory = "1 GiB DDR3 x16",
-    config = Config(rows=16, port_bits=128, k_max=8192, buffer_beats=1024, read_ports=2, pe="bitplane"),
+    config = Config(rows=16, port_bits=128, k_max=8192, buffer_beats=1024, read_ports=2, pe="dense"),
     loader = ("-b", "acornCle215"),
     idcode = 0x03636093,
     note   = NOTE,
@@ -59,7 +59,7 @@ LITEFURY = Acorn(
     title  = "RHS Research LiteFury",
     fpga   = "xc7a100tfgg484-2",
     memory = "512 MiB DDR3 x16",
-    config = Config(rows=8, port_bits=128, k_max=8192, buffer_beats=1024, read_ports=2, pe="bitplane"),
+    config = Config(rows=8, port_bits=128, k_max=8192, buffer_beats=1024, read_ports=2, pe="dense"),
     loader = ("-c", "ft2232", "--fpga-part", "xc7a100tfgg484"),
     idcode = 0x03631093,
     # Memory and its pins are those of RHS Research's sample projects (MT41J256M16, 15 row bits).

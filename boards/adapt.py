@@ -8,6 +8,10 @@ from mixpe.errors import ToolError
 
 CLOCK = re.compile(r'ctx\.addClock\("(\w+)", ([\d.]+)\)')
 
+# Of nextpnr-ecp5, by the processing element. Dense arrays: router1 takes a ULX3S from 83 MHz as placed to 99, router2
+# to 80, and on the Colorlight i9 router2 does not end. Arrays of the others: router2 ends in minutes, router1 does not.
+ROUTERS = {"dense": "router1", "bitplane": "router2", "shift-add": "router2"}
+
 DEFAULT_CLOCK = ("nextpnr-himbaechel", "nextpnr-ice40")  # get the system clock for what has no constraint
 
 SOURCE = re.compile(r"^(read_verilog .*?)(/\S+)$", re.MULTILINE)
@@ -30,10 +34,10 @@ def adapt_synthesis(folder, name):
     script.write_text(text, encoding="utf-8")
 
 
-def adapt_placer(command, folder, options=(), clock_hz=None):
+def adapt_placer(command, folder, pe, clock_hz=None):
     """The command of nextpnr as the packages take it.
 
-    ECP5 gets ``router2`` unless `options` name a router. The build of nextpnr-ice40 has no Python, so the clocks of
+    ECP5 gets the router of the array's processing element. The build of nextpnr-ice40 has no Python, so the clocks of
     ``--pre-pack`` go to the constraints. LiteX gives Gowin no clock constraints, and those of iCE40 may name nets that
     are gone: a clock without one is asked to reach the system clock.
 
@@ -41,8 +45,8 @@ def adapt_placer(command, folder, options=(), clock_hz=None):
     ----------
     command : list of str
     folder : Path
-    options : sequence of str
-        Further options, of the board.
+    pe : str
+        Processing element, `Config.pe`.
     clock_hz : int, optional
         System clock.
 
@@ -50,11 +54,10 @@ def adapt_placer(command, folder, options=(), clock_hz=None):
     -------
     list of str
     """
-    if command[0] == "nextpnr-ecp5" and "--router" not in options:
-        command = [*command, "--router", "router2"]
-    command = [*command, *options]
+    if command[0] == "nextpnr-ecp5":
+        command = [*command, "--router", ROUTERS[pe]]
     if clock_hz and command[0] in DEFAULT_CLOCK and "--freq" not in command:
-        command += ["--freq", f"{clock_hz/1e6:g}"]
+        command = [*command, "--freq", f"{clock_hz/1e6:g}"]
     if "--pre-pack" not in command:
         return command
     at     = command.index("--pre-pack")

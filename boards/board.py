@@ -41,10 +41,6 @@ class Board:
         Host links that the board has; the first is the default.
     baudrate : int
         The fastest that the board's UART bridge takes.
-    placer : tuple of str
-        Further options of nextpnr. ``--tmg-ripup`` takes back routes that miss the clock: on one placement of the ULX3S
-        78.7 MHz instead of 65.8. Where the clock leaves room it takes time and may not end. ``--router router1`` goes
-        round a dense array beside DDR3 where router2 comes to a stand (500 wires used twice, then more).
     loader : tuple of str
         Arguments of openFPGALoader that name the board or its cable.
     dfu : bool
@@ -70,7 +66,6 @@ class Board:
     cpu: bool = False
     links: tuple = ("uart",)
     baudrate: int = 1_000_000
-    placer: tuple = ()
     loader: tuple = ()
     dfu: bool = False
     idcode: int = 0

@@ -48,7 +48,7 @@ COLORLIGHT_I5 = Colorlight(
     title  = "Colorlight i5",
     fpga   = "LFE5U-25F-6BG381C",
     config = Config(rows=8, port_bits=32, k_max=4096, buffer_beats=512, queue_depth=4, fused=False, scalers=1,
-                    pe="bitplane"),
+                    pe="dense"),
     idcode = 0x41111043,
     **FACTS,
 )
@@ -58,7 +58,7 @@ COLORLIGHT_I9 = Colorlight(
     title  = "Colorlight i9",
     fpga   = "LFE5U-45F-6BG381C",
     config = Config(rows=16, port_bits=32, k_max=4096, buffer_beats=512, queue_depth=8, fused=False, scalers=1,
-                    pe="bitplane"),
+                    pe="dense"),
     idcode = 0x41112043,
     **{**FACTS, "loader": ("-b", "colorlight-i9")},
 )

@@ -32,7 +32,7 @@ NEXYS_VIDEO = NexysVideo(
     memory      = "512 MiB DDR3 x16",
     memory_mbps = 1600,
     clock_hz    = 100_000_000,
-    config      = Config(rows=16, port_bits=128, k_max=8192, buffer_beats=1024, read_ports=2, pe="bitplane"),
+    config      = Config(rows=16, port_bits=128, k_max=8192, buffer_beats=1024, read_ports=2, pe="dense"),
     cpu         = True,
     links       = ("uart", "etherbone"),
     baudrate    = 3_000_000,

@@ -34,10 +34,9 @@ ULX3S = Ulx3s(
     clock_hz    = 80_000_000,
     # The 16-bit port brings 4 weights a cycle; gathered to eight, 32 rows make 256 MACs, which prefill keeps busy.
     config      = Config(rows=32, port_bits=32, memory_bits=16, k_max=2048, buffer_beats=1024, queue_depth=8, scalers=2,
-                         pe="bitplane"),
+                         pe="dense"),
     target      = "ecp5",
     baudrate    = 3_000_000,
-    placer      = ("--tmg-ripup",),
     loader      = ("-b", "ulx3s"),
     idcode      = 0x41113043,
 )

@@ -4,7 +4,7 @@
 A job whose activations are larger than a buffer takes both (`double`): it waits for them to be empty, which costs
 little beside its own length, and meets each weight with more rows.
 
-    DRAM ─► reader ─► beats ─┬─► row memories (2R memories of one beat, 2·k_max/D deep) ─► array: R×D INT8 a cycle
+    DRAM ─► reader ─► beats ─┬─► row memories (R words of D activations, 2·k_max/D deep) ─► array: R words a cycle
                              ├─► row sums XS[m,g] while the beats pass ────────────────┐
                              └─► alignment shifts h[m,g] (only jobs with `shift`) ─────┴─► scalers
 
@@ -19,9 +19,10 @@ from litex.gen import LiteXModule
 from litex.soc.interconnect import stream
 from migen import FSM, READ_FIRST, Array, Cat, Constant, If, Memory, Mux, NextState, NextValue, Signal, bits_for
 
-from mixpe.gateware.fanout import ROWS_PER_COPY, delayed, levels, register_stage, spread
+from mixpe.gateware.fanout import register_stage
 from mixpe.gateware.jobs import log2, ticket_layout
 from mixpe.gateware.reader import RegionReader
+from mixpe.gateware.rowmemories import RowMemories
 
 SUM_BITS   = 22  # of a row sum: 16384·(-128) fits
 SHIFT_BITS = 4
@@ -100,7 +101,8 @@ class ActivationMemory(LiteXModule):
         Strobe: the activations of a further job are on chip.
     buffer : Signal(), in, with address : Signal(max=2·act_words), in
         Word counted from the start of one of the two buffers; `data` shows it `fanout.levels` + 2 cycles later.
-    data : list of R Signal(8·lanes), out
+    data : list of R Signal, out
+        As the processing element takes them (`RowMemories`).
     sum_buffer : Signal(), in, with sum_address : Signal, in
         Entry (tile·groups + g)·(R/S) + r div S from the start of a buffer; `sums` and `shifts` show it 1 cycle later.
     sums : list of S Signal((SUM_BITS, True)), out
@@ -122,7 +124,8 @@ class ActivationMemory(LiteXModule):
         self.finished = Signal()
         self.buffer  = Signal()
         self.address = Signal(max=2*config.act_words)
-        self.data    = [Signal(8*config.lanes, reset_less=True) for _ in range(config.rows)]
+        self.memories = memories = RowMemories(config)
+        self.data    = memories.data
         self.sum_buffer  = Signal()
         self.sum_address = Signal(max=2*config.groups_max*slots)
         self.sums    = [Signal((SUM_BITS, True)) for _ in range(config.scalers)]
@@ -179,7 +182,8 @@ class ActivationMemory(LiteXModule):
         # Control ------------------------------------------------------------------------------------------------------
         requested = Signal()
         loaded    = Signal(max=3)  # buffers in use
-        drain     = Signal(max=RowSums.LATENCY + 1)
+        drain_cycles = max(RowSums.LATENCY, memories.latency)
+        drain     = Signal(max=drain_cycles + 1)
         filling   = Signal()
         active    = Signal()  # low for a cycle between jobs
         self.comb += [
@@ -216,9 +220,9 @@ class ActivationMemory(LiteXModule):
             If(end_all, NextState("DRAIN")),
         )
         fsm.act("DRAIN",
-            # The last row sum is still on its way to its memory.
+            # The last row sum and activations are still on their way to their memories.
             NextValue(drain, drain + 1),
-            If(drain == RowSums.LATENCY,
+            If(drain == drain_cycles,
                 NextValue(drain, 0),
                 sink.ready.eq(1),
                 self.finished.eq(1),
@@ -230,28 +234,17 @@ class ActivationMemory(LiteXModule):
             """Address in a memory of two buffers: the upper half of the index goes on into the other one."""
             return Cat(index[:-1], index[-1] ^ buffer)
 
-        # Activation memories: the two beats of a word lie in two memories, so that each is written whole. What all of
-        # them need reaches them over registers. ----------------------------------------------------------------------
+        # Activations --------------------------------------------------------------------------------------------------
         place_word = Signal(max=2*config.act_words)
-        self.comb += place_word.eq(tile_word + word)
-        reads  = spread(self, place(self.address, self.buffer), config)
-        writes = spread(self, Cat(place(place_word, half), beat.data), config)
-        taken  = delayed(self, Cat(upper, take, lane_row), levels(config) - 1)
-        for index in range(config.rows):
-            halves = []
-            copy   = index//ROWS_PER_COPY
-            for part in range(2):
-                memory = Memory(config.port_bits, 2*config.act_words, name=f"activations_{index}_{part}")
-                write  = memory.get_port(write_capable=True)
-                read   = memory.get_port(mode=READ_FIRST)
-                self.specials += memory, write, read
-                self.comb += [
-                    Cat(write.adr, write.dat_w).eq(writes[copy]),
-                    write.we.eq(delayed(self, taken == (part | 1 << 1 | index << 2), min(1, levels(config)))),
-                    read.adr.eq(reads[copy]),
-                ]
-                halves.append(read.dat_r)
-            self.sync += self.data[index].eq(Cat(*halves))
+        self.comb += [
+            place_word.eq(tile_word + word),
+            memories.beat.eq(beat.data),
+            memories.valid.eq(take),
+            memories.upper.eq(upper),
+            memories.row.eq(lane_row),
+            memories.write_address.eq(place(place_word, half)),
+            memories.read_address.eq(place(self.address, self.buffer)),
+        ]
 
         # Row sums and shifts ------------------------------------------------------------------------------------------
         self.row_sums = row_sums = RowSums(config.port_bits)

@@ -17,15 +17,13 @@ from litex.soc.interconnect import stream
 from migen import Cat, CEInserter, If, Signal, bits_for
 
 from mixpe.gateware.activations import ActivationMemory
+from mixpe.gateware.element import element
 from mixpe.gateware.fanout import ROWS_PER_COPY, delayed, levels, register_stage, spread
 from mixpe.gateware.jobs import log2, ticket_layout
-from mixpe.gateware.pe.bitplane import BitPlaneA8
-from mixpe.gateware.pe.shift_add import ShiftAddA8
 from mixpe.gateware.spec.config import CHANNELS_PER_BLOCK, K_LIMIT
 from mixpe.gateware.weights import WeightBuffer
 
-PE_DESIGNS = {"shift-add": ShiftAddA8, "bitplane": BitPlaneA8}  # by Config.pe
-SUM_BITS   = 1 + (15*128*K_LIMIT).bit_length()  # of a group sum, signed: G = k = 16384 fits
+SUM_BITS = 1 + (15*128*K_LIMIT).bit_length()  # of a group sum, signed: G = k = 16384 fits
 
 
 class ArrayDatapath(LiteXModule):
@@ -38,8 +36,8 @@ class ArrayDatapath(LiteXModule):
     Attributes
     ----------
     weights : Signal(4·lanes), in
-    activations : list of R Signal(8·lanes), in
-        `levels` cycles after the weights that they meet.
+    activations : list of R Signal, in
+        As the processing element takes them, `levels` cycles after the weights that they meet.
     valid, first, last : Signal(), in
         A beat, and whether it is the first or last of its group.
     rows : Signal(R), in
@@ -52,7 +50,8 @@ class ArrayDatapath(LiteXModule):
 
     def __init__(self, config, *, target="portable"):
         self.weights     = Signal(4*config.lanes)
-        self.activations = [Signal(8*config.lanes) for _ in range(config.rows)]
+        design = element(config, target)
+        self.activations = [Signal(design.activation_bits) for _ in range(config.rows)]
         self.valid       = Signal()
         self.first       = Signal()
         self.last        = Signal()
@@ -63,13 +62,17 @@ class ArrayDatapath(LiteXModule):
 
         # # #
 
-        design  = PE_DESIGNS[config.pe](lanes=config.lanes, target=target)
         latency = levels(config) + design.latency + 1
         self.latency = latency
         self.comb += self.done.eq(delayed(self, self.valid & self.last, latency))
 
         # What all rows need comes from registers of their own every few rows.
         weights = spread(self, self.weights, config)
+        shared  = [design.create_shared() for _ in weights]
+        for module, copy in zip(shared, weights, strict=True):
+            if module is not None:
+                self.submodules += module
+                self.comb += module.weights.eq(copy)
         firsts  = [delayed(self, first, design.latency, reset_less=True) for first in spread(self, self.first, config)]
         for row in range(config.rows):
             # A row's stages move while one of them holds a beat for it, which a register says in advance.
@@ -78,16 +81,15 @@ class ArrayDatapath(LiteXModule):
                 stages.append(delayed(self, stages[-1], 1))
             moving = reduce(or_, stages[:design.latency])
             move   = delayed(self, moving, 1) if levels(config) else moving
-            unit = CEInserter()(design.create())
+            copy = row//ROWS_PER_COPY
+            unit = CEInserter()(design.create() if shared[copy] is None else design.create(shared[copy]))
             self.add_module(name=f"row_{row}", module=unit)
             total = self.sums[row]
-            self.comb += [
-                unit.weights.eq(weights[row//ROWS_PER_COPY]),
-                unit.activations.eq(self.activations[row]),
-                unit.ce.eq(move),
-            ]
+            self.comb += unit.activations.eq(self.activations[row]), unit.ce.eq(move)
+            if shared[copy] is None:
+                self.comb += unit.weights.eq(weights[copy])
             self.sync += If(stages[-1],
-                If(firsts[row//ROWS_PER_COPY], total.eq(unit.product)).Else(total.eq(total + unit.product)),
+                If(firsts[copy], total.eq(unit.product)).Else(total.eq(total + unit.product)),
             )
 
 

@@ -112,24 +112,34 @@ class ScaleUnit(LiteXModule):
             Case(amounts[4][:3], {index: shifted.eq(coarse << index) for index in range(8)}),
         ]
         # 7: the accumulators.
-        control = delayed(self, Cat(self.valid, self.first, self.last, self.slot), self.LATENCY - 1)
+        early   = delayed(self, Cat(self.valid, self.first, self.last, self.slot), self.LATENCY - 2)
+        control = delayed(self, early, 1)
         valid, first, last, slot = control[0], control[1], control[2], control[3:]
         current = Signal((TOTAL_BITS, True), reset_less=True)
+        before  = Signal((TOTAL_BITS, True))
         after   = Signal((TOTAL_BITS, True))
-        self.comb += after.eq(shifted + Mux(first, 0, current))
+        self.comb += after.eq(shifted + Mux(first, 0, before))
         if slots == 1:
+            self.comb += before.eq(current)
             self.sync += If(valid, current.eq(after))
         else:
+            # Read a cycle ahead, so that the adder begins at registers. A total that is written in that very cycle is
+            # in `total` in the next.
             memory = Memory(TOTAL_BITS, slots, name="totals")
             write  = memory.get_port(write_capable=True)
-            read   = memory.get_port(async_read=True)  # LUT RAM: read and written in one cycle
+            read   = memory.get_port(async_read=True)  # LUT RAM
+            again  = Signal()
             self.specials += memory, write, read
             self.comb += [
                 write.adr.eq(slot),
                 write.dat_w.eq(after),
                 write.we.eq(valid),
-                read.adr.eq(slot),
+                read.adr.eq(early[3:]),
+                before.eq(Mux(again, self.total, current)),
+            ]
+            self.sync += [
                 current.eq(read.dat_r),
+                again.eq(valid & (slot == early[3:])),
             ]
         self.sync += [
             self.total.eq(after),

@@ -12,7 +12,7 @@ CHANNELS_PER_BLOCK = 8               # output channels whose scales and zeros tr
 K_LIMIT = 16384                      # longest reduction of one job
 N_LIMIT = 65536                      # most output channels of one job
 INBOX_LIMIT = 1 << 20                # largest inbox in bytes
-PE_KINDS = ("shift-add", "bitplane")
+PE_KINDS = ("shift-add", "bitplane", "dense")
 
 
 def _is_power_of_two(value):
@@ -51,7 +51,8 @@ class Config:
         On-chip memory that the host writes activations to, a power of two, 1024 … 1 MiB, or 0: then they pass through
         the memory. Two images of one token's activations let one arrive while the other is used.
     pe : str
-        ``"shift-add"`` (as published) or ``"bitplane"`` (dense); equal results.
+        ``"shift-add"`` (as published), ``"bitplane"`` (gates folded into the first adders) or ``"dense"`` (signed
+        digits over stored pair sums and differences); equal results.
     """
 
     rows: int = 8

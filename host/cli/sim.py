@@ -42,7 +42,7 @@ def add_parser(subparsers):
         accelerator.add_argument(f"--{name.replace('_', '-')}", type=int, default=None, metavar="N", help=text)
     accelerator.add_argument("--no-fused", dest="fused", action="store_false", default=None,
                              help="leave the scale-accumulate out")
-    accelerator.add_argument("--pe", default=None, help="processing element: shift-add (default) or bitplane")
+    accelerator.add_argument("--pe", default=None, help="processing element: shift-add (default), bitplane or dense")
     accelerator.add_argument("--no-accelerator", action="store_true", help="the bare SoC")
     litex = p.add_argument_group("simulation, as LiteX's litex_sim takes them")
     litex.add_argument("--cpu-type", default=None, help="CPU beside the accelerator: vexriscv (none)")

@@ -23,6 +23,7 @@ from mixpe.boards.table import (
 from mixpe.cli.main import main
 from mixpe.errors import ConfigError, ToolError
 from mixpe.gateware.cost.tools import DoesNotFit, ToolTimeout
+from mixpe.gateware.spec.config import PE_KINDS
 from mixpe.gateware.spec.registers import digest
 
 ULX3S = BOARDS["ulx3s"]
@@ -226,13 +227,12 @@ def test_synthesis_script_names_sources_from_its_folder(tmp_path):
         adapt_synthesis(tmp_path, "top")
 
 
-def test_a_board_may_name_the_router(tmp_path):
+def test_every_processing_element_has_its_router(tmp_path):
     """Given twice, nextpnr refuses the option."""
     command = ["nextpnr-ecp5", "--json", "top.json"]
-    assert adapt_placer(command, tmp_path) == [*command, "--router", "router2"]
-    assert adapt_placer(command, tmp_path, ("--tmg-ripup",)) == [*command, "--router", "router2", "--tmg-ripup"]
-    for board in (BOARDS["orangecrab"], BOARDS["ecpix5"]):
-        assert adapt_placer(command, tmp_path, board.placer) == [*command, "--router", "router1"]
+    for pe in PE_KINDS:
+        router = "router1" if pe == "dense" else "router2"
+        assert adapt_placer(command, tmp_path, pe) == [*command, "--router", router]
 
 
 def test_clocks_of_ice40_go_to_its_constraints(tmp_path):
@@ -245,7 +245,7 @@ def test_clocks_of_ice40_go_to_its_constraints(tmp_path):
     command = ["nextpnr-ice40", "--json", "top.json", "--pcf", "top.pcf"]
     script  = ["--pre-pack", "top_pre_pack.py"]
     for _again in range(2):
-        adapted = adapt_placer([*command, *script, "--seed", "1"], tmp_path, clock_hz=16_000_000)
+        adapted = adapt_placer([*command, *script, "--seed", "1"], tmp_path, "bitplane", 16_000_000)
         assert adapted == [*command, "--seed", "1", "--freq", "16"]
         assert (tmp_path/"top.pcf").read_text() == "set_io clk12 35\nset_frequency sys_clk 16\nset_frequency clk12 12\n"
 
@@ -256,7 +256,7 @@ def test_clocks_of_ice40_go_to_its_constraints(tmp_path):
     (["nextpnr-ecp5", "--lpf", "top.lpf"], ["--router", "router2"]),  # LiteX constrains its clocks
 ])
 def test_unconstrained_clocks_are_asked_for_the_system_clock(tmp_path, command, expected):
-    assert adapt_placer(command, tmp_path, clock_hz=48_500_000) == [*command, *expected]
+    assert adapt_placer(command, tmp_path, "bitplane", 48_500_000) == [*command, *expected]
 
 
 PACKING = """Info: Packing LUT-FFs..

@@ -4,6 +4,7 @@
 import numpy as np
 import pytest
 
+from mixpe.gateware.spec.config import PE_KINDS
 from mixpe.gateware.spec.jobs import Job, group_code
 from mixpe.sim.harness.cases import fill_operands, random_job
 
@@ -15,6 +16,9 @@ CONFIGS = [
     {"rows": 4, "port_bits": 32, "scalers": 1, "fused": False},
     {"rows": 8, "port_bits": 64, "scalers": 2, "memory_bits": 16, "read_ports": 2, "queue_depth": 2,
         "inbox_bytes": 1 << 14},
+    {"rows": 16, "port_bits": 32, "scalers": 2, "pe": "dense"},
+    {"rows": 4, "port_bits": 128, "scalers": 2, "read_ports": 4, "inbox_bytes": 1 << 15, "pe": "dense"},
+    {"rows": 1, "port_bits": 16, "scalers": 1, "fused": False, "queue_depth": 2, "pe": "dense"},
 ]
 STALLS = (0.0, 0.1, 0.5, 0.9)
 
@@ -35,9 +39,10 @@ def test_random_jobs_queued_four_deep(options, open_harness, compare, mem_bytes)
         compare(harness, jobs)
 
 
-def test_all_products(open_harness, compare, mem_bytes):
+@pytest.mark.parametrize("pe", PE_KINDS)
+def test_all_products(pe, open_harness, compare, mem_bytes):
     """16 weights × 256 activations: one activation of a row is not zero, a channel holds one weight everywhere."""
-    harness = open_harness(**CONFIGS[3])
+    harness = open_harness(**{**CONFIGS[3], "pe": pe})
     config, k = harness.config, 32
     activations = np.arange(-128, 128)
     for part in np.split(activations, 2):
