@@ -17,9 +17,9 @@ ANSWER_S  = 0.05  # of a question: USB adapters hold short answers back for 16 m
 
 def _answers(transport, base):
     """The bridge speaks this rate: it says MAGIC."""
-    transport.send(read_requests(base + CSR_BANK*CSR_PAGE_BYTES, 1).view("u1"), ANSWER_S)
     answer = bytearray(4)
     try:
+        transport.send(read_requests(base + CSR_BANK*CSR_PAGE_BYTES, 1).view("u1"), ANSWER_S)
         transport.receive_into(memoryview(answer), ANSWER_S)
     except LinkTimeout:
         return False

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 import mixpe
-from mixpe.errors import NotMixpeError
+from mixpe.errors import LinkTimeout, NotMixpeError
 from mixpe.gateware.spec.registers import CSR_BANK, CSR_BASES, CSR_PAGE_BYTES, MAGIC
 from mixpe.link.autobaud import BAUDRATES, find_baudrate
 from mixpe.link.open import open_link
@@ -91,6 +91,22 @@ def test_nobody_there_leaves_the_rate_as_it_was(bridge):
     transport = SerialTransport(far.path, baudrate=460_800, url="x")
     assert find_baudrate(transport, rates=(1_000_000, 115_200), bases=CSR_BASES[:1]) is None
     assert transport.baudrate == 460_800 and transport.port.baudrate == 460_800
+    transport.close()
+
+
+def test_a_port_that_takes_nothing_at_a_rate_is_asked_at_the_next(bridge, monkeypatch):
+    """A question that cannot be sent in time is one without an answer."""
+    far = bridge(1_000_000)
+    transport = SerialTransport(far.path, baudrate=115_200, url="x")
+    send = transport.send
+
+    def slow(data, timeout_s):
+        if transport.baudrate > 1_000_000:
+            raise LinkTimeout("sent 0 of 6 bytes")
+        send(data, timeout_s)
+
+    monkeypatch.setattr(transport, "send", slow)
+    assert find_baudrate(transport) == 1_000_000
     transport.close()
 
 
