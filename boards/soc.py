@@ -17,6 +17,7 @@ from mixpe.boards.board import LINKS
 from mixpe.errors import ConfigError
 from mixpe.gateware.dram import add_dram_init
 from mixpe.gateware.integration import MixPE, add_mixpe
+from mixpe.gateware.link.registered_bus import RegisteredBus
 from mixpe.gateware.spec.registers import COUNTER_BANK, CSR_BANK
 from mixpe.gateware.spec.training import TRAINING_BANK
 
@@ -50,23 +51,6 @@ class BufferedPHY(LiteXModule):
         self.comb += [
             phy.source.connect(rx.sink),
             tx.source.connect(phy.sink),
-        ]
-
-
-class RegisteredBus(LiteXModule):
-    """A bus whose answers come from registers, for a master at the other end of the FPGA."""
-
-    def __init__(self, master):
-        self.bus = bus = wishbone.Interface.like(master)
-        self.comb += [
-            master.connect(bus, omit={"cyc", "stb", "ack", "err", "dat_r"}),
-            bus.cyc.eq(master.cyc & ~master.ack & ~master.err),
-            bus.stb.eq(master.stb & ~master.ack & ~master.err),
-        ]
-        self.sync += [
-            master.ack.eq(bus.cyc & bus.stb & bus.ack),
-            master.err.eq(bus.cyc & bus.stb & bus.err),
-            master.dat_r.eq(bus.dat_r),
         ]
 
 

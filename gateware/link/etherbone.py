@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """An Etherbone bridge for a SoC: LiteEth's, behind a gate that keeps broken packets from it."""
 
-from liteeth.core import LiteEthUDPIPCore
 from liteeth.frontend.etherbone import LiteEthEtherbone
-from migen import ClockDomain, ClockDomainsRenamer, ClockSignal, ResetSignal
 
+from mixpe.gateware.link.registered_bus import RegisteredBus
+from mixpe.gateware.link.udp_core import WORD_BYTES, UdpCore
 from mixpe.gateware.link.udp_gate import GatedUdp
+from mixpe.gateware.spec.errors import ConfigError
 
 MAC_ADDRESS  = 0x10e2d5000000  # LiteX's
 UDP_PORT     = 1234
@@ -15,6 +16,9 @@ RECORD_WORDS = 256
 
 def add_etherbone(soc, phy, *, ip_address, mac_address=MAC_ADDRESS, udp_port=UDP_PORT, buffer_depth=RECORD_WORDS):
     """Give a SoC an Etherbone bridge behind an Ethernet PHY, as LiteX's `add_etherbone` does but for the gate.
+
+    MAC, ARP, IP and UDP are at the system clock, four bytes a cycle. At the wire's clock, a byte a cycle, they reach 52
+    of the 125 MHz that gigabit needs on ECP5.
 
     Parameters
     ----------
@@ -32,21 +36,28 @@ def add_etherbone(soc, phy, *, ip_address, mac_address=MAC_ADDRESS, udp_port=UDP
     -------
     LiteEthEtherbone
         The module ``etherbone`` of the SoC.
+
+    Raises
+    ------
+    ConfigError
+        The wire brings more bytes than the system clock takes.
     """
-    core = LiteEthUDPIPCore(phy=phy, mac_address=mac_address, ip_address=ip_address, clk_freq=soc.clk_freq, dw=8)
-    core = ClockDomainsRenamer({"eth_tx": "eth_tx", "eth_rx": "eth_rx", "sys": "eth_rx"})(core)
+    wire_hz = getattr(phy, "rx_clk_freq", 0)*phy.dw//8  # bytes a second; a model has no clock of its own
+    if wire_hz >= WORD_BYTES*soc.clk_freq:
+        raise ConfigError(f"Ethernet of {wire_hz/1e6:g} MB/s needs a system clock above "
+                          f"{wire_hz/WORD_BYTES/1e6:g} MHz, not {soc.clk_freq/1e6:g}")
+    core = UdpCore(phy, mac_address=mac_address, ip_address=ip_address, clk_freq=soc.clk_freq)
     soc.add_module(name="ethcore_etherbone", module=core)
-    # A domain of the bridge's own name: `LiteEthUDP.get_port` crosses from it to the core's, which is renamed.
-    soc.cd_etherbone = ClockDomain("etherbone")
-    soc.comb += [soc.cd_etherbone.clk.eq(ClockSignal("sys")), soc.cd_etherbone.rst.eq(ResetSignal("sys"))]
     udp    = GatedUdp(core.udp)
-    bridge = LiteEthEtherbone(udp, udp_port, buffer_depth=buffer_depth, cd="etherbone")
+    bridge = LiteEthEtherbone(udp, udp_port, buffer_depth=buffer_depth)
     record = bridge.record
     soc.comb += udp.gates[0].busy.eq((record.receiver.fifo.payload_fifo.level != 0)
                                      | (record.sender.fifo.payload_fifo.level != 0))
     soc.add_module(name="etherbone_gate", module=udp.gates[0])
     soc.add_module(name="etherbone", module=bridge)
-    soc.bus.add_master(name="etherbone", master=bridge.wishbone.bus)
+    # The addresses come out of the bridge's block RAM.
+    soc.etherbone_bus = RegisteredBus(bridge.wishbone.bus, requests=True)
+    soc.bus.add_master(name="etherbone", master=soc.etherbone_bus.bus)
     if not getattr(phy, "model", False):
         clocks = getattr(phy, "crg", phy)
         soc.platform.add_period_constraint(clocks.cd_eth_rx.clk, 1e9/phy.rx_clk_freq)

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Registers between a board's UART bridge and its bus: each access is carried out once, with its answer."""
+"""Registers between a board's bridge and its bus: each access is carried out once, with its answer."""
 
 import numpy as np
 import pytest
 from litex.soc.interconnect import stream, wishbone
 from migen import passive, run_simulation
 
-from mixpe.boards.soc import BufferedPHY, RegisteredBus
+from mixpe.boards.soc import BufferedPHY
+from mixpe.gateware.link.registered_bus import RegisteredBus
 
 LIMIT_CYCLES = 200
 WORDS = 32
@@ -20,11 +21,12 @@ class _PHY:
 
 
 @pytest.mark.parametrize("wait", [0, 1, 5])
-@pytest.mark.parametrize("gap", [0, 3])
-def test_every_access_once(wait, gap):
+@pytest.mark.parametrize("gap", [-1, 0, 3])  # -1: the next one follows at once
+@pytest.mark.parametrize("requests", [False, True])
+def test_every_access_once(wait, gap, requests):
     rng    = np.random.default_rng(wait)
     master = wishbone.Interface()
-    dut    = RegisteredBus(master)
+    dut    = RegisteredBus(master, requests=requests)
     memory, served, found = [0]*WORDS, [], []
 
     @passive

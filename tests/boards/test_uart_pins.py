@@ -18,7 +18,8 @@ from litex.soc.interconnect import wishbone
 from migen import Record, run_simulation
 
 from mixpe.boards.registry import BOARDS
-from mixpe.boards.soc import BufferedPHY, RegisteredBus
+from mixpe.boards.soc import BufferedPHY
+from mixpe.gateware.link.registered_bus import RegisteredBus
 from mixpe.link.uartbone import read_requests, write_frames
 
 BITS_A_BYTE = 10

@@ -12,7 +12,8 @@ from litex.gen import LiteXModule
 from litex.soc.interconnect import stream, wishbone
 from migen import passive, run_simulation
 
-from mixpe.gateware.link.etherbone import RECORD_WORDS
+from mixpe.gateware.link.etherbone import RECORD_WORDS, add_etherbone
+from mixpe.gateware.spec.errors import ConfigError
 from mixpe.link.etherbone import WORDS_MAX, parse_answer, read_packet, write_packet
 
 LIMIT_CYCLES = 20_000
@@ -113,3 +114,15 @@ def test_requests_are_answered_in_order_with_their_numbers():
 def test_the_same_address_is_read_as_often_as_asked():
     answers = exchange([write_packet(8, np.array([42], np.uint32)), read_packet(1, np.full(5, 8, np.uint32))], 1)
     assert answers[0][1].tolist() == [42]*5
+
+
+def test_a_wire_faster_than_the_system_clock_is_refused():
+    """Nothing on Ethernet waits: gigabit brings a word every four of its cycles."""
+    class Phy:
+        rx_clk_freq, dw = 125e6, 8
+
+    class Soc:
+        clk_freq = 31_250_000
+
+    with pytest.raises(ConfigError, match="125 MB/s needs a system clock above 31.25 MHz, not 31.25"):
+        add_etherbone(Soc, Phy, ip_address="192.168.1.50")
