@@ -5,13 +5,14 @@ from mixpe.gateware.cost import TARGETS
 from mixpe.gateware.explore.grid import DEVICE, LANES
 from mixpe.gateware.explore.losses import losses
 from mixpe.gateware.explore.resources import BUDGET_LUTS, TABLE_CHANNELS, TABLE_WRITES, best_fits, priced
+from mixpe.gateware.explore.storage import bits_per_weight
 from mixpe.gateware.explore.verdict import name_of, number, paper, speedups, table
 from mixpe.gateware.explore.workloads import (
     ACTIVATION_BYTES,
     DDR3_BYTES_S,
     PREFILL_TOKENS,
     WORKLOADS,
-    entry_of,
+    seconds,
 )
 from mixpe.gateware.pe import DESIGNS
 
@@ -247,10 +248,10 @@ def _energy(energy, figures, by_name):
 def _budget(fits):
     lines = []
     for name, fitted in sorted(fits.items(), key=lambda item: -item[1].rate):
-        entry  = entry_of(fitted)
-        speeds = (f"{entry[f'decode_s {load}']:.3g} / {entry[f'prefill_s {load}']:.3g}" for load in WORKLOADS)
-        lines.append((name, entry["lanes"], entry["units"], entry["limit"], number(entry["macs_per_cycle"], 0),
-                      number(entry["gops"], 0), number(entry["bits_per_weight"], 2), *speeds))
+        speeds = (" / ".join(f"{seconds(fitted, load, tokens, 'board'):.3g}" for tokens in (1, PREFILL_TOKENS))
+                  for load in WORKLOADS)
+        lines.append((name, fitted.row["p_lanes"], fitted.units, fitted.limit, number(fitted.macs_per_cycle, 0),
+                      number(2*fitted.rate/1e9, 0), number(bits_per_weight(fitted.row["design"]), 2), *speeds))
     return ["## At equal LUT budget", "",
             BUDGET.format(luts=BUDGET_LUTS, total=TARGETS[DEVICE].lut_total, device=DEVICE, memory=DDR3_BYTES_S/1e9,
                           tokens=PREFILL_TOKENS, writes=TABLE_WRITES, channels=TABLE_CHANNELS,

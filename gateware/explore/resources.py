@@ -54,14 +54,6 @@ class Fit:
         """Products a second."""
         return self.share*self.macs_per_cycle*self.row["fmax_mhz"]*1e6
 
-    @property
-    def block_rams(self):
-        return self.units*block_rams(self.row)
-
-    @property
-    def dsps(self):
-        return self.units*self.row["dsps"]
-
 
 def block_rams(row):
     """Block RAMs of a unit, with those that partial sums wait in."""

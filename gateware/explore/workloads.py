@@ -16,7 +16,7 @@ k is cut where the activations of all tokens do not fit on chip. Only linear lay
 authors' simulator (queries, keys and values 3H × H, output H × H, feed-forward 4H × H and H × 4H).
 """
 
-from mixpe.gateware.explore.storage import GROUP, bits_per_weight, matrix_bytes
+from mixpe.gateware.explore.storage import GROUP, matrix_bytes
 from mixpe.gateware.spec.config import Config
 from mixpe.gateware.spec.timing import CHECK_CYCLES, DRAIN_CYCLES, MemoryTiming, memory_timing
 
@@ -32,7 +32,6 @@ ACTIVATION_WIDTH  = {"aligned-a16": 2, "mixpe-a16": 2, "fp16-dequant": 2}  # byt
 BEAT_BYTES        = 16
 DDR3_BYTES_S      = 1.6e9       # the pins of DDR3 ×16 at 800 MT/s
 SIMULATOR_BYTES_S = 64e9        # 1024 bits a cycle of 500 MHz
-PHASES            = {"decode": 1, "prefill": PREFILL_TOKENS}
 
 
 def ddr3(clock_hz):
@@ -86,14 +85,3 @@ def seconds(fitted, workload, tokens, memory):
         cycles += whole*product_cycles(fitted, n, longest, tokens, timing)
         cycles += product_cycles(fitted, n, rest, tokens, timing) if rest else 0
     return WORKLOADS[workload][0]*cycles/clock_hz
-
-
-def entry_of(fitted):
-    """What fits as columns: units and what limits them, products a cycle, GOPS, seconds with the board's memory."""
-    row = fitted.row
-    return {"design": row["design"], "lanes": row.get("p_lanes"), "units": fitted.units, "limit": fitted.limit,
-            "dsps": fitted.dsps, "block_rams": fitted.block_rams, "macs_per_cycle": fitted.macs_per_cycle,
-            "share": fitted.share, "fmax_mhz": row["fmax_mhz"], "gops": 2*fitted.rate/1e9,
-            "bits_per_weight": bits_per_weight(row["design"]),
-            **{f"{phase}_s {name}": seconds(fitted, name, tokens, "board")
-               for name in WORKLOADS for phase, tokens in PHASES.items()}}
