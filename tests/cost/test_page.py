@@ -74,6 +74,13 @@ def test_page_says_what_the_rows_say():
     assert "Not measured: int8 (LUT) (WrongResult: channel 3: 7, not 8)." in text
 
 
+def test_a_unit_of_the_lanes_it_has_by_itself():
+    """A point may leave the lanes out."""
+    row = {name: value for name, value in ROWS[1].items() if name != "p_lanes"}
+    text = page([row], [], [], {})
+    assert "| mixpe-a8 | – | 1 | 128 | exact | – | 640 |" in text and "| mixpe-a8 | – | 93 | LUTs |" in text
+
+
 def test_losses_follow_the_rows():
     """A design is said to be ahead where it is, and by flip-flops the order is another one."""
     wide = made("mixpe-a8-dense", 8, 300, 280, p_lanes=8, flip_flops=600, placed_luts=340)
