@@ -202,9 +202,9 @@ def _shapes(rows, arrays):
     if not found:
         return []
     lines = [(row["design"], row.get("p_lanes", "–"), row["rows"], row["group_size"],
-              row["accumulator_bits"] or "exact", row.get("p_width", "–"), number(row["luts"], 0), number(row["flip_flops"], 0),
-              number(row["luts_per_mac"]), number(row["fmax_mhz"], 0), number(row["mmacs_per_s_per_lut"], 2),
-              number(row["mmacs_per_s_per_site"], 2)) for row in good]
+              row["accumulator_bits"] or "exact", row.get("p_width", "–"), number(row["luts"], 0),
+              number(row["flip_flops"], 0), number(row["luts_per_mac"]), number(row["fmax_mhz"], 0),
+              number(row["mmacs_per_s_per_lut"], 2), number(row["mmacs_per_s_per_site"], 2)) for row in good]
     bad = [f"{name_of(row)} of {row.get('p_lanes', '?')} lanes ({why(row)})" for row in found if row["status"] != "ok"]
     text = ["## Lanes, rows, groups, widths", "", SHAPES, "",
             table(("design", "D", "R", "G", "sum bits", "W", "LUT", "FF", "LUT/MAC", "fmax MHz",
@@ -251,7 +251,8 @@ def _budget(fits):
         speeds = (" / ".join(f"{seconds(fitted, load, tokens, 'board'):.3g}" for tokens in (1, PREFILL_TOKENS))
                   for load in WORKLOADS)
         lines.append((name, fitted.row.get("p_lanes", "–"), fitted.units, fitted.limit,
-                      number(fitted.macs_per_cycle, 0), number(2*fitted.rate/1e9, 0), number(bits_per_weight(fitted.row["design"]), 2), *speeds))
+                      number(fitted.macs_per_cycle, 0), number(2*fitted.rate/1e9, 0),
+                      number(bits_per_weight(fitted.row["design"]), 2), *speeds))
     return ["## At equal LUT budget", "",
             BUDGET.format(luts=BUDGET_LUTS, total=TARGETS[DEVICE].lut_total, device=DEVICE, memory=DDR3_BYTES_S/1e9,
                           tokens=PREFILL_TOKENS, writes=TABLE_WRITES, channels=TABLE_CHANNELS,

@@ -14,9 +14,9 @@ from mixpe.gateware.spec.errors import ConfigError
 CLOCK_HZ = 80_000_000
 
 
-def controller(kind="SDR", name="MT48LC16M16", rate="1:1"):
-    module = getattr(modules, name)(CLOCK_HZ, rate)
-    phy    = get_sdram_phy_settings(kind, 16, CLOCK_HZ)
+def controller():
+    module = modules.MT48LC16M16(CLOCK_HZ, "1:1")
+    phy    = get_sdram_phy_settings("SDR", 16, CLOCK_HZ)
     return LiteDRAMController(phy, module.geom_settings, module.timing_settings, CLOCK_HZ, sdr_settings())
 
 
