@@ -11,34 +11,18 @@ from litex.soc.cores.uart import UARTPHY, UARTBone
 from litex.soc.integration.soc import SoCRegion
 from litex.soc.integration.soc_core import SoCCore
 from litex.soc.interconnect import stream, wishbone
-from litex.soc.interconnect.csr import CSRStorage
 
 from mixpe.boards.board import LINKS
 from mixpe.errors import ConfigError
-from mixpe.gateware.dram import add_dram_init
+from mixpe.gateware.dram import InitRegisters, add_host_init
 from mixpe.gateware.integration import MixPE, add_mixpe
 from mixpe.gateware.link.registered_bus import RegisteredBus
+from mixpe.gateware.spec.memory_init import INIT_BANK
 from mixpe.gateware.spec.registers import COUNTER_BANK, CSR_BANK
-from mixpe.gateware.spec.training import TRAINING_BANK
 
 CSR_BASE = 0xf000_0000
 MAIN_RAM = 0x4000_0000
 MEMTEST_BYTES = 64*1024  # by the BIOS after training; the host's own test is longer
-
-
-class Training(LiteXModule):
-    """What the BIOS says of the memory. It writes here because of the registers' names; the driver reads it.
-
-    Attributes
-    ----------
-    ready : Signal(), out
-        Training and memory test are over and have not failed. When they fail the BIOS sets the error first.
-    """
-
-    def __init__(self):
-        self.init_done  = CSRStorage(description="The BIOS has initialised the memory.")
-        self.init_error = CSRStorage(description="Training or memory test failed.")
-        self.ready      = self.init_done.storage & ~self.init_error.storage
 
 
 class BufferedPHY(LiteXModule):
@@ -92,13 +76,13 @@ class BoardSoC(SoCCore):
         self.ready    = 1
         board.add_memory(self)
         if not self.has_pool and board.cpu:
-            self.ddrctrl = Training()
-            self.csr.add("ddrctrl", n=TRAINING_BANK)
+            self.ddrctrl = InitRegisters()
+            self.csr.add("ddrctrl", n=INIT_BANK)
             self.ready = self.ddrctrl.ready
             self.add_constant("MEMTEST_DATA_SIZE", MEMTEST_BYTES)
             self.add_constant("MEMTEST_ADDR_SIZE", MEMTEST_BYTES)
         elif not self.has_pool:
-            self.ready = add_dram_init(self)
+            self.ready = add_host_init(self)
 
         # Host link.
         if link == "uart":

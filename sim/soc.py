@@ -11,7 +11,7 @@ from litex.soc.interconnect import stream
 from migen import Cat, ClockDomain, Module, Signal
 
 from mixpe.errors import ConfigError
-from mixpe.gateware.dram import add_dram_init
+from mixpe.gateware.dram import add_dram_init, add_host_init
 from mixpe.gateware.dram.refresher import sdr_settings
 from mixpe.gateware.link import add_link, wide_layout
 from mixpe.sim.memory import DEFAULT_MEMORY, find_memory
@@ -21,6 +21,9 @@ CSR_BASE = 0xf000_0000  # with and without a CPU, so that the driver finds the r
 # Cycles after which the bridge forgets a frame that was cut off. LiteX's 100 ms would be ten million cycles, half a
 # minute of simulation. Host time counts only while a job runs: else the link module stops the clock inside a frame.
 BRIDGE_TIMEOUT_CYCLES = 1 << 18
+
+# And after which an access that nothing answers ends, with all ones; LiteX's million would take seconds.
+BUS_TIMEOUT_CYCLES = 1 << 14
 
 DRAM_SPEEDUP = 100  # a DRAM model needs no 600 us to power up; that would be half a second of simulation
 
@@ -97,7 +100,8 @@ class SimSoC(SoCCore):
     Attributes
     ----------
     ready : Signal(), out
-        The memory is initialised, by gateware, some 1000 cycles after reset.
+        The memory is initialised: SDR by the host's driver as on the boards, where there is an accelerator and no CPU;
+        else by gateware, some 1000 cycles after reset.
     busy : Signal(), out
         The SoC has work of its own: its clock must not stop.
     """
@@ -112,7 +116,7 @@ class SimSoC(SoCCore):
         self.mem_map = dict(SoCCore.mem_map)  # SoCCore would write into its class
         options = {
             "ident": "mixpe simulation", "with_uart": False, "with_timer": False,
-            "integrated_rom_size": 0, "integrated_sram_size": 0,
+            "integrated_rom_size": 0, "integrated_sram_size": 0, "bus_timeout": BUS_TIMEOUT_CYCLES,
         }
         if cpu_type is not None:
             options.update(with_uart=True, uart_name="sim", with_timer=True,
@@ -128,15 +132,19 @@ class SimSoC(SoCCore):
         settings = sdr_settings if self.sdrphy.settings.memtype == "SDR" else ControllerSettings
         self.add_sdram("sdram", phy=self.sdrphy, module=module, l2_cache_size=0,
                        controller_settings=settings(with_refresh=refresh))
-        self.ready = add_dram_init(self, speedup=DRAM_SPEEDUP)
+        self.busy = Signal()
+        working = []
+        if self.sdrphy.settings.memtype == "SDR" and config is not None and cpu_type is None:
+            self.ready = add_host_init(self)
+        else:
+            self.ready = add_dram_init(self, speedup=DRAM_SPEEDUP)
+            working.append(~self.ready)
         if cpu_type is not None:
             # A short memory test: the BIOS would simulate for minutes.
             self.add_constant("MEMTEST_DATA_SIZE", 8*1024)
             self.add_constant("MEMTEST_ADDR_SIZE", 8*1024)
 
         # Host link.
-        self.busy = Signal()
-        working = [~self.ready]
         if link == "etherbone":
             from mixpe.sim.ethernet import add_sim_etherbone, gmii_io
             platform.add_extension([gmii_io()])
@@ -144,7 +152,8 @@ class SimSoC(SoCCore):
             working.append(add_sim_etherbone(self, pads))
         else:
             pads = platform.request("link", 0)
-            bridge = add_link(self, LinkPads(pads), timeout_cycles=BRIDGE_TIMEOUT_CYCLES, wide=True)
+            bridge = add_link(self, LinkPads(pads), timeout_cycles=BRIDGE_TIMEOUT_CYCLES, wide=True,
+                ready=self.ready)
             self.comb += [pads.framing.eq(bridge.framing), pads.hungry.eq(bridge.hungry)]
         self.comb += pads.busy.eq(self.busy)
 

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Initialise a DRAM in gateware, so that a SoC without a CPU has its memory ready by itself."""
 
-from litedram.common import LiteDRAMInterface
 from litedram.init import get_sdram_phy_init_sequence
 from litex.gen import LiteXModule
-from litex.soc.interconnect import stream
 from migen import Case, If, Mux, Replicate, Signal
 
 from mixpe.gateware.dram.grants import LocalGrants
+from mixpe.gateware.dram.hold import hold_commands
 from mixpe.gateware.spec.errors import ConfigError
 
 # LiteDRAM's sequences are written for a CPU whose delay loop turns at most once in 10 ns and which takes long between
@@ -105,35 +104,6 @@ class DRAMInit(LiteXModule):
             ]
 
 
-def _hold_commands(soc, hold):
-    """Keep commands waiting between crossbar and controller: those issued while another drives the DFI are lost.
-
-    They wait in registers, which also part the crossbar's arbitration from the controller's, the longest paths of a SoC
-    at 80 MHz on ECP5.
-    """
-    inner = soc.sdram.crossbar.controller
-    outer = LiteDRAMInterface(soc.sdram.controller.interface.address_align, soc.sdram.controller.settings)
-    for number in range(inner.nbanks):
-        to, of = getattr(inner, f"bank{number}"), getattr(outer, f"bank{number}")
-        buffer = stream.Buffer([("we", 1), ("addr", len(of.addr))], pipe_ready=True)
-        soc.add_module(name=f"dram_commands_{number}", module=buffer)
-        soc.comb += [
-            buffer.sink.valid.eq(of.valid),
-            of.ready.eq(buffer.sink.ready),
-            buffer.sink.we.eq(of.we),
-            buffer.sink.addr.eq(of.addr),
-            to.valid.eq(buffer.source.valid & ~hold),
-            buffer.source.ready.eq(to.ready & ~hold),
-            to.we.eq(buffer.source.we),
-            to.addr.eq(buffer.source.addr),
-            of.lock.eq(to.lock | buffer.source.valid),
-            of.wdata_ready.eq(to.wdata_ready),
-            of.rdata_valid.eq(to.rdata_valid),
-        ]
-    soc.comb += [inner.wdata.eq(outer.wdata), inner.wdata_we.eq(outer.wdata_we), outer.rdata.eq(inner.rdata)]
-    soc.sdram.crossbar.controller = outer  # it connects its ports when it is finalised
-
-
 def add_dram_init(soc, *, name="dram_init", speedup=1):
     """Let gateware initialise the SoC's LiteDRAM after reset. Accesses wait until that is done.
 
@@ -166,7 +136,7 @@ def add_dram_init(soc, *, name="dram_init", speedup=1):
         raise ConfigError(f"the PHY {phy.phytype} needs training, which takes a CPU")
     sequencer = DRAMInit(soc.sdram.dfii.ext_dfi, init_steps(phy, controller.settings.timing, speedup), soc.sys_clk_freq)
     soc.comb += soc.sdram.dfii.ext_dfi_sel.eq(~sequencer.done)
-    _hold_commands(soc, ~sequencer.done)
+    hold_commands(soc, ~sequencer.done)
     if phy.nphases == 1:
         soc.add_module(name=f"{name}_grants", module=LocalGrants(controller))
     soc.add_module(name=name, module=sequencer)

@@ -33,6 +33,8 @@ class LinkBridge(LiteXModule):
         A frame is forgotten when the host sends nothing for so long inside it.
     wide : bool
         Four bytes a cycle instead of one (`deframer.wide_layout`): a word a cycle.
+    ready : Signal() or 1
+        Low while the memory answers nothing: accesses to it then take the bus, which has a limit.
 
     Attributes
     ----------
@@ -46,7 +48,7 @@ class LinkBridge(LiteXModule):
         Inside a frame, and it is the host's turn.
     """
 
-    def __init__(self, write_port, read_port, *, mem_base, mem_bytes, timeout_cycles, wide=False):
+    def __init__(self, write_port, read_port, *, mem_base, mem_bytes, timeout_cycles, wide=False, ready=1):
         if mem_bytes & (mem_bytes - 1) or mem_base % mem_bytes:
             raise ConfigError(f"the memory must be a power of two of bytes, and aligned: not {mem_bytes:#x} bytes at "
                               f"{mem_base:#x}")
@@ -82,7 +84,7 @@ class LinkBridge(LiteXModule):
         in_memory = Signal()
         offset_bits = mem_bytes.bit_length() - 3  # of a word offset
         self.comb += [
-            in_memory.eq(increment & (address[offset_bits:] == mem_base >> 2 + offset_bits)
+            in_memory.eq(increment & ready & (address[offset_bits:] == mem_base >> 2 + offset_bits)
                          & (final[offset_bits:] == mem_base >> 2 + offset_bits)),
             bus.adr.eq(address),
             bus.dat_w.eq(token.data),
@@ -170,7 +172,7 @@ class LinkBridge(LiteXModule):
         ]
 
 
-def add_link(soc, phy, *, name="link", timeout_cycles=None, fifo_depth=0, wide=False):
+def add_link(soc, phy, *, name="link", timeout_cycles=None, fifo_depth=0, wide=False, ready=1):
     """Give a SoC a host link over any byte stream.
 
     Call it after `add_sdram`.
@@ -188,7 +190,8 @@ def add_link(soc, phy, *, name="link", timeout_cycles=None, fifo_depth=0, wide=F
         Bytes from the host that are kept while the bridge is at work. A UART has no back-pressure, so this bounds what
         the host may have under way: fifo_depth//6 read requests (`window` of `mixpe.link`).
     wide : bool
-        See `LinkBridge`.
+    ready : Signal() or 1
+        Both as in `LinkBridge`.
 
     Returns
     -------
@@ -200,7 +203,8 @@ def add_link(soc, phy, *, name="link", timeout_cycles=None, fifo_depth=0, wide=F
     if timeout_cycles is None:
         timeout_cycles = int(TIMEOUT_S*soc.sys_clk_freq)
     bridge = LinkBridge(soc.sdram.crossbar.get_port(mode="write"), soc.sdram.crossbar.get_port(mode="read"),
-                        mem_base=region.origin, mem_bytes=region.size, timeout_cycles=timeout_cycles, wide=wide)
+                        mem_base=region.origin, mem_bytes=region.size, timeout_cycles=timeout_cycles, wide=wide,
+                        ready=ready)
     soc.add_module(name=f"{name}_phy", module=phy)
     soc.add_module(name=name, module=bridge)
     received = phy.source

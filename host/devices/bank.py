@@ -4,6 +4,7 @@
 import time
 
 from mixpe.gateware.spec.errors import ConfigError, ContractError, DeviceError, NotMixpeError
+from mixpe.gateware.spec.memory_init import FAILED, INIT_OFFSET
 from mixpe.gateware.spec.registers import (
     COUNTER_OFFSET,
     COUNTERS,
@@ -17,7 +18,6 @@ from mixpe.gateware.spec.registers import (
     config_from_identity,
     digest,
 )
-from mixpe.gateware.spec.training import FAILED, NAMES, TRAINING_OFFSET
 
 POLL_S_MAX    = 0.005  # between two looks at a device that works
 MEM_BYTES_MIN = 4096   # a build with less says nonsense
@@ -75,9 +75,9 @@ class RegisterBank:
         """Low and high words of all counters as of the last latch, in order: list of int."""
         return [int(word) for word in self.link.read_words(self.base + COUNTER_OFFSET, 2*len(COUNTERS))]
 
-    def training_failed(self):
-        """The program of a board with a CPU says that it could not train the memory."""
-        words = self.link.read_words(self.base + TRAINING_OFFSET, len(NAMES))
+    def memory_failed(self):
+        """Training by the program of a board with a CPU, or the host's own initialisation, went wrong."""
+        words = self.link.read_words(self.base + INIT_OFFSET, len(FAILED))
         return [int(word) for word in words] == FAILED
 
     def wait(self, mask, wanted, limit_s, text, last="status"):

@@ -7,6 +7,7 @@ from mixpe.devices.bank import RegisterBank
 from mixpe.devices.jobqueue import JobQueue
 from mixpe.devices.linear import DeviceLinear
 from mixpe.devices.memory import Allocator
+from mixpe.devices.sdram import init_method, initialise_sdr
 from mixpe.devices.stage import Stage
 from mixpe.devices.transfer import Transfer
 from mixpe.gateware.spec.errors import (
@@ -293,11 +294,15 @@ class Device:
     # Inside.
 
     def _wait_for_memory(self, limit_s):
+        if not self.bank.read("status") & STATUS_READY:
+            method = init_method(self.bank)
+            if method is not None:
+                initialise_sdr(self.bank, method)
         try:
             self.bank.wait(STATUS_READY, STATUS_READY, limit_s, f"the memory of the device at {self.url} was not ready")
         except DeviceError as error:
             why = ("its training failed: power the board off and on, and if it fails again build with a lower "
-                "--clock-mhz" if self.bank.training_failed() else
+                "--clock-mhz" if self.bank.memory_failed() else
                 "its initialisation has not ended, or hangs: wait longer with mixpe.open(…, ready_s=60), or power the "
                 "board off and on and load the bitstream again")
             raise DeviceError(f"{error}; {why}") from None

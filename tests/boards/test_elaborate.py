@@ -11,8 +11,8 @@ pytest.importorskip("litex_boards", reason="the gateware extra is not installed"
 from mixpe.bench.board import memory_bytes
 from mixpe.boards.build import elaborate_board
 from mixpe.boards.registry import BOARDS
+from mixpe.gateware.spec.memory_init import DFII_OFFSETS, INIT_OFFSET, NAMES
 from mixpe.gateware.spec.registers import CSR_BANK, CSR_BASES, CSR_PAGE_BYTES, OFFSETS
-from mixpe.gateware.spec.training import NAMES, TRAINING_OFFSET
 
 RISCV = "riscv64-unknown-elf-gcc"
 
@@ -30,9 +30,14 @@ def test_board_elaborates(name, tmp_path):
     registers = csr["csr_registers"]
     for register, offset in OFFSETS.items():
         assert registers[f"mixpe_{register}"]["addr"] == csr["csr_bases"]["mixpe"] + offset
-    if board.cpu:
-        for index, register in enumerate(NAMES):
-            assert registers[f"ddrctrl_{register}"]["addr"] == csr["csr_bases"]["mixpe"] + TRAINING_OFFSET + 4*index
+    by_host = " SDR" in board.memory
+    if board.cpu or by_host:
+        for index, register in enumerate(NAMES if by_host else NAMES[:2]):
+            assert registers[f"ddrctrl_{register}"]["addr"] == csr["csr_bases"]["mixpe"] + INIT_OFFSET + 4*index
+    if by_host:
+        assert not board.cpu and "cpu" not in csr["csr_bases"]
+        for register, offset in DFII_OFFSETS.items():
+            assert registers[f"sdram_dfii_{register}"]["addr"] == csr["csr_bases"]["mixpe"] + offset
     assert csr["memories"]["main_ram"]["size"] == memory_bytes(board)  # as `mixpe boards` says
     assert csr["constants"]["config_clock_frequency"] == board.clock_hz
     assert ("config_cpu_type_vexriscv" in csr["constants"]) == board.cpu

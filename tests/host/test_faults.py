@@ -18,8 +18,8 @@ from mixpe.errors import (
     VerifyError,
 )
 from mixpe.gateware.spec.jobs import JobCode
+from mixpe.gateware.spec.memory_init import INIT_OFFSET
 from mixpe.gateware.spec.registers import OFFSETS, STATUS_CHECKSUM, STATUS_READY, VERSION
-from mixpe.gateware.spec.training import TRAINING_OFFSET
 
 ALWAYS = float("inf")
 
@@ -255,7 +255,7 @@ def test_not_our_device(link, name, value, error, text):
 ])
 def test_memory_that_never_gets_ready(link, monkeypatch, done, error, text):
     read  = link._read
-    words = {link.bank + TRAINING_OFFSET: done, link.bank + TRAINING_OFFSET + 4: error}
+    words = {link.bank + INIT_OFFSET: done, link.bank + INIT_OFFSET + 4: error}
 
     def unready(addr):
         return words.get(addr, read(addr) & ~(STATUS_READY if addr == status_at(link) else 0))

@@ -3,6 +3,7 @@
 
 import os
 import pty
+import select
 import termios
 import threading
 
@@ -28,13 +29,16 @@ class Bridge:
         self.master, slave = pty.openpty()
         self.path = os.ttyname(slave)
         self.slave = slave
+        self.closing = threading.Event()
         self.thread = threading.Thread(target=self.serve, daemon=True)
         self.thread.start()
 
     def serve(self):
         frame = b""
         try:
-            while True:
+            while not self.closing.is_set():
+                if not select.select([self.master], [], [], 0.02)[0]:
+                    continue
                 data = os.read(self.master, 64)
                 rate = SPEEDS.get(termios.tcgetattr(self.slave)[4])
                 self.heard.append(rate)
@@ -52,6 +56,8 @@ class Bridge:
             return
 
     def close(self):
+        self.closing.set()
+        self.thread.join()  # or it reads the next terminal, which gets the same descriptor
         os.close(self.slave)
         os.close(self.master)
 

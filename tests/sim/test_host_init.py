@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The host initialises the simulated SDR memory over the link: no DRAM timing is violated, no access passes before."""
+
+import numpy as np
+import pytest
+
+import mixpe
+from mixpe.gateware.spec.memory_init import CONTROL_ON, CONTROL_SEL, DFII_OFFSETS, INIT_OFFSET
+from mixpe.gateware.spec.registers import CSR_BANK, CSR_BASES, CSR_PAGE_BYTES, OFFSETS, STATUS_READY
+from mixpe.link import open_link
+from mixpe.sim import open_sim
+
+BANK     = CSR_BASES[0] + CSR_BANK*CSR_PAGE_BYTES
+MEM_BASE = 0x4000_0000
+DATA     = np.arange(64, dtype=np.uint8)
+FALSE_ALARM = "tREFI violation (64ms period)"  # see test_memories.py
+
+
+@pytest.fixture
+def process(tmp_path):
+    with open_sim(memory="sdr", rows=1, k_max=512, buffer_beats=64, queue_depth=2, scalers=1, sdram_verbosity=1,
+                  opt_level="O1", run_folder=tmp_path) as opened:
+        yield opened
+
+
+def state(url):
+    """(init_done, init_error), DFII control, memory ready."""
+    with open_link(url) as link:
+        return ([int(word) for word in link.read_words(BANK + INIT_OFFSET, 2)],
+                link.read_word(BANK + DFII_OFFSETS["control"]),
+                bool(link.read_word(BANK + OFFSETS["status"]) & STATUS_READY))
+
+
+def test_host_initialises_sdr(process):
+    assert state(process.url) == ([0, 0], CONTROL_SEL, False)  # nothing in the SoC does it
+    with mixpe.open(process.url) as device:
+        device.write_memory(4096, DATA)
+    assert state(process.url) == ([1, 0], CONTROL_ON | CONTROL_SEL, True)
+    with mixpe.open(process.url) as device:  # and keeps what a ready memory holds
+        np.testing.assert_array_equal(device.read_memory(4096, DATA.size), DATA)
+
+    # Cut off between two commands: not ready, and the next one begins anew.
+    with open_link(process.url) as link:
+        link.write_words(BANK + INIT_OFFSET, [0, 0])
+        link.write_word(BANK + DFII_OFFSETS["control"], CONTROL_ON)
+    assert not state(process.url)[2]
+    with mixpe.open(process.url) as device:
+        device.write_memory(0, DATA)
+        np.testing.assert_array_equal(device.read_memory(0, DATA.size), DATA)
+    process.close()
+    log = process.log.read_text(errors="replace")  # complete when the simulation has ended
+    assert not [line for line in log.splitlines() if "violation" in line and FALSE_ALARM not in line]
+
+
+def test_access_before_is_answered_by_the_bus_limit(process):
+    """Not with what a memory might hold; and it is in nobody's way afterwards."""
+    with open_link(f"{process.url}?timeout_s=60") as link:
+        assert link.read_words(MEM_BASE, 2).tolist() == [0xFFFFFFFF]*2
+    with mixpe.open(process.url) as device:
+        device.write_memory(0, DATA)
+        np.testing.assert_array_equal(device.read_memory(0, DATA.size), DATA)
