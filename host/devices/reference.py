@@ -113,7 +113,7 @@ class ReferenceLink(Link):
             return self.memory[offset:offset + 4*n].view("<u4").copy()
         return np.array([self._read(addr + 4*index*increment) for index in range(n)], np.uint32)
 
-    def write_words(self, addr, words, *, increment=True):
+    def write_words(self, addr, words, *, increment=True, checked=True):
         """As `Link.write_words`."""
         self._check_open()
         words = np.atleast_1d(np.asarray(words, np.uint32))

@@ -21,6 +21,7 @@ from mixpe.gateware.spec.memory_init import (
     sdr_steps,
 )
 
+ATTEMPTS = 6  # to get a command across a link that loses packets
 PROBE = np.array([0x00000000, 0xFFFFFFFF, 0x55AA33CC, 0xAA55CC33, 0x01234567, 0x89ABCDEF, 0xFEDCBA98, 0x76543210],
                  "<u4")
 
@@ -72,12 +73,23 @@ def initialise_sdr(bank, method):
                               f"0x{control:08x} was written: is this another build's SoC, or a bad link?")
         time.sleep(wait_s)
 
+    def issue(step):
+        # What issues the command reads as zero. The address behind it, which travels along, shows that it arrived.
+        sent = step.address ^ 1
+        for _attempt in range(ATTEMPTS):
+            link.write_words(dfii["pi0_address"], [step.address, 0])
+            link.write_words(dfii["pi0_command"], [step.command, 1, sent, 0], checked=False)
+            found = link.read_word(dfii["pi0_address"])
+            if found == sent:
+                return
+        raise DeviceError(f"a command to the memory did not arrive, sent {ATTEMPTS} times: the register at "
+                          f"0x{dfii['pi0_address']:08x} reads 0x{found:08x}, not 0x{sent:08x}")
+
     link.write_words(bank.base + INIT_OFFSET, [0, 0])
     link.write_word(dfii["control"], CONTROL_ON)
     settle(CONTROL_ON, POWER_UP_S)
     for step in sdr_steps(method):
-        link.write_words(dfii["pi0_address"], [step.address, 0])
-        link.write_words(dfii["pi0_command"], [step.command, 1])
+        issue(step)
         settle(CONTROL_ON, step.wait_s)
     link.write_words(bank.base + INIT_OFFSET, [1, 0])
     link.write_word(dfii["control"], CONTROL_ON | CONTROL_SEL)

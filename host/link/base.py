@@ -80,7 +80,7 @@ class Link(ABC):
         """
 
     @abstractmethod
-    def write_words(self, addr, words, *, increment=True):
+    def write_words(self, addr, words, *, increment=True, checked=True):
         """Write words from `addr` on, or all to `addr`. Posted: a later read comes after them.
 
         Parameters
@@ -88,6 +88,10 @@ class Link(ABC):
         addr : int
         words : int or sequence of int or (n,) uint32
         increment : bool
+        checked : bool
+            Links that may lose a write read it back, and write again what differs. False where a second write has
+            another effect, or where words do not read as they were written: the caller has to see whether they arrived,
+            all in one or none.
 
         Raises
         ------

@@ -138,7 +138,7 @@ class EtherboneLink(Link):
             self._bank = addr
         return words
 
-    def write_words(self, addr, words, *, increment=True):
+    def write_words(self, addr, words, *, increment=True, checked=True):
         words = self._words(words)
         self._check(addr, len(words), increment)
         with self.lock:
@@ -146,6 +146,11 @@ class EtherboneLink(Link):
                 for word in words:
                     self._send(write_packet(addr, np.array([word], np.uint32)))
                     self.counters.written_bytes += 4
+            elif not checked:
+                if len(words) > WORDS_MAX:
+                    raise RangeError(f"{WORDS_MAX} words can be written unchecked, not {len(words)}")
+                self._send(write_packet(addr, words))
+                self.counters.written_bytes += 4*len(words)
             elif self._is_guarded(addr, len(words)):
                 self._write_guarded(addr, words)
             elif self._bank is not None and (addr - self._bank, len(words)) == (COLLECT, 1):

@@ -111,7 +111,7 @@ class UartBoneLink(Link):
         with self.lock:
             return self._retried(addr, n, increment, retry, None)
 
-    def write_words(self, addr, words, *, increment=True):
+    def write_words(self, addr, words, *, increment=True, checked=True):
         words = self._words(words)
         self._check(addr, len(words), increment)
         with self.lock:

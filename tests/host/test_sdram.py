@@ -37,7 +37,7 @@ class SdrFar:
     """LiteDRAM's DFII registers and the memory's state, put before a reference device.
 
     `cut` : number of the write to a register that nobody takes any more; `broken` : the memory answers zeros;
-    `deaf` : DFII registers that keep nothing.
+    `deaf` : DFII registers that keep nothing; `lost` : how many records with a command do not arrive.
     """
 
     def __init__(self, link):
@@ -46,9 +46,11 @@ class SdrFar:
             INIT_OFFSET: 0, INIT_OFFSET + 4: 0, INIT_OFFSET + 8: sdr_method(CAS_LATENCY, BURST)}
         self.registers[DFII_OFFSETS["control"]] = CONTROL_SEL
         self.names = {offset: name for name, offset in DFII_OFFSETS.items()}
-        self.commands, self.writes, self.cut, self.broken, self.deaf = [], 0, None, False, False
-        self.read, self.write, self.read_words = link._read, link._write, link.read_words
-        link._read, link._write, link.read_words = self._read, self._write, self._read_words
+        self.commands, self.writes, self.cut, self.broken, self.deaf, self.lost = [], 0, None, False, False, 0
+        self.read, self.write, self.read_words, self.write_words = (
+            link._read, link._write, link.read_words, link.write_words)
+        link._read, link._write, link.read_words, link.write_words = (
+            self._read, self._write, self._read_words, self._write_words)
 
     @property
     def is_ready(self):
@@ -79,6 +81,12 @@ class SdrFar:
             self.commands.append((self.registers[DFII_OFFSETS["pi0_command"]],
                                   self.registers[DFII_OFFSETS["pi0_address"]]))
 
+    def _write_words(self, addr, words, *, checked=True, **options):
+        if not checked and self.lost:
+            self.lost -= 1
+        else:
+            self.write_words(addr, words, **options)
+
     def _read_words(self, addr, n, **options):
         if addr == MEM_BASE:
             assert self.is_ready
@@ -104,7 +112,7 @@ def test_cut_off_anywhere_it_begins_anew(link, sdr):
     """No write that gets lost leaves a memory that is taken for ready."""
     Device(link, "sdr", ready_s=0.1)
     total = sdr.writes
-    assert total == 2 + 1 + 4*len(SEQUENCE) + 2 + 1
+    assert total == 2 + 1 + 6*len(SEQUENCE) + 2 + 1
     for cut in range(1, total + 1):
         sdr.registers[INIT_OFFSET], sdr.commands, sdr.writes, sdr.cut = 0, [], 0, cut
         with pytest.raises(LinkTimeout, match="cable"):
@@ -130,6 +138,16 @@ def test_registers_that_keep_nothing(link, sdr):
     sdr.deaf = True
     with pytest.raises(DeviceError, match="memory controller's register at 0xf00.* reads 0x00000001 after 0x0000000e"):
         Device(link, "sdr", ready_s=0.1)
+
+
+def test_commands_that_get_lost_are_sent_again(link, sdr):
+    sdr.lost = 5
+    Device(link, "sdr", ready_s=0.1)
+    assert sdr.commands == SEQUENCE
+    sdr.registers[INIT_OFFSET], sdr.lost = 0, 6
+    with pytest.raises(DeviceError, match="did not arrive, sent 6 times: .* reads 0x00000400, not 0x00000401"):
+        Device(link, "sdr", ready_s=0.1)
+    assert not sdr.is_ready
 
 
 def test_method_of_another_time(link, sdr):

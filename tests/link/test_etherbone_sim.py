@@ -20,6 +20,7 @@ import pytest
 
 import mixpe
 from mixpe.errors import ConfigError, DeviceError, LinkTimeout
+from mixpe.gateware.spec.memory_init import INIT_OFFSET
 from mixpe.gateware.spec.registers import MAGIC
 from mixpe.link.etherbone import WORDS_MAX, parse_answer, read_packet, write_packet
 from mixpe.sim import SimOptions, open_sim
@@ -113,8 +114,9 @@ def test_layers_are_those_of_the_reference(etherbone_sim, reference):
 
 @pytest.mark.parametrize("seed, faults", [(1, {"loss": 0.03}), (2, {"double": 0.1}), (3, {"swap": 0.1}),
     (4, {"loss": 0.02, "double": 0.05, "swap": 0.05})], ids=["loss", "double", "swap", "all"])
-def test_a_bad_network_changes_no_number(network, reference, etherbone_process, seed, faults):
-    """Layers are right, and no job is posted twice or lost."""
+def test_a_bad_network_changes_no_number(network, reference, etherbone_sim, etherbone_process, seed, faults):
+    """The memory is initialised through it, layers are right, and no job is posted twice or lost."""
+    etherbone_sim.link.write_words(etherbone_sim.bank.base + INIT_OFFSET, [0, 0])
     between = network(seed, **faults)
     with mixpe.open(f"{between.url}?timeout_s=20", rate_hz=20_000) as device:
         device.reset_counters()
