@@ -2,8 +2,11 @@
 """The energy proxy of a point on given weights and activations, its results checked against the reference."""
 
 import hashlib
+from dataclasses import dataclass
 
-from mixpe.gateware.cost.activity import CLOCK_WEIGHT, WEIGHTS, Netlist, transpose
+import numpy as np
+
+from mixpe.gateware.activity import WEIGHTS, Netlist, transpose
 from mixpe.gateware.cost.cache import Cache
 from mixpe.gateware.cost.flow import smallest
 from mixpe.gateware.cost.harness import harness_verilog
@@ -22,7 +25,7 @@ def energy_per_mac(point, w, x, cache_folder=None, reuse=1):
     Parameters
     ----------
     point : Point
-        A unit on an ECP5 device.
+        A unit or an array, on any device. Rows of an array work on different activations.
     w, x : (streams, groups, G) float
         Weights and activations of a layer, see `stimulus`; G is the point's group size.
     cache_folder : str, optional
@@ -39,25 +42,43 @@ def energy_per_mac(point, w, x, cache_folder=None, reuse=1):
     WrongResult
         A group's total differs from the reference.
     ConfigError
-        The point is not a unit on ECP5, or its netlist has cells that are not simulated.
+        The point is an encoder, or its netlist has cells that are not simulated.
     ShapeError, ToolError
     """
+    if point.part != "unit":
+        raise ConfigError(f"the energy proxy is of units and arrays, not of {point.label}")
     target = find_target(point.device)
-    if target.family != "ecp5" or point.rows > 1 or point.part != "unit":
-        raise ConfigError(f"the energy proxy is of units on ECP5, not of {point.label}")
     params, unit, inputs, outputs = point.build()
-    planned = stimulus(params, w, x)
+    rows = [stimulus(params, w, np.roll(x, row, axis=0)) for row in range(point.rows)]
     verilog, _ = harness_verilog(unit, inputs, outputs)
     cache = Cache(cache_folder)
     *_, netlist = smallest(verilog, target, getattr(params, "dsp", False), cache, multiplies=params.multiplies)
-    content = hashlib.sha256(repr((planned.cycles, planned.expected)).encode()).hexdigest()
-    key = cache.key(step="energy", netlist=netlist, content=content, reuse=reuse, weights=WEIGHTS, clock=CLOCK_WEIGHT)
+    content = hashlib.sha256(repr([(row.cycles, row.expected) for row in rows]).encode()).hexdigest()
+    key = cache.key(step="energy", netlist=netlist, content=content, reuse=reuse, weights=WEIGHTS)
     found = cache.get(key)
     if found is None:
-        found = _simulate(point, planned, netlist, (unit.latency, *map(len, (*inputs[:2], outputs[0]))),
-                          params.lanes*reuse)
+        ports = Ports(len(inputs[0]), len(inputs[1]), len(outputs[0]), unit.latency)
+        simulated = Netlist(netlist, target.family, len(rows[0].expected[0]))
+        found = _simulate(point, rows, simulated, ports, params.lanes*reuse)
         cache.put(key, found)
     return found
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Widths of a unit's ports, and its latency."""
+
+    weight_bits: int
+    activation_bits: int
+    total_bits: int
+    latency_cycles: int
+
+    def word(self, weights, activations, first, last):
+        """The harness' inputs of one stream: weights, activations of all rows, first, last."""
+        word = first | last << 1
+        for activation in reversed(activations):
+            word = word << self.activation_bits | activation
+        return word << self.weight_bits | weights
 
 
 def _expected(point, planned, total_bits):
@@ -68,32 +89,34 @@ def _expected(point, planned, total_bits):
     return [[planned.decode(total & mask, total_bits) for total in totals] for totals in planned.expected]
 
 
-def _simulate(point, planned, netlist, sizes, table_products):
-    """Energy of a product; `sizes` are the latency and the widths of weights, activations and total."""
-    latency, weight_bits, activation_bits, total_bits = sizes
+def _simulate(point, rows, simulated, ports, table_products):
+    """Energy of a product. `rows` have the same weights and cycles."""
+    planned = rows[0]
     streams = len(planned.expected[0])
-    simulated = Netlist(netlist, streams)
-    totals = []
+    wanted  = ports.weight_bits + point.rows*ports.activation_bits + 2
+    if len(simulated.inputs) != wanted:
+        raise ConfigError(f"{point.label}: the netlist has {len(simulated.inputs)} inputs, not {wanted}")
+    totals = [[] for _ in rows]
 
     def step(weights, activations, first, last):
-        control = first | last << 1
-        simulated.step(transpose([weight | (activation | control << activation_bits) << weight_bits
-                                  for weight, activation in zip(weights, activations, strict=True)],
-                                 len(simulated.inputs)))
+        simulated.step(transpose([ports.word(weight, each, first, last)
+                                  for weight, each in zip(weights, zip(*activations, strict=True), strict=True)],
+                                 wanted))
         bits = simulated.outputs
         if bits[-1] & 1:  # done, the same in all streams
-            words = [sum((bit >> stream & 1) << place for place, bit in enumerate(bits[:total_bits]))
-                     for stream in range(streams)]
-            totals.append([planned.decode(word, total_bits) for word in words])
+            for row, found in enumerate(totals):
+                own = bits[row*ports.total_bits:(row + 1)*ports.total_bits]
+                found.append([planned.decode(word, ports.total_bits) for word in transpose(own, streams)])
 
     part  = len(planned.cycles)//planned.positions
     parts = [0.0, 0.0]  # products, writes
-    for index, cycle in enumerate(planned.cycles):
+    for index, (weights, _, first, last) in enumerate(planned.cycles):
         before = simulated.energy
-        step(*cycle)
+        step(weights, [row.cycles[index][1] for row in rows], first, last)
         parts[index % part < planned.writes] += simulated.energy - before
-    for _ in range(latency + 2):
-        step([0]*streams, [0]*streams, 0, 0)
-    if totals[-len(planned.expected):] != _expected(point, planned, total_bits):
-        raise WrongResult(f"{point.label}: the synthesised netlist disagrees with the reference")
-    return parts[0]/(planned.products*streams) + parts[1]/(planned.positions*streams*table_products)
+    for _ in range(ports.latency_cycles + 2):
+        step([0]*streams, [[0]*streams]*len(rows), 0, 0)
+    for number, (row, found) in enumerate(zip(rows, totals, strict=True)):
+        if found[-len(row.expected):] != _expected(point, row, ports.total_bits):
+            raise WrongResult(f"{point.label}: row {number} of the synthesised netlist disagrees with the reference")
+    return (parts[0]/planned.products + parts[1]/(planned.positions*table_products))/(streams*point.rows)

@@ -3,6 +3,7 @@
 
 from mixpe.gateware.cost import TARGETS
 from mixpe.gateware.explore.arithmetic import ARITHMETIC
+from mixpe.gateware.explore.energy_section import behind
 from mixpe.gateware.explore.grid import DEVICE
 from mixpe.gateware.explore.resources import BUDGET_LUTS, TABLE_CHANNELS, TABLE_WRITES
 from mixpe.gateware.explore.verdict import number, table
@@ -32,8 +33,8 @@ def losses(units, fidelity, energies, rows, fits):
     units : dict of str to dict
         For each device, units of the comparison by `name_of`, with what `resources.priced` adds.
     fidelity : list of dict
-    energies : dict of str to float
-        Energy proxy by `name_of`.
+    energies : dict of str to dict of str to float
+        Energy proxy by device and `name_of`.
     rows : list of dict
         All rows, for those of encoders.
     fits : dict of str to Fit
@@ -41,11 +42,11 @@ def losses(units, fidelity, energies, rows, fits):
     """
     here  = units.get(DEVICE, {})
     lines = [*_flips(here), *_against_int8(here), *_against_tables(here), *_encoder(rows), *_in_budget(fits),
-             *_by_energy(energies), *_published(here), *_by_fidelity(fidelity), *_a16(here), *_caveats(units)]
-    behind = [line for device, by_name in units.items() for line in ahead(device, by_name)]
+             *behind(energies, W4A8), *_published(here), *_by_fidelity(fidelity), *_a16(here), *_caveats(units)]
+    worse  = [line for device, by_name in units.items() for line in ahead(device, by_name)]
     text   = [f"- {line}" for line in lines]
-    if behind:
-        text += ["", AHEAD, "", table(("device", "measure", "best MixPE", "ahead of it"), behind)]
+    if worse:
+        text += ["", AHEAD, "", table(("device", "measure", "best MixPE", "ahead of it"), worse)]
     return text
 
 
@@ -144,14 +145,6 @@ def _in_budget(fits):
         yield ("Decoding from the board's memory is a matter of bits a weight, and a scale and a zero for each group "
                "are more of them than a scale for each channel. Of MixPE's time "
                + ", ".join(f"{name} takes {100*times[name]:.1f} %" for name in fewer) + ".")
-
-
-def _by_energy(energies):
-    dense = energies.get("mixpe-a8-dense")
-    less  = sorted((name for name in energies if dense and energies[name] < dense), key=energies.get)
-    if less:
-        yield (f"By the energy proxy the dense unit ({dense:.0f} a MAC) is behind "
-               + ", ".join(f"{name} ({energies[name]:.0f})" for name in less) + ".")
 
 
 def _published(here):

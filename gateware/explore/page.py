@@ -2,11 +2,12 @@
 """The comparison page, written from results: no figure on it is typed in but the paper's own and the assumptions."""
 
 from mixpe.gateware.cost import TARGETS
+from mixpe.gateware.explore.energy_section import by_device, energy_section
 from mixpe.gateware.explore.grid import DEVICE, LANES
 from mixpe.gateware.explore.losses import losses
 from mixpe.gateware.explore.resources import BUDGET_LUTS, TABLE_CHANNELS, TABLE_WRITES, best_fits, priced
 from mixpe.gateware.explore.storage import bits_per_weight
-from mixpe.gateware.explore.verdict import name_of, number, paper, speedups, table
+from mixpe.gateware.explore.verdict import name_of, number, paper, speedups, table, why
 from mixpe.gateware.explore.workloads import (
     ACTIVATION_BYTES,
     DDR3_BYTES_S,
@@ -26,9 +27,10 @@ LUTs are synthesised twice, with and without Yosys' Booth pass, and the smaller 
 
 CHECKED = """\
 Every design is compared with its exact model: all products where the inputs allow it (all 8×8 and 8×4 products, all
-FP16 codes with all weights), 10⁵ random and extreme vectors through Verilator otherwise, and the synthesised netlist on
-the layer of the energy proxy. Units with primitives of ECP5 are proved equal to their portable version by SAT, register
-by register with the accumulator, up to 32 lanes (`tests/pe/test_equivalence.py`)."""
+FP16 codes with all weights), 10⁵ random and extreme vectors through Verilator otherwise, and the synthesised netlist of
+every unit and array on every device, on the layer of the energy proxy. Units with primitives of ECP5 are proved equal
+to their portable version by SAT, register by register with the accumulator, up to 32 lanes
+(`tests/pe/test_equivalence.py`)."""
 
 SHAPES = """\
 D lanes a row, R rows that share the weights, groups of G, group sums of a given width (exact if none is given), aligned
@@ -46,20 +48,14 @@ of 8 rows has one:"""
 
 DEVICES = """\
 The same units with the same flow. Units with primitives of ECP5 are in portable Migen elsewhere, so the carry cells of
-other families are used as Yosys finds them."""
+other families are used as Yosys finds them. INT8 in DSP blocks of iCE40 has the second register of its products
+outside: Yosys 0.70 takes it in and leaves its output unconnected, which the energy proxy's comparison with the
+reference has shown."""
 
 FIDELITY = """\
 SQNR of the layers' outputs against float64, mean over layers, on real activations of held-out text; and bits per byte
 of held-out text with that arithmetic in all linear layers. Weights are rounded to nearest; ANT and OliVe search their
 scales by least square error. No design has calibration. *Sums of 14 bits* wrap where a group's sum does not fit."""
-
-ENERGY = """\
-Toggles of the synthesised netlist, cell by cell and without glitches, while a layer of the project's model runs through
-it: its real weights, quantised as the design does it, and activations of held-out text. A LUT's or carry cell's sum
-output counts 1, a flip-flop's 0.5 and its clock 0.1 a cycle, a carry between cells 0.25, a bit that a write to LUT RAM
-changes 0.5. Tables serve as many channels as the layer has. Every result is compared with the design's reference on the
-way. For comparison on one fabric, not watts: multipliers in LUTs glitch more than this shows, and hard blocks have no
-cells to count."""
 
 BUDGET = """\
 As many units as fit in {luts:,} of the {total:,} LUT sites of {device}, with as many of its flip-flops and block RAMs
@@ -106,12 +102,6 @@ def _measured(rows, names=name_of):
     return text
 
 
-def why(row):
-    """Why a row has no figures, in a line."""
-    lines = row.get("error", "").splitlines() or [""]
-    return f"{row['status']}: {lines[0].split(': ERROR: ')[-1][:120]}"
-
-
 def page(rows, fidelity, energy, figures):
     """Markdown of the comparison.
 
@@ -154,19 +144,15 @@ def page(rows, fidelity, energy, figures):
     for name, label in (("pareto", "LUT"), ("pareto-sites", "site")):
         if name in figures:
             text += [f"![Fidelity against MAC/s per {label}]({figures[name]})", ""]
-    text += _energy(energy, figures, by_name)
+    text += energy_section(energy, is_comparison, figures)
     fits = best_fits([row for row in rows if row["status"] == "ok" and is_usual(row) and row["device"] == DEVICE
                       and row["fmax_mhz"]], name_of)
     if fits:
         arrayed = [row for row in rows if row.get("rows", 1) > 1 and row["status"] == "ok"]
         text   += _budget(fits) + speedups(fits) + paper(by_name, arrayed)
-    energies = {name_of(row): row["energy_per_mac"] for row in energy if _is_ok(row) and is_comparison(row)}
+    energies = by_device([row for row in energy if is_comparison(row)])
     text += ["## Where MixPE loses", "", *losses(_by_device(rows), fidelity, energies, rows, fits), ""]
     return "\n".join(text)
-
-
-def _is_ok(row):
-    return row.get("status", "ok") == "ok"
 
 
 def _by_device(rows):
@@ -228,21 +214,6 @@ def _encoders(rows, by_name):
     return ["## What writes the activations", "", ENCODERS, "",
             table(("for", "lanes", "LUT", "FF", "fmax MHz", "LUT/MAC of 8 rows", "unit and its share"), lines), "",
             *(["Not measured: " + "; ".join(bad) + ".", ""] if bad else [])]
-
-
-def _energy(energy, figures, by_name):
-    if not energy:
-        return []
-    found = sorted((row for row in energy if is_comparison(row) and _is_ok(row)), key=lambda row: row["energy_per_mac"])
-    bad   = {name_of(row): why(row) for row in energy if not _is_ok(row)}
-    gone  = [name for name in by_name if name not in {name_of(row) for row in found} and name not in bad]
-    text  = ["## Energy proxy", "", ENERGY, "",
-             table(("design", "weighted toggles a MAC"),
-                   [(name_of(row), number(row["energy_per_mac"])) for row in found]), ""]
-    text += [f"Without it: {', '.join(gone)}.", ""] if gone else []
-    text += ["Not measured: " + "; ".join(f"{name} ({text})" for name, text in bad.items()) + ".", ""] if bad else []
-    return text + ([f"![Fidelity against the energy proxy]({figures['pareto-energy']})", ""]
-                   if "pareto-energy" in figures else [])
 
 
 def _budget(fits):

@@ -61,6 +61,12 @@ def name_of(row):
     return row["design"] + (f" ({', '.join(options)})" if options else "")
 
 
+def why(row):
+    """Why a row has no figures, in a line."""
+    lines = row.get("error", "").splitlines() or [""]
+    return f"{row['status']}: {lines[0].split(': ERROR: ')[-1][:120]}"
+
+
 def paper(by_name, arrays):
     """Section that puts measured ratios beside the paper's.
 

@@ -18,6 +18,9 @@ class Int8(DotProduct):
     ----------
     dsp : bool
         Whether synthesis may use DSP blocks for the multipliers. The module is the same.
+    target : str
+        ``"ice40"`` leaves the second of the products' registers out of the DSP block: Yosys 0.70 would take it in and
+        connect nothing to its output, so that sums are of zeros.
     """
 
     dsp: bool = False
@@ -25,6 +28,7 @@ class Int8(DotProduct):
     name: ClassVar[str] = "int8"
     summary: ClassVar[str] = "INT8 TPU-like: 8×8 multipliers"
     multiplies: ClassVar[bool] = True
+    targets: ClassVar[tuple] = ("portable", "ice40")
     weight_format: ClassVar[str] = "INT8"
     weight_bits: ClassVar[int] = 8
     weights_signed: ClassVar[bool] = True
@@ -47,12 +51,13 @@ class Int8Unit(Module):
 
         # # #
 
+        kept = {"keep"} if params.dsp and params.target == "ice40" else set()
         products = []
         for w, x in zip(lane_signals(self, self.weights, 8, True), lane_signals(self, self.activations, 8, True),
                         strict=True):
             a = Signal((8, True), reset_less=True)
             b = Signal((8, True), reset_less=True)
-            m = Signal((16, True), reset_less=True)
+            m = Signal((16, True), reset_less=True, attr=kept)
             product = Signal((16, True), reset_less=True)
             self.sync += a.eq(w), b.eq(x), m.eq(a*b), product.eq(m)
             products.append(product)

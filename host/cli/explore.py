@@ -100,10 +100,8 @@ def _points(args):
 
 
 def _energy_points(points):
-    """Those of the points that the energy proxy is of: units on one ECP5 device."""
-    from mixpe.gateware.explore.grid import DEVICE
-
-    return [point for point in points if point.device == DEVICE and point.rows == 1 and point.part == "unit"]
+    """Those of the points that the energy proxy is of: units and arrays."""
+    return [point for point in points if point.part == "unit"]
 
 
 def label(row):
@@ -168,7 +166,7 @@ def run(args):
             print(f"{row['arithmetic']:22} {ratio:10} {row['bits_per_byte']:.4f} bits per byte")
         for row in energies:
             text = f"{row['energy_per_mac']:.1f} weighted toggles a MAC" if row["status"] == "ok" else row["error"]
-            print(f"{label(row):58} {text}")
+            print(f"{label(row):58} {row['device']:12} {text}")
     failed = [row for row in (*rows, *energies) if row["status"] not in HARMLESS]
     for row in failed:
         print(f"failed: {label(row)}: {row['status']}: {row['error']}", file=sys.stderr)

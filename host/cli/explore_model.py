@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What the exploration measures on the packaged model: fidelity of each arithmetic, energy proxy of each unit."""
+"""What the exploration measures on the packaged model: fidelity of each arithmetic, energy proxy of each point."""
 
 import hashlib
 
@@ -112,14 +112,14 @@ def fidelity(windows, cache_folder=None, progress=None):
 
 
 def energy(points, cache_folder=None, progress=None):
-    """Energy proxy of units on real weights and activations of the packaged model.
+    """Energy proxy of units and arrays on real weights and activations of the packaged model.
 
     Streams are output channels of one feed-forward layer with tokens of held-out text, all of the layer's inputs each.
 
     Parameters
     ----------
     points : list of Point
-        Units on ECP5 devices are measured; others are left out.
+        Units and arrays.
     cache_folder : str, optional
     progress : callable, optional
         Called with 1 after each point.

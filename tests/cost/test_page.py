@@ -6,7 +6,8 @@ import json
 import pytest
 
 from mixpe.gateware.explore import figure, grid, report
-from mixpe.gateware.explore.page import page
+from mixpe.gateware.explore.energy_section import behind, by_device, energy_section
+from mixpe.gateware.explore.page import is_comparison, page
 
 pytest.importorskip("migen")
 
@@ -70,8 +71,30 @@ def test_page_says_what_the_rows_say():
     assert "int8 (DSP, 8 rows) (DoesNotFit: 156 DSPs, the design needs 256)" in text
     assert "### XC7, synthesis only" in text and "| XC7 | LUT/MAC | mixpe-a8 60.0 | table 30.0 |" in text
     assert "| INT8 TPU | 4.4 × | 4.6 × / 4.6 × | 12.1 × / 12.1 × | 2.6 | 5.6 |" in text
-    assert "(40 a MAC) is behind table (18)." in text and "![Fidelity against the energy proxy](front.png)" in text
-    assert "Not measured: int8 (LUT) (WrongResult: channel 3: 7, not 8)." in text
+    assert "MixPE's best W4A8 unit, mixpe-a8-dense (40 a MAC), is behind table (18)." in text
+    assert "| weighted toggles a MAC | LFE5U-85F-6 |" in text
+    assert "![Fidelity against the energy proxy](front.png)" in text
+    assert "Not measured: int8 (LUT) on LFE5U-85F-6 (WrongResult: channel 3: 7, not 8)." in text
+
+
+def test_energy_of_devices_and_arrays():
+    """A column a device, but none for a sibling with the same netlists; an array once, whatever its router."""
+    dense, table = (row for row in ROWS[:3] if row["design"] in ("mixpe-a8-dense", "table"))
+    energy = [dense | {"energy_per_mac": 40.0}, table | {"energy_per_mac": 18.0},
+              dense | {"energy_per_mac": 40.0, "device": "LFE5U-25F-6"},
+              dense | {"energy_per_mac": 50.0, "device": "GW2A-18"},
+              dense | {"status": "WrongResult", "error": "row 0 disagrees", "device": "XC7"},
+              made("mixpe-a8-dense", 256, 8000, 150, rows=8) | {"energy_per_mac": 26.0},
+              made("mixpe-a8-dense", 256, 8000, 150, rows=8, router="router2") | {"energy_per_mac": 26.0}]
+    lines = energy_section(energy, is_comparison, {})
+    text  = "\n".join(lines)
+    assert "| weighted toggles a MAC | LFE5U-85F-6 | GW2A-18 |" in text
+    assert "| table | 18.0 | – |" in text and "| mixpe-a8-dense | 40.0 | 50.0 |" in text
+    assert text.count("mixpe-a8-dense (8 rows) | LFE5U-85F-6 | 26.0 |") == 1
+    assert "Not measured: mixpe-a8-dense on XC7 (WrongResult: row 0 disagrees)." in text
+    assert list(behind(by_device(energy[:4]), ("mixpe-a8-dense",))) == [
+        "By the energy proxy on LFE5U-85F-6 MixPE's best W4A8 unit, mixpe-a8-dense (40 a MAC), is behind table (18)."]
+    assert energy_section([], is_comparison, {}) == []
 
 
 def test_a_unit_of_the_lanes_it_has_by_itself():

@@ -1,0 +1,7 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Energy proxy: the toggles of a synthesised netlist, weighted by what drives the net (`weights`)."""
+
+from mixpe.gateware.activity.netlist import Netlist, transpose
+from mixpe.gateware.activity.weights import WEIGHTS
+
+__all__ = ["WEIGHTS", "Netlist", "transpose"]
