@@ -21,8 +21,9 @@ def adapt_synthesis(folder, name):
     """Let synthesis use block RAM as it is, and find its sources.
 
     No memory here is read where it is written in the same cycle and the value used, so the logic that Yosys would put
-    around each block RAM for that case is a loss of area and of a quarter of the clock. Sources are named from the
-    build's folder, since the WebAssembly builds have a /tmp of their own.
+    around each block RAM for that case is a loss of area and of a quarter of the clock. iCE40 gets no DSP blocks: Yosys
+    0.70 leaves products with two registers behind them unconnected (tests/cost/test_energy.py). Sources are named from
+    the build's folder, since the WebAssembly builds have a /tmp of their own.
     """
     script = folder/f"{name}.ys"
     text   = script.read_text(encoding="utf-8")
@@ -30,6 +31,7 @@ def adapt_synthesis(folder, name):
     if len(found) != 1:
         raise ToolError(f"{script} has {len(found)} synthesis commands, not one; is this another LiteX?")
     text = text.replace(f"{found[0]} ", f"{found[0]} -no-rw-check ", 1)
+    text = re.sub(r"^(synth_ice40 .*?) -dsp\b", r"\1", text, flags=re.MULTILINE)
     text = SOURCE.sub(lambda match: match.group(1) + os.path.relpath(match.group(2), folder), text)
     script.write_text(text, encoding="utf-8")
 

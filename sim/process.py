@@ -18,6 +18,7 @@ from mixpe.sim.options import SimOptions
 
 # LiteEth answers to its own port number, so the SoC's end has an address on loopback of its own.
 URLS = {"uart": "serial+tcp://127.0.0.1:{port}", "etherbone": "etherbone://127.0.0.2:{port}"}
+TAP_URL = "etherbone://192.168.1.50:{port}"  # as a board's
 START_LIMIT_S = 60.0
 STOP_LIMIT_S = 5.0
 
@@ -43,6 +44,9 @@ class SimProcess:
         Report a build's stages on stderr; None does so when it is a terminal.
     start_limit_s : float
         From the start of the program to its port.
+    tap : str or None
+        Name of a tap device for the simulated Ethernet, instead of the UDP port on loopback: this machine's network
+        stack is then the wire's other end, with the address 192.168.1.100. It takes the right to make one.
 
     Attributes
     ----------
@@ -61,10 +65,13 @@ class SimProcess:
     """
 
     def __init__(self, options=None, *, port=0, idle=True, foreground=False, run_folder=None, show=None,
-                 start_limit_s=START_LIMIT_S):
+                 start_limit_s=START_LIMIT_S, tap=None):
         options = SimOptions.create() if options is None else options
         if not isinstance(port, int) or not 0 <= port < 1 << 16:
             raise ToolError(f"port must be 0 … 65535, not {port!r}")
+        if tap is not None and (options.link != "etherbone" or not isinstance(tap, str) or not tap):
+            raise ToolError(f"tap is the name of a tap device, for link=etherbone, not {tap!r} for "
+                            f"link={options.link}")
         self.process = None
         self.owner = os.getpid()
         self.build = build_sim(options, show=show)
@@ -73,12 +80,12 @@ class SimProcess:
         self.log = self.folder / "sim.log"
         try:
             self._prepare_folder()
-            self._start(port, idle, foreground, start_limit_s)
+            self._start(port, idle, foreground, start_limit_s, tap)
         except BaseException:
             self.close()
             raise
         atexit.register(self.close)
-        self.url = URLS[options.link].format(port=self.port)
+        self.url = (TAP_URL if tap else URLS[options.link]).format(port=self.port)
 
     @property
     def pid(self):
@@ -124,7 +131,7 @@ class SimProcess:
             link.unlink(missing_ok=True)
             link.symlink_to(source)
 
-    def _start(self, port, idle, foreground, limit_s):
+    def _start(self, port, idle, foreground, limit_s, tap):
         read_end, write_end = os.pipe()
         environment = {
             **os.environ,
@@ -132,6 +139,7 @@ class SimProcess:
             "MIXPE_LINK_REPORT": str(write_end),
             "MIXPE_LINK_PARENT": str(self.owner),
             "MIXPE_LINK_IDLE": "1" if idle else "0",
+            "MIXPE_ETH_TAP": tap or "",
         }
         try:
             with open(self.log, "wb") as log:
@@ -170,12 +178,12 @@ class SimProcess:
             return ""
 
 
-def open_sim(*, port=0, idle=True, foreground=False, run_folder=None, show=None, **options):
+def open_sim(*, port=0, idle=True, foreground=False, run_folder=None, show=None, tap=None, **options):
     """Build (once) and start a simulated SoC.
 
     Parameters
     ----------
-    port, idle, foreground, run_folder, show
+    port, idle, foreground, run_folder, show, tap
         See `SimProcess`.
     **options
         Fields of `SimOptions` and of the accelerator's `Config`; `port_bits` follows the memory.
@@ -187,7 +195,7 @@ def open_sim(*, port=0, idle=True, foreground=False, run_folder=None, show=None,
         A context manager; `url` is what to open.
     """
     return SimProcess(SimOptions.create(**options), port=port, idle=idle, foreground=foreground, run_folder=run_folder,
-                      show=show)
+                      show=show, tap=tap)
 
 
 def terminate_on_signals(process):

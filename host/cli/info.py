@@ -42,7 +42,10 @@ def run(args):
         return 0
     print(f"mixpe {about['mixpe']}, contract version {VERSION} ({about['contract_digest']})")
     if args.device:
-        print(about["device"]["url"])
-        for label, text in LINES:
-            print(f"  {label:<12} {text(about['device'])}")
+        print(device_text(about["device"]))
     return 0
+
+
+def device_text(info):
+    """What `Device.info` says, as lines."""
+    return "\n".join([info["url"], *(f"  {label:<12} {text(info)}" for label, text in LINES)])

@@ -10,7 +10,8 @@ from mixpe.errors import ToolError
 DESCRIPTION = """\
 Build the simulated SoC (once; later starts take it from a cache), start it, print its URL and leave it running until
 Ctrl-C. Open it from another terminal: mixpe info --device URL, or mixpe.open(URL); or with LiteX's own client:
-litex_server --uart --uart-port=socket://127.0.0.1:PORT. One client at a time. Nothing but loopback is bound."""
+litex_server --uart --uart-port=socket://127.0.0.1:PORT. One client at a time. Nothing but loopback is bound, or with
+--tap a network device of its own."""
 
 EPILOG = """\
 The simulation's clock stands still while no byte moves and no job runs, so it takes no processor time then; --no-idle
@@ -35,6 +36,9 @@ def add_parser(subparsers):
                    help="uart: UARTBone on a TCP port of 127.0.0.1 (default); etherbone: LiteEth and its Etherbone "
                         "bridge on a simulated wire, behind a UDP port of 127.0.0.2")
     p.add_argument("--port", type=int, default=0, help="port; 0 takes a free one (default)")
+    p.add_argument("--tap", metavar="NAME", default=None,
+                   help="with --link etherbone: a tap device for the wire, made with the rights of root or in `unshare "
+                        "-rn`, instead of the UDP port; the SoC is 192.168.1.50, as a board is")
     p.add_argument("--memory", default=None, help="DRAM model: ddr3 (128-bit port, default), sdr (16-bit port), sdr32, "
                                                   "sdr133")
     accelerator = p.add_argument_group("accelerator")
@@ -89,7 +93,7 @@ def run(args):
     options = _options(args)
     folder = args.run_folder or ("." if args.trace or args.trace_fst or args.coverage else None)
     with open_sim(port=args.port, idle=not args.no_idle, foreground="cpu_type" in options, run_folder=folder,
-                  **options) as process:
+                  tap=args.tap, **options) as process:
         terminate_on_signals(process)
         if args.json:
             print(json.dumps({"url": process.url, "port": process.port, "pid": process.pid,

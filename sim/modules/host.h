@@ -62,6 +62,17 @@ static inline int is_orphan(pid_t parent)
   return 1;
 }
 
+/* Tells the parent that we are ready, and at which port. */
+static inline void report_port(int port)
+{
+  long report = setting("MIXPE_LINK_REPORT", -1);
+
+  if (report >= 0) {
+    dprintf((int)report, "%d\n", port);
+    close((int)report);
+  }
+}
+
 /* Binds a socket to an address on loopback and reports its port; ends the simulation when it cannot. */
 static inline void bind_loopback(const char *module, int fd, uint32_t host)
 {
@@ -69,7 +80,6 @@ static inline void bind_loopback(const char *module, int fd, uint32_t host)
   socklen_t length = sizeof(address);
   int is_stream = 0;
   socklen_t size = sizeof(is_stream);
-  long report = setting("MIXPE_LINK_REPORT", -1);
   char name[INET_ADDRSTRLEN];
 
   address.sin_addr.s_addr = htonl(host);
@@ -84,10 +94,7 @@ static inline void bind_loopback(const char *module, int fd, uint32_t host)
   }
   printf("[%s] listening on %s:%d\n", module, name, ntohs(address.sin_port));
   fflush(stdout);
-  if (report >= 0) {
-    dprintf((int)report, "%d\n", ntohs(address.sin_port));
-    close((int)report);
-  }
+  report_port(ntohs(address.sin_port));
 }
 
 static inline void print_speed(const char *module, uint64_t cycles)

@@ -222,6 +222,9 @@ def test_synthesis_script_names_sources_from_its_folder(tmp_path):
     adapt_synthesis(tmp_path, "top")
     assert script.read_text() == ("read_verilog top.v\nread_verilog -sv ../cpu/core.v\n"
                                   "synth_ecp5 -no-rw-check -top top\nwrite_json  top.json")
+    script.write_text("synth_ice40 -dsp -top top\n")
+    adapt_synthesis(tmp_path, "top")
+    assert script.read_text() == "synth_ice40 -no-rw-check -top top\n"
     script.write_text("synth -top top\n")
     with pytest.raises(ToolError, match="0 synthesis commands"):
         adapt_synthesis(tmp_path, "top")

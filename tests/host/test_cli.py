@@ -12,6 +12,7 @@ import pytest
 import mixpe
 from mixpe import safetensors
 from mixpe.cli.main import ORDER, _command_names, main
+from mixpe.cli.open import EXAMPLE
 from mixpe.gateware.spec.registers import digest
 from mixpe.matrixfile import load_matrices
 
@@ -58,7 +59,25 @@ def test_order_of_the_commands():
         "add_parser")) == sorted(ORDER)
 
 
-@pytest.mark.parametrize("command", ["info", "selftest", "generate"])
+def test_open_gives_a_prompt():
+    """With the device, whose errors are one line, and the example of its banner works."""
+    lines = "\n".join(line.removeprefix(">>> ") for line in EXAMPLE.splitlines())
+    found = subprocess.run([sys.executable, "-m", "mixpe", "open", "reference?rows=4"], text=True, capture_output=True,
+                           input=f"device.load(3)\n1/0\n{lines}.shape\ndevice.config.rows\n", timeout=60)
+    assert found.returncode == 0 and "4 rows x 32 lanes" in found.stderr and "closed" in found.stderr
+    assert "DtypeError: load takes an Int4Matrix" in found.stderr and "ZeroDivisionError" in found.stderr
+    assert found.stderr.count("Traceback") == 1 and "(1, 64)" in found.stdout and found.stdout.endswith("4\n>>> ")
+
+
+def test_open_runs_statements(capsys):
+    assert main(["open", "reference?rows=4", "-c", "print(device.info()['rows'], np.float32(1), mixpe.__name__)"]) == 0
+    assert capsys.readouterr().out == "4 1.0 mixpe\n"
+    assert main(["open", "reference", "-c", "device.load(3)"]) == 2
+    assert capsys.readouterr().err == ("mixpe: error: load takes an Int4Matrix or Int8Matrix from mixpe.quantize, "
+                                       "not int\n")
+
+
+@pytest.mark.parametrize("command", ["info", "open", "selftest", "generate"])
 def test_help_names_every_kind_of_device(command, capsys):
     with pytest.raises(SystemExit):
         main([command, "--help"])

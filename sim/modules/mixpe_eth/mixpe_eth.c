@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause
  *
- * LiteX simulation module: the other end of the simulated SoC's Ethernet, as a UDP socket on 127.0.0.2.
+ * LiteX simulation module: the other end of the simulated SoC's Ethernet, as a UDP socket on 127.0.0.2 or a tap device.
  *
  *   host ──UDP 127.0.0.2──► Ethernet, IPv4, UDP headers ──GMII, a byte a cycle──► LiteEth (pads gmii.rx_*)
  *   host ◄─UDP────────────  headers taken off ◄───────────GMII─────────────────── LiteEth (pads gmii.tx_*)
@@ -10,9 +10,12 @@
  * - The host's datagrams go to UDP port 1234 of 192.168.1.50, one at a time, at one byte a cycle. Answers go to whoever
  *   wrote last. LiteEth sends to the port it listens on, which is a number of its own here.
  * - A frame with a wrong checksum or for somebody else is dropped and counted, as a network card does.
+ * - With a tap device the machine's own stack does all that but the preamble, checksum and gaps: frames pass as they are.
  * - When nothing is under way the simulation sleeps in poll(); time of the host is no time of the SoC.
  *
- * Settings: see host.h.
+ * Settings: see host.h, and
+ *
+ *   MIXPE_ETH_TAP       name of a tap device; unset or empty: the UDP socket
  */
 
 #define _GNU_SOURCE
@@ -20,15 +23,17 @@
 
 #include "../host.h"
 #include "packet.h"
+#include "tap.h"
 
 #define LOOPBACK_2 (INADDR_LOOPBACK + 1) /* LiteEth answers to its own port number: host and SoC need two addresses */
 #define SOC_IP 0xc0a80132                /* 192.168.1.50 */
 #define HOST_IP 0xc0a80164               /* 192.168.1.100 */
+#define HOST_MASK 0xffffff00
 #define SOC_PORT 1234
 #define PREAMBLE 8
 #define GAP_CYCLES 12
 #define LOOK_CYCLES 64         /* between two looks at the socket */
-#define REPLY_CYCLES 256       /* until an ARP request is answered: LiteEth loses an answer while it is still at work */
+#define REPLY_CYCLES 256       /* until a frame is answered: LiteEth loses an ARP answer while it is still at work */
 #define ARP_CYCLES (1 << 16)   /* until an ARP request is asked again */
 #define QUIET_CYCLES (1 << 12) /* without anything on the wire or the SoC's bus before the clock may stop */
 #define PARENT_CYCLES (1 << 16)
@@ -51,7 +56,8 @@ struct session_s {
   uint8_t from_soc[PREAMBLE + FRAME_MAX];
   uint32_t count;            /* bytes of the frame on its way from the SoC */
 
-  int socket;
+  int fd;                    /* of the socket, or of the tap device */
+  int is_tap;
   struct sockaddr_in peer;   /* of the last datagram */
   int has_peer;
   uint64_t dropped;          /* frames from the SoC that no network card would take */
@@ -72,9 +78,9 @@ static void begin_frame(struct session_s *s, uint32_t size)
   s->at = 0;
 }
 
-static int has_datagram(const struct session_s *s)
+static int has_data(const struct session_s *s)
 {
-  struct pollfd fd = {.fd = s->socket, .events = POLLIN};
+  struct pollfd fd = {.fd = s->fd, .events = POLLIN};
   return poll(&fd, 1, 0) == 1;
 }
 
@@ -83,10 +89,14 @@ static void next_frame(struct session_s *s)
 {
   uint8_t *frame = s->to_soc + PREAMBLE;
 
-  if (s->reply_wait == 1) {
+  if (s->is_tap) {
+    ssize_t count = has_data(s) ? read(s->fd, frame, FRAME_MAX - 4) : 0;
+    if (count > 0)
+      begin_frame(s, frame_end(frame, (uint32_t)count));
+  } else if (s->reply_wait == 1) {
     s->reply_wait = 0;
     begin_frame(s, arp_frame(frame, ARP_REPLY, &s->host, &s->soc));
-  } else if (!has_datagram(s)) {
+  } else if (!has_data(s)) {
     return;
   } else if (!s->knows_soc) {
     if (!s->arp_wait) {
@@ -96,7 +106,7 @@ static void next_frame(struct session_s *s)
   } else {
     struct sockaddr_in peer;
     socklen_t length = sizeof(peer);
-    ssize_t count = recvfrom(s->socket, frame + UDP_HEADERS, UDP_MAX, MSG_DONTWAIT | MSG_TRUNC,
+    ssize_t count = recvfrom(s->fd, frame + UDP_HEADERS, UDP_MAX, MSG_DONTWAIT | MSG_TRUNC,
                              (struct sockaddr *)&peer, &length);
     if (count < 0 || count > (ssize_t)UDP_MAX)
       return; /* too long for a frame: dropped, since nobody on this wire takes fragments */
@@ -128,7 +138,7 @@ static int take_udp(struct session_s *s, const uint8_t *frame, uint32_t size)
       || payload > size - UDP_HEADERS)
     return 0;
   if (s->has_peer)
-    (void)!sendto(s->socket, frame + UDP_HEADERS, payload, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&s->peer,
+    (void)!sendto(s->fd, frame + UDP_HEADERS, payload, MSG_DONTWAIT | MSG_NOSIGNAL, (struct sockaddr *)&s->peer,
                   sizeof(s->peer));
   return 1;
 }
@@ -143,7 +153,10 @@ static void take_frame(struct session_s *s)
   if (s->count > PREAMBLE && s->count <= sizeof(s->from_soc) && !memcmp(s->from_soc, start, PREAMBLE)
       && (size = frame_check(frame, s->count - PREAMBLE))) {
     int is_mine = !memcmp(frame, s->host.mac, 6);
-    if (get16(frame + 12) == TYPE_ARP) {
+    if (s->is_tap) {
+      is_good = write(s->fd, frame, size) == (ssize_t)size;
+      s->gap = REPLY_CYCLES;
+    } else if (get16(frame + 12) == TYPE_ARP) {
       take_arp(s, frame);
       is_good = 1;
     } else if (is_mine && get16(frame + 12) == TYPE_IPV4) {
@@ -159,7 +172,7 @@ static void take_frame(struct session_s *s)
 /* Stops the clock until a datagram comes. */
 static void sleep_in_poll(struct session_s *s)
 {
-  struct pollfd fd = {.fd = s->socket, .events = POLLIN};
+  struct pollfd fd = {.fd = s->fd, .events = POLLIN};
   while (poll(&fd, 1, PARENT_MS) == 0 && !is_orphan(s->parent))
     ;
 }
@@ -248,6 +261,7 @@ static int eth_new(void **session, char *args)
 {
   static const uint8_t mac[6] = {0x02, 'm', 'i', 'x', 'p', 'e'}; /* locally administered */
   struct session_s *s = calloc(1, sizeof(*s));
+  const char *tap = getenv("MIXPE_ETH_TAP");
 
   (void)args;
   if (!s)
@@ -261,8 +275,14 @@ static int eth_new(void **session, char *args)
   s->look = 1;
   s->watch = PARENT_CYCLES;
   is_orphan(s->parent);
-  s->socket = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  bind_loopback("mixpe_eth", s->socket, LOOPBACK_2);
+  s->is_tap = tap && *tap;
+  if (s->is_tap) {
+    s->fd = open_tap(tap, HOST_IP, HOST_MASK);
+    report_port(SOC_PORT);
+  } else {
+    s->fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    bind_loopback("mixpe_eth", s->fd, LOOPBACK_2);
+  }
   only_session = s;
   atexit(report);
   *session = s;

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-2-Clause
+ *
+ * A tap device: the wire's other end is this machine's own network stack, with its ARP, IPv4 and UDP. The device is made
+ * when it is opened and goes with us; it gets an address and comes up here, unless it is up already (made for us by
+ * somebody with more rights).
+ */
+
+#ifndef MIXPE_TAP_H
+#define MIXPE_TAP_H
+
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
+
+#include "../host.h"
+
+static inline void tap_fails(const char *name, const char *what)
+{
+  fprintf(stderr, "mixpe_eth: tap device %s: %s: %s; it takes the rights of root, or a namespace of one's own "
+                  "(unshare -rn), or a device that is up already\n", name, what, strerror(errno));
+  exit(1);
+}
+
+static inline void set_address(struct ifreq *request, uint32_t address)
+{
+  struct sockaddr_in in = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(address)};
+  memcpy(&request->ifr_addr, &in, sizeof(in));
+}
+
+/* A descriptor that gives and takes whole frames without checksum; ends the simulation when there is none. */
+static inline int open_tap(const char *name, uint32_t ip, uint32_t mask)
+{
+  struct ifreq request = {.ifr_flags = IFF_TAP | IFF_NO_PI};
+  int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+  int control = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+  if (fd < 0 || control < 0)
+    tap_fails(name, "/dev/net/tun");
+  if (strlen(name) >= IFNAMSIZ) {
+    errno = ENAMETOOLONG;
+    tap_fails(name, "its name");
+  }
+  strcpy(request.ifr_name, name);
+  if (ioctl(fd, TUNSETIFF, &request))
+    tap_fails(name, "cannot be made");
+  if (ioctl(control, SIOCGIFFLAGS, &request))
+    tap_fails(name, "is not there");
+  if (!(request.ifr_flags & IFF_UP)) {
+    set_address(&request, ip);
+    if (ioctl(control, SIOCSIFADDR, &request))
+      tap_fails(name, "takes no address");
+    set_address(&request, mask);
+    if (ioctl(control, SIOCSIFNETMASK, &request))
+      tap_fails(name, "takes no mask");
+    if (ioctl(control, SIOCGIFFLAGS, &request))
+      tap_fails(name, "is not there");
+    request.ifr_flags |= IFF_UP | IFF_RUNNING;
+    if (ioctl(control, SIOCSIFFLAGS, &request))
+      tap_fails(name, "does not come up");
+  }
+  close(control);
+  return fd;
+}
+
+#endif
