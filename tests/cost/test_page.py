@@ -90,6 +90,7 @@ def test_energy_of_devices_and_arrays():
     text  = "\n".join(lines)
     assert "| weighted toggles a MAC | LFE5U-85F-6 | GW2A-18 |" in text
     assert "| table | 18.0 | – |" in text and "| mixpe-a8-dense | 40.0 | 50.0 |" in text
+    assert "| over | the authors' simulator | mixpe-a8-dense |" in text and "| table | – | 0.5 × |" in text
     assert text.count("mixpe-a8-dense (8 rows) | LFE5U-85F-6 | 26.0 |") == 1
     assert "Not measured: mixpe-a8-dense on XC7 (WrongResult: row 0 disagrees)." in text
     assert list(behind(by_device(energy[:4]), ("mixpe-a8-dense",))) == [
