@@ -5,6 +5,7 @@ Skipped where neither root nor a user may make one; the packet-level model of te
 """
 
 import os
+import re
 import shutil
 import socket
 import struct
@@ -78,6 +79,8 @@ def test_device_suite_over_the_network_stack(etherbone_options):
 
 def test_no_right_to_make_one_is_said(etherbone_options):
     """In a namespace of users without a network of its own."""
+    if not shutil.which("unshare"):
+        pytest.skip("it takes unshare")
     if subprocess.run(["unshare", "-r", "true"], capture_output=True).returncode or (
             subprocess.run(["unshare", "-r", sys.executable, "-c", MAKE_TAP], capture_output=True).returncode == 0):
         pytest.skip("no namespace without that right")
@@ -85,7 +88,7 @@ def test_no_right_to_make_one_is_said(etherbone_options):
     found = subprocess.run(["unshare", "-r", sys.executable, "-c", code], capture_output=True, text=True,
                            timeout=LIMIT_S, env=dict(os.environ))
     assert DeviceError.__name__ in found.stderr
-    assert f"tap device {TAP}: cannot be made: Operation not permitted; it takes the rights of root" in found.stderr
+    assert re.search(f"tap device {TAP}: (cannot be made|/dev/net/tun): .*; it takes the rights of root", found.stderr)
 
 
 @pytest.mark.parametrize("options", [{"tap": TAP}, {"link": "etherbone", "tap": ""}, {"link": "etherbone", "tap": 3}])
