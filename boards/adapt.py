@@ -8,7 +8,7 @@ from mixpe.errors import ToolError
 
 CLOCK = re.compile(r'ctx\.addClock\("(\w+)", ([\d.]+)\)')
 
-# Of nextpnr-ecp5, by the processing element. Dense arrays: router1 takes a ULX3S from 83 MHz as placed to 99, router2
+# Of nextpnr-ecp5, by the processing element. Dense arrays: router1 took a ULX3S from 83 MHz as placed to 99, router2
 # to 80, and on the Colorlight i9 router2 does not end. Arrays of the others: router2 ends in minutes, router1 does not.
 ROUTERS = {"dense": "router1", "bitplane": "router2", "shift-add": "router2"}
 
