@@ -22,9 +22,6 @@ CSR_BASE = 0xf000_0000  # with and without a CPU, so that the driver finds the r
 # minute of simulation. Host time counts only while a job runs: else the link module stops the clock inside a frame.
 BRIDGE_TIMEOUT_CYCLES = 1 << 18
 
-# And after which an access that nothing answers ends, with all ones; LiteX's million would take seconds.
-BUS_TIMEOUT_CYCLES = 1 << 14
-
 DRAM_SPEEDUP = 100  # a DRAM model needs no 600 us to power up; that would be half a second of simulation
 
 LINK_BYTES = 4  # a cycle, in each direction: simulated cycles are dear
@@ -116,7 +113,7 @@ class SimSoC(SoCCore):
         self.mem_map = dict(SoCCore.mem_map)  # SoCCore would write into its class
         options = {
             "ident": "mixpe simulation", "with_uart": False, "with_timer": False,
-            "integrated_rom_size": 0, "integrated_sram_size": 0, "bus_timeout": BUS_TIMEOUT_CYCLES,
+            "integrated_rom_size": 0, "integrated_sram_size": 0,
         }
         if cpu_type is not None:
             options.update(with_uart=True, uart_name="sim", with_timer=True,

@@ -6,6 +6,7 @@ from litex.soc.interconnect.csr import CSRStatus, CSRStorage
 
 from mixpe.gateware.dram.grants import LocalGrants
 from mixpe.gateware.dram.hold import hold_commands
+from mixpe.gateware.dram.ready_gate import ReadyGate
 from mixpe.gateware.spec.errors import ConfigError
 from mixpe.gateware.spec.memory_init import DFII_BANK, INIT_BANK, sdr_method
 
@@ -35,8 +36,9 @@ class InitRegisters(LiteXModule):
 
 
 def add_host_init(soc):
-    """Let the host initialise the SoC's SDR memory, through LiteDRAM's DFII registers. Until then accesses wait.
+    """Let the host initialise the SoC's SDR memory, through LiteDRAM's DFII registers.
 
+    Until that is done the bus reads all ones from the memory and writes nothing, and the accelerator's accesses wait.
     Until the host takes over, the memory's clock enable is low and no command reaches it. Call it between `add_sdram`
     and the SoC's finalisation.
 
@@ -69,6 +71,9 @@ def add_host_init(soc):
     ready = registers.ready & dfii._control.fields.sel
     soc.comb += dfii.ext_dfi_sel.eq(~registers.done)  # nobody drives that: clock enable low, no command
     hold_commands(soc, ~ready)
+    gate = ReadyGate(soc.bus.slaves["main_ram"], ready)
+    soc.add_module(name="main_ram_gate", module=gate)
+    soc.bus.slaves["main_ram"] = gate.bus
     if phy.nphases == 1:
         soc.add_module(name="dram_grants", module=LocalGrants(controller))
     return ready

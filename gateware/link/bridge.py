@@ -34,7 +34,7 @@ class LinkBridge(LiteXModule):
     wide : bool
         Four bytes a cycle instead of one (`deframer.wide_layout`): a word a cycle.
     ready : Signal() or 1
-        Low while the memory answers nothing: accesses to it then take the bus, which has a limit.
+        Low while the memory answers nothing: accesses to it then take the bus, which has an answer or a limit.
 
     Attributes
     ----------

@@ -37,7 +37,8 @@ class SdrFar:
     """LiteDRAM's DFII registers and the memory's state, put before a reference device.
 
     `cut` : number of the write to a register that nobody takes any more; `broken` : the memory answers zeros;
-    `deaf` : DFII registers that keep nothing; `lost` : how many records with a command do not arrive.
+    `deaf` : DFII registers that keep nothing; `lost` : how many writes of registers do not arrive, after `passed` that
+    do.
     """
 
     def __init__(self, link):
@@ -46,7 +47,8 @@ class SdrFar:
             INIT_OFFSET: 0, INIT_OFFSET + 4: 0, INIT_OFFSET + 8: sdr_method(CAS_LATENCY, BURST)}
         self.registers[DFII_OFFSETS["control"]] = CONTROL_SEL
         self.names = {offset: name for name, offset in DFII_OFFSETS.items()}
-        self.commands, self.writes, self.cut, self.broken, self.deaf, self.lost = [], 0, None, False, False, 0
+        self.commands, self.writes, self.cut, self.broken, self.deaf = [], 0, None, False, False
+        self.passed = self.lost = 0
         self.read, self.write, self.read_words, self.write_words = (
             link._read, link._write, link.read_words, link.write_words)
         link._read, link._write, link.read_words, link.write_words = (
@@ -74,7 +76,7 @@ class SdrFar:
         self.writes += 1
         if self.writes == self.cut:
             raise LinkTimeout("the cable was pulled")
-        if not (self.deaf and offset in self.names):
+        if not (self.deaf and offset in self.names) and self.names.get(offset) != "pi0_command_issue":  # that reads 0
             self.registers[offset] = value
         if self.names.get(offset) == "pi0_command_issue" and self.registers[DFII_OFFSETS["control"]] == CONTROL_ON:
             assert not self.registers[DFII_OFFSETS["pi0_baddress"]]
@@ -82,10 +84,13 @@ class SdrFar:
                                   self.registers[DFII_OFFSETS["pi0_address"]]))
 
     def _write_words(self, addr, words, *, checked=True, **options):
-        if not checked and self.lost:
-            self.lost -= 1
-        else:
+        if addr - self.link.bank not in self.registers:
             self.write_words(addr, words, **options)
+        elif self.passed or not self.lost:
+            self.passed -= self.passed > 0
+            self.write_words(addr, words, **options)
+        else:
+            self.lost -= 1
 
     def _read_words(self, addr, n, **options):
         if addr == MEM_BASE:
@@ -136,18 +141,42 @@ def test_memory_that_keeps_nothing(link, sdr):
 
 def test_registers_that_keep_nothing(link, sdr):
     sdr.deaf = True
-    with pytest.raises(DeviceError, match="memory controller's register at 0xf00.* reads 0x00000001 after 0x0000000e"):
+    with pytest.raises(DeviceError, match="memory controller's registers at 0xf00.* read 0x00000001 after 0x0000000e"):
         Device(link, "sdr", ready_s=0.1)
 
 
-def test_commands_that_get_lost_are_sent_again(link, sdr):
-    sdr.lost = 5
-    Device(link, "sdr", ready_s=0.1)
-    assert sdr.commands == SEQUENCE
-    sdr.registers[INIT_OFFSET], sdr.lost = 0, 6
-    with pytest.raises(DeviceError, match="did not arrive, sent 6 times: .* reads 0x00000400, not 0x00000401"):
+@pytest.mark.parametrize("lost", [1, 5])
+def test_writes_that_get_lost_are_sent_again(link, sdr, lost):
+    """Any of them, and no command is played twice or with another's address."""
+    for passed in range(2 + 3*len(SEQUENCE) + 2):
+        sdr.registers[INIT_OFFSET], sdr.commands, sdr.passed, sdr.lost = 0, [], passed, lost
+        Device(link, "sdr", ready_s=0.1)
+        assert sdr.commands == SEQUENCE and sdr.is_ready and not sdr.lost, passed
+
+
+def test_writes_that_never_arrive(link, sdr):
+    for passed, what in ((0, "0x00000000 0x00000001 after 0x00000000 0x00000000"), (4, "0x00000400 0x00000000 after"),
+                         (2 + 3*len(SEQUENCE) + 1, "0x0000000e after 0x0000000f")):
+        sdr.registers[INIT_OFFSET], sdr.registers[INIT_OFFSET + 4], sdr.commands = 0, 1, []
+        sdr.passed, sdr.lost = passed, 99
+        with pytest.raises(DeviceError, match=f"read .*{what}.* written, 6 times"):
+            Device(link, "sdr", ready_s=0.1)
+        assert not sdr.is_ready
+
+
+def test_interrupted_while_it_tries_the_memory(link, sdr, monkeypatch):
+    """Ready is not left behind: nobody has seen yet that the memory holds anything."""
+    monkeypatch.setattr("mixpe.devices.sdram._probe", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
         Device(link, "sdr", ready_s=0.1)
     assert not sdr.is_ready
+
+
+def test_device_that_does_not_say_it_is_ready(link, sdr, monkeypatch):
+    monkeypatch.setattr(type(sdr), "is_ready", False)
+    with pytest.raises(DeviceError, match="does not say that it is ready"):
+        Device(link, "sdr", ready_s=0.1)
+    assert [sdr.registers[INIT_OFFSET], sdr.registers[INIT_OFFSET + 4]] == [1, 1]
 
 
 def test_method_of_another_time(link, sdr):

@@ -13,13 +13,14 @@ from mixpe.sim import open_sim
 BANK     = CSR_BASES[0] + CSR_BANK*CSR_PAGE_BYTES
 MEM_BASE = 0x4000_0000
 DATA     = np.arange(64, dtype=np.uint8)
+OPTIONS  = {"memory": "sdr", "rows": 1, "k_max": 512, "buffer_beats": 64, "queue_depth": 2, "scalers": 1,
+            "sdram_verbosity": 1, "opt_level": "O1"}
 FALSE_ALARM = "tREFI violation (64ms period)"  # see test_memories.py
 
 
 @pytest.fixture
 def process(tmp_path):
-    with open_sim(memory="sdr", rows=1, k_max=512, buffer_beats=64, queue_depth=2, scalers=1, sdram_verbosity=1,
-                  opt_level="O1", run_folder=tmp_path) as opened:
+    with open_sim(**OPTIONS, run_folder=tmp_path) as opened:
         yield opened
 
 
@@ -49,13 +50,19 @@ def test_host_initialises_sdr(process):
         np.testing.assert_array_equal(device.read_memory(0, DATA.size), DATA)
     process.close()
     log = process.log.read_text(errors="replace")  # complete when the simulation has ended
+    assert "[mixpe_link] listening" in log
     assert not [line for line in log.splitlines() if "violation" in line and FALSE_ALARM not in line]
 
 
-def test_access_before_is_answered_by_the_bus_limit(process):
-    """Not with what a memory might hold; and it is in nobody's way afterwards."""
-    with open_link(f"{process.url}?timeout_s=60") as link:
-        assert link.read_words(MEM_BASE, 2).tolist() == [0xFFFFFFFF]*2
-    with mixpe.open(process.url) as device:
-        device.write_memory(0, DATA)
-        np.testing.assert_array_equal(device.read_memory(0, DATA.size), DATA)
+@pytest.mark.parametrize("link", ["uart", "etherbone"])
+def test_access_before_reads_all_ones_and_writes_nothing(link, tmp_path):
+    """At once, not with what a memory might hold; and neither is in anybody's way afterwards."""
+    with open_sim(**OPTIONS, link=link, run_folder=tmp_path) as process:
+        with open_link(f"{process.url}?timeout_s=20") as raw:
+            assert raw.read_words(MEM_BASE, 2).tolist() == [0xFFFFFFFF]*2
+            raw.write_words(MEM_BASE + 64, [1, 2, 3], checked=False)
+            raw.write_words(MEM_BASE + 64, [1], increment=False)
+            assert raw.read_words(MEM_BASE + 64, 3).tolist() == [0xFFFFFFFF]*3
+        with mixpe.open(f"{process.url}?timeout_s=20", rate_hz=20_000) as device:
+            device.write_memory(0, DATA)
+            np.testing.assert_array_equal(device.read_memory(0, DATA.size), DATA)
