@@ -2,6 +2,6 @@
 """Energy proxy: the toggles of a synthesised netlist, weighted by what drives the net (`weights`)."""
 
 from mixpe.gateware.activity.netlist import Netlist, transpose
-from mixpe.gateware.activity.weights import WEIGHTS
+from mixpe.gateware.activity.parameters import NotSimulated
 
-__all__ = ["WEIGHTS", "Netlist", "transpose"]
+__all__ = ["Netlist", "NotSimulated", "transpose"]

@@ -5,7 +5,7 @@ from mixpe.gateware.activity.cells import Alias, CarryBit, FlipFlop, Table
 from mixpe.gateware.activity.memories import LutRam
 from mixpe.gateware.activity.multipliers import MultiplierBlock
 from mixpe.gateware.activity.parameters import bit, constant, expect, number, refuse
-from mixpe.gateware.activity.weights import MUX
+from mixpe.gateware.activity.weights import CARRY, MUX
 
 
 def _io(cell):
@@ -27,11 +27,10 @@ def _ccu2c(cell):
     expect(cell, INJECT1_0="NO", INJECT1_1="NO")
     between = (cell.name, "carry")
     for half, carry_in, carry_out, weight in (("0", bit(cell, "CIN"), between, 0.0),
-                                              ("1", between, bit(cell, "COUT", None), None)):
+                                              ("1", between, cell.read("COUT"), CARRY)):
         init, inputs = number(cell, "INIT" + half), tuple(bit(cell, port + half) for port in "ABCD")
-        options = {} if weight is None else {"carry_weight": weight}
-        yield CarryBit((init, inputs), (init & 15, inputs[:2]), carry_in, bit(cell, "S" + half, None), carry_out,
-                       **options)
+        yield CarryBit((init, inputs), (init & 15, inputs[:2]), carry_in, cell.read("S" + half), carry_out,
+                       carry_weight=weight)
 
 
 def _flip_flop(cell):

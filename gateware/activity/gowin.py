@@ -41,7 +41,7 @@ def _alu(cell):
         propagate, generate = ((init, (i0, i1)) for init in ALU_MODES[mode])
     else:
         refuse(cell, f"ALU_MODE {mode}")
-    yield CarryBit(propagate, generate, bit(cell, "CIN"), bit(cell, "SUM", None), bit(cell, "COUT", None))
+    yield CarryBit(propagate, generate, bit(cell, "CIN"), cell.read("SUM"), cell.read("COUT"))
 
 
 def _flip_flop(cell):

@@ -62,7 +62,7 @@ def _multiplier(cell):
     expect(cell, B_SIGNED=signed, BOT_8x8_MULT_REG=first, PIPELINE_16x16_MULT_REG1=first)
     stages = first + number(cell, "PIPELINE_16x16_MULT_REG2") + (select == 1)
     yield MultiplierBlock(cell.pins["A"], cell.pins["B"], [cell.read("O", index) for index in range(32)],
-                          bool(signed), (bool(number(cell, "A_REG")), bool(number(cell, "B_REG"))), stages)
+                          bool(signed), (number(cell, "A_REG"), number(cell, "B_REG")), stages)
 
 
 CELLS = {"SB_LUT4": _lut, "SB_CARRY": _carry, "SB_RAM40_4K": _block_ram, "SB_MAC16": _multiplier,

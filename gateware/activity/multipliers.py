@@ -82,28 +82,28 @@ class MultiplierBlock(Block):
     outputs : list of bits
         The product, lowest first; those that nobody reads are None.
     signed : bool
-    input_registers : (bool, bool)
-        Of each factor.
+    input_registers : (int, int)
+        Before each factor, one behind the other.
     stages : int
         Registers of the whole product, the one at the output among them.
     """
 
-    def __init__(self, a, b, outputs, signed, input_registers=(False, False), stages=0):
+    def __init__(self, a, b, outputs, signed, input_registers=(0, 0), stages=0):
         self.factors    = list(a), list(b)
         self.product    = list(outputs)
-        self.registered = [[0]*len(bits) if kept else None
-                           for bits, kept in zip(self.factors, input_registers, strict=True)]
+        self.registered = [[[0]*len(bits) for _ in range(count)]
+                           for bits, count in zip(self.factors, input_registers, strict=True)]
         self.pipeline   = [[0]*(len(a) + len(b)) for _ in range(stages)]
         self.array      = ArrayMultiplier(len(a), len(b), signed)
-        places = sum(len(bits) for bits in [*self.pipeline, *(kept for kept in self.registered if kept)])
+        places = sum(len(bits) for stages in (self.pipeline, *self.registered) for bits in stages)
         self.clocks     = HARD*places
         if not stages:
             self.inputs  = tuple(bit for bits, kept in zip(self.factors, self.registered, strict=True)
-                                 if kept is None for bit in bits)
+                                 if not kept for bit in bits)
             self.outputs = tuple(bit for bit in self.product if bit is not None)
 
     def _multiply(self, values, ones):
-        return self.array.multiply(*([values.get(bit, 0) for bit in bits] if kept is None else kept
+        return self.array.multiply(*(kept[-1] if kept else [values.get(bit, 0) for bit in bits]
                                      for bits, kept in zip(self.factors, self.registered, strict=True)), ones)
 
     def evaluate(self, values, ones):
@@ -120,20 +120,19 @@ class MultiplierBlock(Block):
         toggles, changes = 0.0, ()
         if self.pipeline:
             product, toggles = self._multiply(values, ones)
-            later    = [product, *self.pipeline[:-1]]
-            toggles += _register(self.pipeline, later)
-            self.pipeline = [list(stage) for stage in later]
+            self.pipeline, inside = _shifted(self.pipeline, list(product))
+            toggles += inside
             changes = [(bit, value, FLIP_FLOP) for bit, value in zip(self.product, self.pipeline[-1], strict=False)
                        if bit is not None]
-        later = [None if kept is None else [values.get(bit, 0) for bit in bits]
-                 for bits, kept in zip(self.factors, self.registered, strict=True)]
-        toggles += _register([kept for kept in self.registered if kept is not None],
-                             [kept for kept in later if kept is not None])
-        self.registered = later
+        for index, bits in enumerate(self.factors):
+            self.registered[index], inside = _shifted(self.registered[index], [values.get(bit, 0) for bit in bits])
+            toggles += inside
         return toggles, changes
 
 
-def _register(now, later):
-    """Weighted toggles of registers inside a block; their clock is in `clocks`."""
-    return HARD*FLIP_FLOP*sum((old ^ new).bit_count() for olds, news in zip(now, later, strict=True)
-                              for old, new in zip(olds, news, strict=True))
+def _shifted(stages, word):
+    """Registers one behind the other after the clock's edge, and their weighted toggles; `clocks` has their clock."""
+    later   = [word, *stages][:len(stages)]
+    toggles = sum((old ^ new).bit_count() for olds, news in zip(stages, later, strict=True)
+                  for old, new in zip(olds, news, strict=True))
+    return later, HARD*FLIP_FLOP*toggles

@@ -9,7 +9,7 @@ import json
 
 from mixpe.gateware.activity import ecp5, gowin, ice40, xilinx
 from mixpe.gateware.activity.cells import Block, FlipFlop
-from mixpe.gateware.activity.parameters import Cell
+from mixpe.gateware.activity.parameters import Cell, NotSimulated
 from mixpe.gateware.activity.weights import CLOCK
 from mixpe.gateware.spec.errors import ConfigError
 
@@ -40,8 +40,10 @@ class Netlist:
 
     Raises
     ------
+    NotSimulated
+        The netlist has cells, or cells with parameters, that are not simulated.
     ConfigError
-        The family is unknown; the netlist has cells, or cells with parameters, that are not simulated; or a loop.
+        The family is unknown, or the netlist is no harness, or has a loop.
     """
 
     def __init__(self, text, family, streams):
@@ -149,7 +151,7 @@ def _primitives(module, family):
     cells   = FAMILIES[family]
     unknown = sorted({cell["type"] for cell in module["cells"].values()} - set(cells))
     if unknown:
-        raise ConfigError(f"cells of type {', '.join(unknown)} are not simulated; of {family} {', '.join(cells)} are")
+        raise NotSimulated(f"cells of type {', '.join(unknown)} are not simulated; of {family} {', '.join(cells)} are")
     sources = {}
 
     def resolve(bit):

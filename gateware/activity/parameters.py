@@ -3,7 +3,11 @@
 
 from dataclasses import dataclass
 
-from mixpe.gateware.spec.errors import ConfigError
+from mixpe.gateware.spec.errors import MixpeError
+
+
+class NotSimulated(MixpeError):
+    """A netlist has a cell, or a cell with parameters, that is not simulated."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ def constant(cell, port):
 
     Raises
     ------
-    ConfigError
+    NotSimulated
     """
     found = bit(cell, port)
     if found not in ("0", "1", "x", "z"):
@@ -55,7 +59,7 @@ def expect(cell, **wanted):
 
     Raises
     ------
-    ConfigError
+    NotSimulated
     """
     for name, value in wanted.items():
         found = number(cell, name) if isinstance(value, int) else cell.parameters.get(name, value)
@@ -68,6 +72,6 @@ def refuse(cell, what):
 
     Raises
     ------
-    ConfigError
+    NotSimulated
     """
-    raise ConfigError(f"{cell.kind} {cell.name} is not simulated with {what}")
+    raise NotSimulated(f"{cell.kind} {cell.name} is not simulated with {what}")

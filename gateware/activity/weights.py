@@ -15,5 +15,3 @@ CARRY     = 0.25  # from one carry cell to the next
 FLIP_FLOP = 0.5   # output; or a bit that a write to LUT RAM changes
 CLOCK     = 0.1   # of a flip-flop, LUT RAM or shift register, each cycle
 HARD      = 1/14  # of the same inside a hard block
-
-WEIGHTS = {"lut": LUT, "sum": SUM, "mux": MUX, "carry": CARRY, "flip_flop": FLIP_FLOP, "clock": CLOCK, "hard": HARD}

@@ -77,14 +77,12 @@ def _multiplier(cell):
         if any(net != "0" for net in cell.pins.get(port, ())):
             refuse(cell, port)
     a, b, m, p = (number(cell, f"{name}REG") for name in "ABMP")
-    for port, used in (("CEA2", a), ("CEB2", b), ("CEM", m), ("CEP", p)):
+    for port, used in (("CEA2", a), ("CEA1", a > 1), ("CEB2", b), ("CEB1", b > 1), ("CEM", m), ("CEP", p)):
         if used and not constant(cell, port):
             refuse(cell, f"a clock enable {port}")
     expect(cell, USE_DPORT="FALSE", A_INPUT="DIRECT", B_INPUT="DIRECT")
-    if max(a, b) > 1:
-        refuse(cell, "two registers before the multiplier")
     yield MultiplierBlock(cell.pins["A"][:A_BITS], cell.pins["B"][:B_BITS],
-                          [cell.read("P", index) for index in range(A_BITS + B_BITS)], True, (bool(a), bool(b)), m + p)
+                          [cell.read("P", index) for index in range(A_BITS + B_BITS)], True, (a, b), m + p)
 
 
 CELLS = {"BUFG": _buffer, "IBUF": _buffer, "INV": _inverter, "CARRY4": _carry4, "FDRE": _flip_flop, "FDSE": _flip_flop,

