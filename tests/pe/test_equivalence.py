@@ -126,8 +126,8 @@ def unit_of(design, lanes, **options):
     (BitPlaneA8, 4, {}, 200), (BitPlaneInt8, 4, {}, 300), (AlignedA16, 4, {}, 200), (PairPlaneA8, 4, {}, 400),
     (PairPlaneA8, 8, {"pipelined": False, "adders_per_chain": 1}, 400), (PairPlaneA8, 8, {}, 600),
     (BitPlaneA8, 8, {}, 300), (BitPlaneInt8, 8, {}, 600),
-    *[(AlignedA16, 8, {"width": width}, 300) for width in (8, 12, 16)],
-    (PairPlaneA8, 32, {}, 2000), (BitPlaneA8, 32, {}, 1000),
+    *[(AlignedA16, 8, {"width": width}, 300) for width in (8, 10, 12, 14, 16)],
+    (PairPlaneA8, 32, {}, 2000), (BitPlaneA8, 32, {}, 1000), (BitPlaneInt8, 32, {}, 2000),
 ], ids=lambda value: getattr(value, "__name__", None))
 def test_whole_units(design, lanes, options, bits):
     """Every register and output of the dot product and its accumulator."""

@@ -123,15 +123,53 @@ def test_bitfusion_vectors(verilated, pack):
     compare(product, np.concatenate(expected)[order])
 
 
+def test_olive_all_cases(verilated, pack):
+    """Every code beside every partner with every activation, on each of four lanes: 65 536 vectors."""
+    params = OliveA8(lanes=4)
+    code, partner, x = (part.ravel() for part in np.meshgrid(np.arange(16), np.arange(16), np.arange(-128, 128),
+                                                             indexing="ij"))
+    q = np.stack([code, partner, partner, code], axis=-1)
+    x = np.stack([x, -1 - x, x, -1 - x], axis=-1)
+    product, _ = verilated(params)(pack(q, 4), pack(x, 8))
+    compare(product, params.reference(q, x))
+
+
+@pytest.mark.parametrize("params", [AlignedA16(lanes=4, width=width, target=target) for width in (8, 10, 12, 14)
+                                    for target in ("portable", "ecp5")], ids=name_of)
+def test_aligned_all_products(params, verilated, pack):
+    """All weights with all aligned activations on each of four lanes, which are never at the same product."""
+    width = params.width
+    q, x  = (part.ravel() for part in np.meshgrid(np.arange(16), np.arange(-(1 << width - 1), 1 << width - 1),
+                                                  indexing="ij"))
+    q, x  = (np.stack([np.roll(part, 577*lane) for lane in range(4)], axis=-1) for part in (q, x))
+    product, _ = verilated(params)(pack(q, 4), pack(x, width))
+    compare(product, params.reference(q, x))
+
+
+def test_table_all_products(clocked, pack):
+    """All weights with all activations on each of eight lanes: 256 tables, 16 weight vectors past each."""
+    lanes = np.arange(8)
+    x = (np.arange(256)[:, None] + 37*lanes) % 256 - 128
+    q = np.tile((np.arange(32)[:, None] + 5*lanes) % 16, (256, 1, 1))  # 16 cycles of them while tables are written
+    run_tables(clocked, pack, q, x)
+
+
 def test_table_vectors(clocked, pack):
     """10⁵ weight vectors past 200 vectors of activations: each is written in 16 cycles with weights going past."""
-    params = TableLookupA8(lanes=8)
     rng    = np.random.default_rng(SEED)
-    unit   = params.create()
     tables, each = 200, VECTORS//200
-    q, _   = operands(params, tables*(each + 16))
+    q, _   = operands(TableLookupA8(lanes=8), tables*(each + 16))
     x      = rng.integers(-128, 128, (tables, 8))
     x[0], x[1], x[2] = -128, 127, 0
+    run_tables(clocked, pack, q.reshape(tables, -1, 8), x)
+
+
+def run_tables(clocked, pack, q, x):
+    """Weights q (tables, cycles, 8) past activations x (tables, 8), whose tables are written in the first 16 cycles."""
+    params = TableLookupA8(lanes=8)
+    unit   = params.create()
+    tables, each = len(q), q.shape[1] - 16
+    q = q.reshape(-1, 8)
     activations = np.zeros((tables, each + 16), np.uint64)
     for table in range(tables):
         activations[table, :16] = params.table_writes(x[table])
@@ -144,11 +182,19 @@ def test_table_vectors(clocked, pack):
     compare(got[-1, 16:17 - unit.latency], expected[-1, 16:17 - unit.latency])
 
 
+def test_olaccel_all_products(clocked, pack):
+    """Each outlier with each activation, on lanes in turn; each 4-bit weight with each activation on each lane."""
+    groups, size = 512, 128
+    value = np.repeat(np.arange(-128, 128), 256).reshape(groups, size)
+    x     = np.tile(np.arange(-128, 128), 256).reshape(groups, size)
+    lane  = (value + x) % CHANNELS
+    w     = (value[..., None] + np.arange(CHANNELS)) % 16 - 8
+    run_olaccel(clocked, pack, w, x, lane, value, np.ones((groups, size), bool))
+
+
 def test_olaccel_vectors(clocked, pack):
     """10⁵ chunks of 16 weights, most with an outlier, in groups of 128, back to back."""
-    params = OlAccel()
-    rng    = np.random.default_rng(SEED)
-    unit   = params.create_group()
+    rng = np.random.default_rng(SEED)
     groups, size = VECTORS//128 + 1, 128
     w = rng.integers(-8, 8, (groups, size, CHANNELS))
     x = rng.integers(-128, 128, (groups, size))
@@ -156,9 +202,17 @@ def test_olaccel_vectors(clocked, pack):
     x[:40] = rng.choice([-128, -1, 0, 127], (40, size))
     lane, present = rng.integers(0, CHANNELS, (groups, size)), rng.random((groups, size)) < 0.8
     value = rng.choice([-128, -9, 8, 127, *rng.integers(-128, 128, 12)], (groups, size))
+    run_olaccel(clocked, pack, w, x, lane, value, present)
+
+
+def run_olaccel(clocked, pack, w, x, lane, value, present):
+    """Groups of chunks w (groups, size, CHANNELS) with x (groups, size); where `present` a lane has another value."""
+    params = OlAccel()
+    unit   = params.create_group()
+    groups, size = x.shape
     outlier = (np.arange(CHANNELS) == lane[..., None]) & present[..., None]
     w = np.where(outlier, value[..., None], w)
-    present &= (value < -8) | (value > 7)
+    present = present & ((value < -8) | (value > 7))
     control = lane | (value >> 4 & 15) << 4 | 1 << 8
     weights = np.stack([pack(w.reshape(-1, CHANNELS), 4), (control*present).ravel().astype(np.uint64)], axis=-1)
     halves  = np.stack([x & 15, x >> 4 & 15 | 16], axis=-1).ravel()
