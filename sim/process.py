@@ -72,6 +72,8 @@ class SimProcess:
         if tap is not None and (options.link != "etherbone" or not isinstance(tap, str) or not tap):
             raise ToolError(f"tap is the name of a tap device, for link=etherbone, not {tap!r} for "
                             f"link={options.link}")
+        if tap and port:
+            raise ToolError(f"the SoC on a tap device has port 1234 of its own address, not {port}")
         self.process = None
         self.owner = os.getpid()
         self.build = build_sim(options, show=show)

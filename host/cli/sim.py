@@ -38,7 +38,8 @@ def add_parser(subparsers):
     p.add_argument("--port", type=int, default=0, help="port; 0 takes a free one (default)")
     p.add_argument("--tap", metavar="NAME", default=None,
                    help="with --link etherbone: a tap device for the wire, made with the rights of root or in `unshare "
-                        "-rn`, instead of the UDP port; the SoC is 192.168.1.50, as a board is")
+                        "-rn`, instead of the UDP port; the SoC is 192.168.1.50, as a board is, and this machine "
+                        "192.168.1.100/24")
     p.add_argument("--memory", default=None, help="DRAM model: ddr3 (128-bit port, default), sdr (16-bit port), sdr32, "
                                                   "sdr133")
     accelerator = p.add_argument_group("accelerator")
