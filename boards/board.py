@@ -81,13 +81,7 @@ class Board:
         raise NotImplementedError
 
     def add_memory(self, soc):
-        """Add LiteDRAM to the SoC with `soc.add_sdram(…, l2_cache_size=0)`, or another memory.
-
-        Returns
-        -------
-        Signal() or None
-            High when the memory is ready, where it is ready by itself. None for a LiteDRAM that has to be initialised.
-        """
+        """Add LiteDRAM to the SoC with `soc.add_sdram(…, l2_cache_size=0)`, or another memory with `soc.add_pool`."""
         raise NotImplementedError
 
     def add_etherbone(self, soc, **options):
