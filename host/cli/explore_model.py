@@ -11,6 +11,7 @@ from mixpe.models import corpus
 from mixpe.sqnr import sqnr_db
 
 SAMPLE_ROWS    = 256  # activation rows a layer that SQNR is measured on
+SEED           = 0    # of the choice of rows, channels and tokens
 ENERGY_STREAMS = 80   # output channels and tokens that the energy proxy is measured on
 
 
@@ -59,7 +60,7 @@ def fidelity(windows, cache_folder=None, progress=None):
     -------
     list of dict
         ``arithmetic``, ``sqnr_db`` (mean over layers), ``bits_per_byte``, and what they are of: ``windows`` of text,
-        ``rows`` a layer and the ``content`` of model, text and code. Float32 first.
+        ``rows`` a layer, the ``content`` of model, text and code, ``seed`` and ``tools``. Float32 first.
     """
     from mixpe.gateware.cost.cache import Cache
     from mixpe.gateware.explore import arithmetic
@@ -70,7 +71,8 @@ def fidelity(windows, cache_folder=None, progress=None):
     cache, parts = Cache(cache_folder), _fidelity_parts(config, tensors, text, windows)
     names = ("FP32", *arithmetic.ARITHMETIC)
     known = {name: cache.get(cache.key(**parts, name=name)) for name in names}
-    about = {"windows": windows, "rows": SAMPLE_ROWS, "content": parts["content"]}
+    about = {"windows": windows, "rows": SAMPLE_ROWS, "content": parts["content"], "seed": SEED,
+             "tools": {"numpy": np.__version__}}
     if progress is not None:
         progress(sum(known[name] is not None for name in arithmetic.ARITHMETIC))
     if all(known.values()):
@@ -83,7 +85,7 @@ def fidelity(windows, cache_folder=None, progress=None):
 
     model = LlamaModel(config, tensors, record)
     floats = evaluate.bits_per_byte(model, text, pieces)
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(SEED)
     samples = {}
     for name, recorder in recorders.items():
         inputs = np.concatenate(recorder.inputs)
@@ -132,7 +134,7 @@ def energy_layer():
 
     evaluate.bits_per_byte(LlamaModel(config, tensors, record), text, evaluate.windows(text, 256, 1))
     layer = recorders["layers.1.gate_up"]
-    rng   = np.random.default_rng(0)
+    rng   = np.random.default_rng(SEED)
     x     = layer.inputs[0][rng.choice(len(layer.inputs[0]), ENERGY_STREAMS, replace=False)]
     w     = layer.weight[rng.choice(len(layer.weight), ENERGY_STREAMS, replace=False)]
     return w, x, len(layer.weight)

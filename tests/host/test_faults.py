@@ -266,6 +266,21 @@ def test_memory_that_never_gets_ready(link, monkeypatch, done, error, text):
     assert "\n" not in str(caught.value)
 
 
+def test_memory_that_gets_ready_while_the_host_waits(link, monkeypatch):
+    """As on a board whose program still trains it."""
+    read, looks = link._read, []
+
+    def late(addr):
+        if addr != status_at(link):
+            return read(addr)
+        looks.append(addr)
+        return read(addr) & ~(STATUS_READY if len(looks) < 10 else 0)
+
+    monkeypatch.setattr(link, "_read", late)
+    with Device(link, "faulty", ready_s=5) as device:
+        assert len(looks) >= 10 and device.mem_bytes
+
+
 def test_jobs_of_an_earlier_user_are_thrown_away(link, matrix, x, expected):
     link.done.extend([(7, JobCode.OK, 0), (8, JobCode.SHAPE, 0)])
     with Device(link, "faulty") as device:

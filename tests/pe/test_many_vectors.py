@@ -89,6 +89,22 @@ def test_qserve_vectors(verilated, pack):
     compare(product, params.reference(q, x, scale, zero))
 
 
+def test_qserve_all_cases(verilated, pack):
+    """Each weight with each scale and zero, and each 8-bit weight with each activation, on each of four lanes."""
+    params = QServeA8(lanes=4)
+    case   = np.arange(1 << 20)
+    scale, zero, lanes = case >> 8 & 255, (case & 255) - 128, 5*np.arange(4)
+    q = ((case >> 16)[:, None] + lanes) % 16
+    x = (scale[:, None] + 37*(case >> 16)[:, None] + 11*lanes) % 256 - 128
+    for lane in range(4):
+        wide = (q[:, lane]*scale + zero) & 255
+        assert len(np.unique(q[:, lane] << 16 | scale << 8 | zero & 255)) == 1 << 20
+        assert len(np.unique(wide << 8 | x[:, lane] & 255)) == 1 << 16
+    words = pack(q, 4) | scale.astype(np.uint64) << 16 | (zero & 255).astype(np.uint64) << 24
+    product, _ = verilated(params)(words, pack(x, 8))
+    compare(product, params.reference(q, x, scale[:, None], zero[:, None]))
+
+
 def test_ant_vectors(verilated, pack):
     """Types change from vector to vector."""
     params = AntA8(lanes=4)
