@@ -54,7 +54,7 @@ explore: setup
 	@$(MIXPE) explore --grid full --windows 64 --energy --out docs/results --page docs/comparison.md
 
 test-boards: setup
-	@$(VENV)/bin/python -m mixpe.boards.route
+	@$(VENV)/bin/python -m mixpe_boards.route
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info

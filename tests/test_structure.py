@@ -9,36 +9,61 @@ from pathlib import Path
 import pytest
 
 ROOT    = Path(__file__).parents[1]
-FOLDERS = {"gateware": "mixpe.gateware", "host": "mixpe", "sim": "mixpe.sim", "boards": "mixpe.boards"}
-SOURCES = sorted(path for folder in FOLDERS for path in (ROOT/folder).rglob("*.py") if "__pycache__" not in path.parts)
-TESTS   = sorted(path for path in (ROOT/"tests").rglob("*.py") if "__pycache__" not in path.parts)
+SOURCE_ROOTS = {"gateware": "mixpe_gateware", "host": "mixpe", "sim": "mixpe_sim", "boards": "mixpe_boards"}
+SOURCES = sorted(path for folder in SOURCE_ROOTS for path in (ROOT/folder).rglob("*.py"))
+TESTS   = sorted((ROOT/"tests").rglob("*.py"))
 HEAVY   = ("migen", "litex", "litedram", "liteeth", "litescope", "litex_boards", "torch", "matplotlib", "transformers",
     "safetensors")
 
-# Parts of the package, and what each may import of the package when it is loaded.
+# Parts of the packages, the most particular first, and what each may import of ours when it is loaded.
+PARTS = {
+    "mixpe_gateware.contract":  "contract",
+    "mixpe_gateware.baselines": "baselines",
+    "mixpe_gateware":           "gateware",
+    "mixpe_sim":                "sim",
+    "mixpe_boards":             "boards",
+    "mixpe.errors":             "errors",
+    "mixpe.quant":              "quant",
+    "mixpe.formats":            "formats",
+    "mixpe.plan":               "plan",
+    "mixpe.reference":          "reference",
+    "mixpe.explore":            "explore",
+    "mixpe.link":               "link",
+    "mixpe.cli":                "cli",
+    "mixpe.__main__":           "cli",
+    "mixpe":                    "host",
+}
+PURE    = {"contract", "errors"}
+HOST    = {*PURE, "quant", "formats", "plan", "reference", "link", "host"}
 ALLOWED = {
-    "spec":     {"spec"},
-    "gateware": {"gateware", "spec", "host"},  # of the host only its errors: see below
-    "boards":   {"boards", "gateware", "spec", "host"},
-    "sim":      {"sim", "gateware", "spec", "host"},
-    "host":     {"host", "spec"},
+    "contract":  {"contract"},
+    "errors":    PURE,
+    "gateware":  {"gateware", "contract"},
+    "baselines": {"baselines", "gateware", "contract"},
+    "quant":     {*PURE, "quant"},
+    "formats":   {*PURE, "quant", "formats"},
+    "plan":      {*PURE, "quant", "plan"},
+    "link":      {*PURE, "link"},
+    "reference": {*PURE, "quant", "plan", "link", "reference"},
+    "host":      HOST,
+    "explore":   {*HOST, "explore", "gateware", "baselines"},
+    "cli":       {*HOST, "explore", "cli"},
+    "boards":    {*HOST, "boards", "gateware"},
+    "sim":       {*HOST, "sim", "gateware"},
 }
 
 
 def part_of(module):
-    """Part of the package that a dotted name belongs to; None outside of it."""
-    if module.split(".")[0] != "mixpe":
-        return None
-    for prefix, part in (("mixpe.gateware.spec", "spec"), ("mixpe.gateware", "gateware"), ("mixpe.sim", "sim"),
-            ("mixpe.boards", "boards")):
+    """Part that a dotted name belongs to; None outside of our packages."""
+    for prefix, part in PARTS.items():
         if module == prefix or module.startswith(prefix + "."):
             return part
-    return "host"
+    return None
 
 
 def module_of(path):
-    folder, *rest = path.relative_to(ROOT).with_suffix("").parts
-    return ".".join([FOLDERS[folder], *[name for name in rest if name != "__init__"]])
+    _, *rest = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(name for name in rest if name != "__init__")
 
 
 def imports(path, everywhere):
@@ -72,25 +97,51 @@ def test_arrows(path):
         assert target is None or target in ALLOWED[part], f"{part} imports {name}"
 
 
-@pytest.mark.parametrize("path", [path for path in SOURCES if part_of(module_of(path)) == "spec"], ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", [path for path in SOURCES if part_of(module_of(path)) == "contract"],
+    ids=lambda path: path.stem)
 def test_the_contract_needs_numpy_only(path):
     """Also inside functions."""
     for name in imports(path, everywhere=True):
         top = name.split(".")[0]
-        assert top in sys.stdlib_module_names or top == "numpy" or part_of(name) == "spec", name
+        assert top in sys.stdlib_module_names or top == "numpy" or part_of(name) == "contract", name
 
 
-@pytest.mark.parametrize("path", [path for path in SOURCES if part_of(module_of(path)) == "gateware"],
+@pytest.mark.parametrize("path", [path for path in SOURCES if part_of(module_of(path)) in ("gateware", "baselines")],
     ids=lambda path: str(path.relative_to(ROOT)))
-def test_gateware_takes_nothing_from_the_host_but_errors(path):
+def test_gateware_takes_nothing_from_the_host(path):
+    """Also inside functions."""
     for name in imports(path, everywhere=True):
-        assert part_of(name) != "host" or name == "mixpe.errors" or name.startswith("mixpe.errors."), name
+        assert part_of(name) in (None, "contract", "gateware", part_of(module_of(path))), name
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if part_of(module_of(path)) in ("sim", "boards")],
+    ids=lambda path: str(path.relative_to(ROOT)))
+def test_simulation_and_boards_take_nothing_of_the_exploration(path):
+    """Also inside functions."""
+    assert not [name for name in imports(path, everywhere=True) if part_of(name) in ("explore", "baselines")]
+
+
+def test_gateware_is_what_can_be_in_a_bitstream():
+    """Everything but the compared designs is reached from what a SoC is built of."""
+    files = {module_of(path): path for path in SOURCES if part_of(module_of(path)) in ("gateware", "contract")}
+    socs    = [path for path in SOURCES if part_of(module_of(path)) in ("sim", "boards")]
+    waiting = {name for path in socs for name in imports(path, everywhere=True)}
+    reached = set()
+    while waiting:
+        name = waiting.pop()
+        while name:  # a name inside a module, the module, its package
+            if name in files and name not in reached:
+                reached.add(name)
+                waiting |= imports(files[name], everywhere=True)
+            name = name.rpartition(".")[0]
+    missing = {name for name in files if part_of(name) == "gateware"} - reached
+    assert not missing, f"in gateware/ and in no bitstream: {', '.join(sorted(missing))}"
 
 
 def test_the_rule_sees_what_it_should(tmp_path):
     """The check itself: an import in a function is not one at load time, a relative one is resolved."""
-    source = ROOT/"host"/"x.py"
-    text = "import mixpe.sim\nfrom . import gateware\ndef f():\n    from mixpe.boards import x\n"
+    source = ROOT/"host"/"mixpe"/"x.py"
+    text = "import mixpe_sim\nfrom . import link\ndef f():\n    from mixpe_boards import x\n"
     tree = tmp_path/"x.py"
     tree.write_text(text)
 
@@ -99,8 +150,8 @@ def test_the_rule_sees_what_it_should(tmp_path):
             return source.relative_to(ROOT)
 
     here = Here(tree)
-    assert imports(here, everywhere=False) == {"mixpe.sim", "mixpe.gateware"}
-    assert imports(here, everywhere=True) == {"mixpe.sim", "mixpe.gateware", "mixpe.boards.x"}
+    assert imports(here, everywhere=False) == {"mixpe_sim", "mixpe.link"}
+    assert imports(here, everywhere=True) == {"mixpe_sim", "mixpe.link", "mixpe_boards.x"}
 
 
 def loaded_by(code):
@@ -117,9 +168,9 @@ def loaded_by(code):
 ])
 def test_plain_imports_load_numpy_and_pyserial_at_most(code):
     modules = loaded_by(code)
-    assert "mixpe.quantize" in modules and "numpy" in modules
+    assert "mixpe.quant.quantize" in modules and "numpy" in modules
     assert not [name for name in modules if name.split(".")[0] in HEAVY]
-    assert not [name for name in modules if part_of(name) in ("gateware", "sim", "boards") and name != "mixpe.gateware"]
+    assert not [name for name in modules if part_of(name) in ("gateware", "sim", "boards") and name != "mixpe_gateware"]
 
 
 @pytest.mark.parametrize("path", SOURCES + TESTS, ids=lambda path: str(path.relative_to(ROOT)))

@@ -4,10 +4,10 @@
 import numpy as np
 import pytest
 
-from mixpe.gateware.activity import transpose
-from mixpe.gateware.activity.memories import BlockRam, LutRam, ShiftRegister
-from mixpe.gateware.activity.multipliers import ArrayMultiplier, MultiplierBlock
-from mixpe.gateware.activity.weights import CARRY, FLIP_FLOP, HARD, LUT, SUM
+from mixpe.explore.activity import transpose
+from mixpe.explore.activity.memories import BlockRam, LutRam, ShiftRegister
+from mixpe.explore.activity.multipliers import ArrayMultiplier, MultiplierBlock
+from mixpe.explore.activity.weights import CARRY, FLIP_FLOP, HARD, LUT, SUM
 
 SEED = 1
 

@@ -4,10 +4,10 @@
 import numpy as np
 import pytest
 
-from mixpe.gateware.activity import ecp5, gowin, ice40, xilinx
-from mixpe.gateware.activity.cells import table_expression
-from mixpe.gateware.activity.netlist import next_value
-from mixpe.gateware.activity.parameters import Cell, NotSimulated
+from mixpe.explore.activity import ecp5, gowin, ice40, xilinx
+from mixpe.explore.activity.cells import table_expression
+from mixpe.explore.activity.netlist import next_value
+from mixpe.explore.activity.parameters import Cell, NotSimulated
 
 SEED = 1
 ONES = (1 << 64) - 1

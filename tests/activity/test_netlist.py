@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-from mixpe.gateware.activity import Netlist, ecp5, gowin, ice40, xilinx
-from mixpe.gateware.activity.parameters import Cell
-from mixpe.gateware.activity.weights import CARRY, CLOCK, FLIP_FLOP, LUT, MUX, SUM
+from mixpe.explore.activity import Netlist, ecp5, gowin, ice40, xilinx
+from mixpe.explore.activity.parameters import Cell
+from mixpe.explore.activity.weights import CARRY, CLOCK, FLIP_FLOP, LUT, MUX, SUM
 
 A, B, XOR, KEPT, LATE = 10, 11, 12, 13, 14
 FF = {"parameters": {"SRMODE": "LSR_OVER_CE"}, "type": "TRELLIS_FF"}

@@ -6,8 +6,8 @@ import pytest
 from litex.soc.interconnect import stream, wishbone
 from migen import passive, run_simulation
 
-from mixpe.boards.soc import BufferedPHY
-from mixpe.gateware.link.registered_bus import RegisteredBus
+from mixpe_boards.soc import BufferedPHY
+from mixpe_gateware.link.registered_bus import RegisteredBus
 
 LIMIT_CYCLES = 200
 WORDS = 32

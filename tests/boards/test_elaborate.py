@@ -9,10 +9,10 @@ import pytest
 pytest.importorskip("litex_boards", reason="the gateware extra is not installed")
 
 from mixpe.bench.board import memory_bytes
-from mixpe.boards.build import elaborate_board
-from mixpe.boards.registry import BOARDS
-from mixpe.gateware.spec.memory_init import DFII_OFFSETS, INIT_OFFSET, NAMES
-from mixpe.gateware.spec.registers import CSR_BANK, CSR_BASES, CSR_PAGE_BYTES, OFFSETS
+from mixpe_boards.build import elaborate_board
+from mixpe_boards.registry import BOARDS
+from mixpe_gateware.contract.memory_init import DFII_OFFSETS, INIT_OFFSET, NAMES
+from mixpe_gateware.contract.registers import CSR_BANK, CSR_BASES, CSR_PAGE_BYTES, OFFSETS
 
 RISCV = "riscv64-unknown-elf-gcc"
 

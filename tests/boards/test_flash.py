@@ -8,12 +8,12 @@ from itertools import combinations
 
 import pytest
 
-from mixpe.boards import flash
-from mixpe.boards.build import artefact_name, contract_tag
-from mixpe.boards.registry import BOARDS, find_board
 from mixpe.cli.main import main
 from mixpe.errors import ConfigError, ContractError, DeviceError, ToolError
-from mixpe.gateware.spec.registers import digest
+from mixpe_boards import flash
+from mixpe_boards.build import artefact_name, contract_tag
+from mixpe_boards.registry import BOARDS, find_board
+from mixpe_gateware.contract.registers import digest
 
 ULX3S, ORANGECRAB = BOARDS["ulx3s"], BOARDS["orangecrab"]
 FOUND = """Jtag frequency : requested 6.00MHz   -> real 6.00MHz

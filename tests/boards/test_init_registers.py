@@ -7,10 +7,8 @@ from litedram.phy.model import get_sdram_phy_settings
 from litex.soc.interconnect import csr_bus
 from migen import Module, run_simulation
 
-from mixpe.gateware.dram import InitRegisters
-from mixpe.gateware.dram.init import DELAY_UNIT_S
-from mixpe.gateware.spec.errors import ConfigError
-from mixpe.gateware.spec.memory_init import (
+from mixpe_gateware.contract.errors import ConfigError
+from mixpe_gateware.contract.memory_init import (
     COMMAND_CAS,
     COMMAND_CS,
     COMMAND_RAS,
@@ -25,6 +23,8 @@ from mixpe.gateware.spec.memory_init import (
     sdr_method,
     sdr_steps,
 )
+from mixpe_gateware.dram import InitRegisters
+from mixpe_gateware.dram.init import DELAY_UNIT_S
 
 DONE, ERROR, METHOD = NAMES
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from mixpe.boards import flash
-from mixpe.boards.registry import BOARDS
 from mixpe.errors import ToolError
+from mixpe_boards import flash
+from mixpe_boards.registry import BOARDS
 
 LIMIT_S = 60
 # JTAG's states, each with the next at TMS = 0 and at 1.

@@ -8,10 +8,10 @@ import pytest
 
 from mixpe.cli.main import main
 from mixpe.devices.driver import Device
-from mixpe.devices.reference import MEM_BASE, ReferenceLink
-from mixpe.gateware.spec.config import Config
-from mixpe.gateware.spec.registers import OFFSETS
+from mixpe.reference.device import MEM_BASE, ReferenceLink
 from mixpe.selftest import CHECKS, run_selftest
+from mixpe_gateware.contract.config import Config
+from mixpe_gateware.contract.registers import OFFSETS
 
 SMALL = Config(rows=2, port_bits=32, k_max=512, buffer_beats=64, queue_depth=4, scalers=1)
 MEM_BYTES = 1 << 20

@@ -9,7 +9,7 @@ pytest.importorskip("litedram", reason="the gateware extra is not installed")
 
 from migen import Memory, run_simulation
 
-from mixpe.boards.spram import SIZE_BYTES, SpramPool
+from mixpe_boards.spram import SIZE_BYTES, SpramPool
 
 LIMIT_CYCLES = 20_000
 

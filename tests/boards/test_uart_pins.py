@@ -17,10 +17,10 @@ from litex.soc.cores.uart import UARTPHY, UARTBone
 from litex.soc.interconnect import wishbone
 from migen import Record, run_simulation
 
-from mixpe.boards.registry import BOARDS
-from mixpe.boards.soc import BufferedPHY
-from mixpe.gateware.link.registered_bus import RegisteredBus
 from mixpe.link.uartbone import read_requests, write_frames
+from mixpe_boards.registry import BOARDS
+from mixpe_boards.soc import BufferedPHY
+from mixpe_gateware.link.registered_bus import RegisteredBus
 
 BITS_A_BYTE = 10
 RATES = {(board.clock_hz, board.baudrate, board.config.is_shallow) for board in BOARDS.values()}

@@ -3,7 +3,7 @@
 
 import pytest
 
-from mixpe.gateware.cost.cache import Cache
+from mixpe.explore.cost.cache import Cache
 
 
 @pytest.fixture

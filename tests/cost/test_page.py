@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-from mixpe.gateware.explore import figure, grid, report
-from mixpe.gateware.explore.energy_section import behind, by_device, energy_section
-from mixpe.gateware.explore.page import is_comparison, page
+from mixpe.explore import figure, grid, report
+from mixpe.explore.energy_section import behind, by_device, energy_section
+from mixpe.explore.page import is_comparison, page
 
 pytest.importorskip("migen")
 

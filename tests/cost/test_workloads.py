@@ -3,12 +3,12 @@
 
 import pytest
 
-from mixpe.gateware.explore import resources, storage, workloads
-from mixpe.gateware.explore.grid import DEVICE
-from mixpe.gateware.pe import DESIGNS
-from mixpe.gateware.spec.config import Config
-from mixpe.gateware.spec.jobs import Job
-from mixpe.gateware.spec.timing import memory_timing, predict
+from mixpe.explore import resources, storage, workloads
+from mixpe.explore.grid import DEVICE
+from mixpe_gateware.baselines import DESIGNS
+from mixpe_gateware.contract.config import Config
+from mixpe_gateware.contract.jobs import Job
+from mixpe_gateware.contract.timing import memory_timing, predict
 
 
 def unit(design="mixpe-a8", **columns):

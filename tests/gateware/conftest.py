@@ -2,9 +2,9 @@
 import numpy as np
 import pytest
 
-from mixpe.devices.execute import Executor
-from mixpe.gateware.spec.config import Config
-from mixpe.sim.harness import Harness
+from mixpe.reference.execute import Executor
+from mixpe_gateware.contract.config import Config
+from mixpe_sim.harness import Harness
 
 MEM_BYTES = 1 << 20
 SMALL = {"k_max": 512, "buffer_beats": 128, "queue_depth": 4}

@@ -4,9 +4,9 @@
 import numpy as np
 import pytest
 
-from mixpe.gateware.spec.config import PE_KINDS
-from mixpe.gateware.spec.jobs import Job, group_code
-from mixpe.sim.harness.cases import fill_operands, random_job
+from mixpe_gateware.contract.config import PE_KINDS
+from mixpe_gateware.contract.jobs import Job, group_code
+from mixpe_sim.harness.cases import fill_operands, random_job
 
 CONFIGS = [
     {"rows": 2, "port_bits": 16, "scalers": 1},

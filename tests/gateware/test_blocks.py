@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 from migen import passive, run_simulation
 
-from mixpe.gateware.activations import RowSums
-from mixpe.gateware.checksum import Checksum
-from mixpe.gateware.counters import Counters
-from mixpe.gateware.float32 import IntegerToFloat32
-from mixpe.gateware.reader import RegionReader
-from mixpe.gateware.results import WIDE_BITS
-from mixpe.gateware.scaler import ScaleUnit
-from mixpe.gateware.spec.reference import SCALE_UNIT_LOG2, accumulate, round_to_float32
-from mixpe.gateware.spec.registers import COUNTERS
-from mixpe.gateware.weights import WeightBuffer
-from mixpe.gateware.writer import Packer
-from mixpe.sim.ports import PortMemory
+from mixpe_gateware.contract.reference import SCALE_UNIT_LOG2, accumulate, round_to_float32
+from mixpe_gateware.contract.registers import COUNTERS
+from mixpe_gateware.contract.widths import WIDE_BITS
+from mixpe_gateware.control.checksum import Checksum
+from mixpe_gateware.control.counters import Counters
+from mixpe_gateware.gemm.activations import RowSums
+from mixpe_gateware.gemm.scaler import ScaleUnit
+from mixpe_gateware.gemm.weights import WeightBuffer
+from mixpe_gateware.stream.float32 import IntegerToFloat32
+from mixpe_gateware.stream.reader import RegionReader
+from mixpe_gateware.stream.writer import Packer
+from mixpe_sim.ports import PortMemory
 
 LIMIT_CYCLES = 20_000
 

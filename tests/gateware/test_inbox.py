@@ -6,9 +6,9 @@ import pytest
 from migen import run_simulation
 
 from mixpe.errors import ConfigError
-from mixpe.gateware.inbox import Inbox
-from mixpe.gateware.spec.config import Config
-from mixpe.sim.ports import PortMemory
+from mixpe_gateware.contract.config import Config
+from mixpe_gateware.gemm.inbox import Inbox
+from mixpe_sim.ports import PortMemory
 
 MEM_BYTES   = 4096
 INBOX_BYTES = 1024

@@ -4,12 +4,12 @@
 import numpy as np
 from migen import run_simulation
 
-from mixpe.devices.execute import Executor
-from mixpe.gateware.accelerator import Accelerator
-from mixpe.gateware.spec.config import Config
-from mixpe.gateware.spec.jobs import Job, JobCode
-from mixpe.sim.harness.cases import fill_operands
-from mixpe.sim.ports import PortMemory
+from mixpe.reference.execute import Executor
+from mixpe_gateware.accelerator import Accelerator
+from mixpe_gateware.contract.config import Config
+from mixpe_gateware.contract.jobs import Job, JobCode
+from mixpe_sim.harness.cases import fill_operands
+from mixpe_sim.ports import PortMemory
 
 MEM_BYTES    = 1 << 14
 LIMIT_CYCLES = 5000

@@ -6,8 +6,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from mixpe.gateware.spec.jobs import FLAG_MASK, Job, JobCode, check_job
-from mixpe.sim.harness.cases import fill_operands, random_job
+from mixpe_gateware.contract.jobs import FLAG_MASK, Job, JobCode, check_job
+from mixpe_sim.harness.cases import fill_operands, random_job
 
 OPTIONS = {"rows": 2, "port_bits": 16, "scalers": 1}
 PLAIN = {"wide": False, "shift": False, "planes": False}

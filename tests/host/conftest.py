@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from mixpe.devices.driver import Device
-from mixpe.devices.reference import MEM_BASE, ReferenceLink
 from mixpe.errors import LinkTimeout
-from mixpe.gateware.spec.config import Config
-from mixpe.gateware.spec.registers import OFFSETS
+from mixpe.reference.device import MEM_BASE, ReferenceLink
+from mixpe_gateware.contract.config import Config
+from mixpe_gateware.contract.registers import OFFSETS
 
 SMALL = Config(rows=4, port_bits=32, k_max=1024, buffer_beats=64, queue_depth=4, scalers=2)
 

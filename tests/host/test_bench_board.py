@@ -12,14 +12,14 @@ from mixpe.bench.board import BoardModel, clock_of, link_of, memory_bytes, memor
 from mixpe.bench.boardtable import ms_text, rate_text, time_text
 from mixpe.bench.models import PUBLISHED, Model, Shape, find_models, packaged_model
 from mixpe.bench.virtual import FRAME_BYTES, READ_CYCLES, TURN_S, WRITE_CYCLES, NullDevice, open_virtual
-from mixpe.boards.registry import BOARDS
 from mixpe.cli.main import main
 from mixpe.devices.driver import Device
-from mixpe.devices.reference import MEM_BASE
 from mixpe.errors import ConfigError, ModelError, RangeError
-from mixpe.gateware.spec.config import Config
-from mixpe.gateware.spec.registers import digest
 from mixpe.lm.board import LINKS
+from mixpe.reference.device import MEM_BASE
+from mixpe_boards.registry import BOARDS
+from mixpe_gateware.contract.config import Config
+from mixpe_gateware.contract.registers import digest
 
 ULX3S, ECPIX5 = BOARDS["ulx3s"], BOARDS["ecpix5"]
 SMALL = Config(rows=4, port_bits=32, k_max=1024, buffer_beats=64, queue_depth=4, scalers=2)

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 import mixpe
-from mixpe import safetensors
 from mixpe.cli.main import ORDER, _command_names, main
 from mixpe.cli.open import EXAMPLE
-from mixpe.gateware.spec.registers import digest
-from mixpe.matrixfile import load_matrices
+from mixpe.formats import safetensors
+from mixpe.formats.matrixfile import load_matrices
+from mixpe_gateware.contract.registers import digest
 
 
 def test_module_and_help():

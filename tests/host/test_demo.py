@@ -6,11 +6,11 @@ import json
 import numpy as np
 import pytest
 
-from mixpe import safetensors
 from mixpe.cli.main import main
-from mixpe.devices import execute
+from mixpe.formats import safetensors
 from mixpe.lm import LlamaConfig
 from mixpe.models import corpus
+from mixpe.reference import execute
 
 SHAPE = {"model_type": "llama", "vocab_size": 256, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
     "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 32, "max_position_embeddings": 64,

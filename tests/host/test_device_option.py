@@ -52,7 +52,7 @@ def test_one_process_at_a_time():
 def test_device_tests_over_a_serial_link():
     """On a simulated SoC that runs in another process, as on a board: protocol, layers, descriptors."""
     pytest.importorskip("litex", reason="the simulated SoC needs mixpe[gateware]")
-    from mixpe.sim import open_sim
+    from mixpe_sim import open_sim
     with open_sim() as process:
         code, output = run("tests/host/test_on_device.py", "tests/link/test_protocol.py", "-k",
             "layers or descriptors or registers or neighbours or threads", "--device", process.url)

@@ -17,9 +17,9 @@ from mixpe.errors import (
     NotMixpeError,
     VerifyError,
 )
-from mixpe.gateware.spec.jobs import JobCode
-from mixpe.gateware.spec.memory_init import INIT_OFFSET
-from mixpe.gateware.spec.registers import OFFSETS, STATUS_CHECKSUM, STATUS_READY, VERSION
+from mixpe_gateware.contract.jobs import JobCode
+from mixpe_gateware.contract.memory_init import INIT_OFFSET
+from mixpe_gateware.contract.registers import OFFSETS, STATUS_CHECKSUM, STATUS_READY, VERSION
 
 ALWAYS = float("inf")
 

@@ -6,8 +6,8 @@ import pytest
 
 import mixpe
 from mixpe.errors import DtypeError, ModelError, RangeError, ShapeError
-from mixpe.matrix import Int4Matrix, Int8Matrix
-from mixpe.matrixfile import load_matrices, save_matrices
+from mixpe.formats.matrixfile import load_matrices, save_matrices
+from mixpe.quant.matrix import Int4Matrix, Int8Matrix
 
 KINDS = [Int4Matrix, Int8Matrix]
 
@@ -170,7 +170,7 @@ def test_name_clash(tmp_path):
 
 
 def test_foreign_safetensors(tmp_path):
-    from mixpe import safetensors
+    from mixpe.formats import safetensors
     safetensors.save(tmp_path/"m.safetensors", {"a": np.zeros(3, np.float32)})
     with pytest.raises(ModelError, match="no file of quantised matrices"):
         load_matrices(tmp_path/"m.safetensors")

@@ -4,8 +4,9 @@
 import numpy as np
 import pytest
 
-from mixpe.devices.memory import ALIGN_BYTES, Allocator, size_text
+from mixpe.devices.memory import Allocator, size_text
 from mixpe.errors import DeviceMemoryError
+from mixpe.plan.cut import ALIGN_BYTES
 
 
 def test_weights_from_the_bottom_buffers_from_the_top():

@@ -8,8 +8,8 @@ import pytest
 
 import mixpe
 from mixpe.errors import JobError
-from mixpe.gateware.spec.jobs import Job, JobCode, check_job
 from mixpe.selftest import run_selftest
+from mixpe_gateware.contract.jobs import Job, JobCode, check_job
 
 pytestmark = pytest.mark.device
 

@@ -107,6 +107,6 @@ def test_a_bus_without_accelerator():
 
 
 def test_sim_without_its_packages(monkeypatch):
-    monkeypatch.setitem(sys.modules, "mixpe.sim", None)
+    monkeypatch.setitem(sys.modules, "mixpe_sim", None)
     with pytest.raises(ToolError, match=r"pip install 'mixpe\[gateware\]'"):
         mixpe.open("sim")

@@ -6,7 +6,7 @@ import pytest
 
 import mixpe
 from mixpe.errors import DtypeError, RangeError, ShapeError
-from mixpe.gateware.spec.layout import unpack_nibbles
+from mixpe_gateware.contract.layout import unpack_nibbles
 
 GROUPS = [32, 64, 128, 256, None]
 

@@ -8,10 +8,10 @@ import pytest
 
 import mixpe
 from mixpe.errors import ConfigError, DeviceError, DeviceMemoryError, DtypeError, RangeError, ShapeError
-from mixpe.gateware.spec import reference, wide
-from mixpe.gateware.spec.config import PORT_BITS
-from mixpe.gateware.spec.jobs import Job, JobCode
-from mixpe.gateware.spec.timing import memory_timing, predict
+from mixpe_gateware.contract import reference, wide
+from mixpe_gateware.contract.config import PORT_BITS
+from mixpe_gateware.contract.jobs import Job, JobCode
+from mixpe_gateware.contract.timing import memory_timing, predict
 
 
 def random_layer(seed, *, n, k, m, group_size=128, bits=4, symmetric=False):

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from mixpe.devices.driver import Device
-from mixpe.devices.reference import MEM_BASE
 from mixpe.errors import DeviceError, LinkTimeout
-from mixpe.gateware.spec.memory_init import (
+from mixpe.reference.device import MEM_BASE
+from mixpe_gateware.contract.memory_init import (
     ALL_BANKS,
     CONTROL_ON,
     CONTROL_SEL,
@@ -19,7 +19,7 @@ from mixpe.gateware.spec.memory_init import (
     RESET_DLL,
     sdr_method,
 )
-from mixpe.gateware.spec.registers import OFFSETS, STATUS_READY
+from mixpe_gateware.contract.registers import OFFSETS, STATUS_READY
 
 CAS_LATENCY, BURST = 2, 1
 MODE     = CAS_LATENCY << 4

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 import mixpe
-from mixpe.devices.reference import ReferenceLink
-from mixpe.gateware.spec.config import Config
-from mixpe.gateware.spec.registers import CSR_BANK, CSR_BASES, CSR_PAGE_BYTES, OFFSETS
 from mixpe.link.etherbone import write_packet
+from mixpe.reference.device import ReferenceLink
+from mixpe_gateware.contract.config import Config
+from mixpe_gateware.contract.registers import CSR_BANK, CSR_BASES, CSR_PAGE_BYTES, OFFSETS
 
 SMALL     = Config(rows=2, port_bits=32, k_max=512, buffer_beats=64, queue_depth=4, scalers=1)
 MEM_BYTES = 1 << 20
@@ -227,7 +227,7 @@ def etherbone_process(etherbone_options):
     pytest.importorskip("litex", reason="the simulated SoC needs mixpe[gateware]")
     if not shutil.which("verilator"):
         pytest.skip("the simulated SoC needs verilator")
-    from mixpe.sim import open_sim
+    from mixpe_sim import open_sim
     with open_sim(**etherbone_options) as process:
         yield process
 

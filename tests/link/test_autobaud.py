@@ -11,10 +11,10 @@ import pytest
 
 import mixpe
 from mixpe.errors import LinkTimeout, NotMixpeError
-from mixpe.gateware.spec.registers import CSR_BANK, CSR_BASES, CSR_PAGE_BYTES, MAGIC
 from mixpe.link.autobaud import BAUDRATES, find_baudrate
 from mixpe.link.open import open_link
 from mixpe.link.transport import SerialTransport
+from mixpe_gateware.contract.registers import CSR_BANK, CSR_BASES, CSR_PAGE_BYTES, MAGIC
 
 SPEEDS = {getattr(termios, f"B{rate}"): rate for rate in BAUDRATES if hasattr(termios, f"B{rate}")}
 

@@ -15,8 +15,8 @@ import pytest
 from litedram.common import LiteDRAMNativePort
 from migen import passive, run_simulation
 
-from mixpe.gateware.link import LinkBridge
 from mixpe.link.uartbone import read_requests, write_frames
+from mixpe_gateware.link import LinkBridge
 
 MEM_BASE, MEM_BYTES = 0x4000_0000, 1 << 16
 TIMEOUT_CYCLES = 300

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 import mixpe
-from mixpe.devices.reference import MEM_BASE
 from mixpe.errors import LinkError, LinkTimeout, NotMixpeError, RangeError
-from mixpe.gateware.spec.registers import CSR_BANK, CSR_BASES, CSR_PAGE_BYTES, MAGIC, OFFSETS, STATUS_CHECKSUM
 from mixpe.link import open_link
 from mixpe.link.etherbone import RETRIES, EtherboneLink, numbered, parse_answer, read_packet, write_packet
+from mixpe.reference.device import MEM_BASE
 from mixpe.selftest import run_selftest
+from mixpe_gateware.contract.registers import CSR_BANK, CSR_BASES, CSR_PAGE_BYTES, MAGIC, OFFSETS, STATUS_CHECKSUM
 
 BANK = CSR_BASES[0] + CSR_BANK*CSR_PAGE_BYTES
 

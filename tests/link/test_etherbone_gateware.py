@@ -12,9 +12,9 @@ from litex.gen import LiteXModule
 from litex.soc.interconnect import stream, wishbone
 from migen import passive, run_simulation
 
-from mixpe.gateware.link.etherbone import RECORD_WORDS, add_etherbone
-from mixpe.gateware.spec.errors import ConfigError
 from mixpe.link.etherbone import WORDS_MAX, parse_answer, read_packet, write_packet
+from mixpe_gateware.contract.errors import ConfigError
+from mixpe_gateware.link.etherbone import RECORD_WORDS, add_etherbone
 
 LIMIT_CYCLES = 20_000
 

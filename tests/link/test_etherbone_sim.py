@@ -20,10 +20,10 @@ import pytest
 
 import mixpe
 from mixpe.errors import ConfigError, DeviceError, LinkTimeout
-from mixpe.gateware.spec.memory_init import INIT_OFFSET
-from mixpe.gateware.spec.registers import MAGIC
 from mixpe.link.etherbone import WORDS_MAX, parse_answer, read_packet, write_packet
-from mixpe.sim import SimOptions, open_sim
+from mixpe_gateware.contract.memory_init import INIT_OFFSET
+from mixpe_gateware.contract.registers import MAGIC
+from mixpe_sim import SimOptions, open_sim
 
 PROXY  = "127.0.0.3"
 CHILD = """

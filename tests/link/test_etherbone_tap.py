@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from mixpe.errors import DeviceError, ToolError
-from mixpe.sim import open_sim
+from mixpe_sim import open_sim
 
 ROOT     = Path(__file__).parents[2]
 TAP      = "mixpe0"
@@ -84,7 +84,7 @@ def test_no_right_to_make_one_is_said(etherbone_options):
     if subprocess.run(["unshare", "-r", "true"], capture_output=True).returncode or (
             subprocess.run(["unshare", "-r", sys.executable, "-c", MAKE_TAP], capture_output=True).returncode == 0):
         pytest.skip("no namespace without that right")
-    code  = f"from mixpe.sim import open_sim; open_sim(**{etherbone_options!r}, tap={TAP!r})"
+    code  = f"from mixpe_sim import open_sim; open_sim(**{etherbone_options!r}, tap={TAP!r})"
     found = subprocess.run(["unshare", "-r", sys.executable, "-c", code], capture_output=True, text=True,
                            timeout=LIMIT_S, env=dict(os.environ))
     assert DeviceError.__name__ in found.stderr
@@ -92,7 +92,7 @@ def test_no_right_to_make_one_is_said(etherbone_options):
 
 
 def test_a_network_that_the_machine_is_in_is_not_taken(etherbone_options):
-    code  = (f"import subprocess; from mixpe.sim import open_sim; "
+    code  = (f"import subprocess; from mixpe_sim import open_sim; "
              f"subprocess.run('ip tuntap add other mode tap && ip addr add 192.168.1.7/24 dev other', shell=True); "
              f"open_sim(**{etherbone_options!r}, tap={TAP!r})")
     if not shutil.which("ip"):

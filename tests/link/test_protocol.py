@@ -16,11 +16,11 @@ import pytest
 
 import mixpe
 from mixpe.cli.main import main
-from mixpe.devices.reference import MEM_BASE
 from mixpe.errors import LinkError, LinkTimeout, RangeError
-from mixpe.gateware.spec.registers import MAGIC, OFFSETS
 from mixpe.link import open_link
+from mixpe.reference.device import MEM_BASE
 from mixpe.selftest import run_selftest
+from mixpe_gateware.contract.registers import MAGIC, OFFSETS
 
 SEED = 20241
 

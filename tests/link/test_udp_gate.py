@@ -10,7 +10,7 @@ pytest.importorskip("liteeth", reason="the gateware extra is not installed")
 from migen import passive, run_simulation
 
 from mixpe.errors import ConfigError
-from mixpe.gateware.link.udp_gate import PACKETS, UdpGate
+from mixpe_gateware.link.udp_gate import PACKETS, UdpGate
 
 LIMIT_CYCLES = 20_000
 

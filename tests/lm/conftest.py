@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from mixpe import safetensors
+from mixpe.formats import safetensors
 from mixpe.lm import LlamaConfig
 
 VALUES = {

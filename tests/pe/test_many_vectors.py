@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from mixpe.gateware.pe import (
+from mixpe_gateware.baselines import (
     AlignedA16,
     AntA8,
     BitFusion,
@@ -18,9 +18,9 @@ from mixpe.gateware.pe import (
     ShiftAddA8,
     TableLookupA8,
 )
-from mixpe.gateware.pe.ant import TYPES
-from mixpe.gateware.pe.bitfusion import MODES
-from mixpe.gateware.pe.olaccel import CHANNELS, SUM_BITS
+from mixpe_gateware.baselines.ant import TYPES
+from mixpe_gateware.baselines.bitfusion import MODES
+from mixpe_gateware.baselines.olaccel import CHANNELS, SUM_BITS
 
 SEED = 5
 VECTORS = 100_000

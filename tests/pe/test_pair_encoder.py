@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from migen.sim import run_simulation
 
-from mixpe.gateware.pe import PairEncoder, PairPlaneA8, ShiftAddA8
-from mixpe.gateware.pe.array import RowArray
-from mixpe.gateware.spec.errors import ConfigError
+from mixpe_gateware.baselines import PairEncoder, PairPlaneA8, ShiftAddA8
+from mixpe_gateware.baselines.array import RowArray
+from mixpe_gateware.contract.errors import ConfigError
 
 SEED = 9
 

@@ -4,7 +4,7 @@
 import pytest
 
 from mixpe.link import open_link
-from mixpe.sim import open_sim
+from mixpe_sim import open_sim
 
 
 def pytest_configure(config):

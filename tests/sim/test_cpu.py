@@ -7,7 +7,7 @@ import time
 import pytest
 
 from mixpe.link import open_link
-from mixpe.sim import open_sim
+from mixpe_sim import open_sim
 
 BOOT_LIMIT_S = 300.0
 

@@ -8,7 +8,7 @@ from litedram.phy.dfi import Interface
 from litedram.phy.model import get_sdram_phy_settings
 from migen import run_simulation
 
-from mixpe.gateware.dram.init import GAP_S, DRAMInit, init_steps
+from mixpe_gateware.dram.init import GAP_S, DRAMInit, init_steps
 
 CLOCK_HZ = 1_000_000  # slow, so that the 200 us of power-up are 200 cycles
 

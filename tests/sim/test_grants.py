@@ -6,10 +6,10 @@ from litedram import modules
 from litedram.core.controller import LiteDRAMController
 from litedram.phy.model import get_sdram_phy_settings
 
-from mixpe.gateware.cost.equivalence import NotEqual, prove_units_equal
-from mixpe.gateware.dram.grants import LocalGrants
-from mixpe.gateware.dram.refresher import sdr_settings
-from mixpe.gateware.spec.errors import ConfigError
+from mixpe.explore.cost.equivalence import NotEqual, prove_units_equal
+from mixpe_gateware.contract.errors import ConfigError
+from mixpe_gateware.dram.grants import LocalGrants
+from mixpe_gateware.dram.refresher import sdr_settings
 
 CLOCK_HZ = 80_000_000
 

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 import mixpe
-from mixpe.gateware.spec.memory_init import CONTROL_ON, CONTROL_SEL, DFII_OFFSETS, INIT_OFFSET
-from mixpe.gateware.spec.registers import CSR_BANK, CSR_BASES, CSR_PAGE_BYTES, OFFSETS, STATUS_READY
 from mixpe.link import open_link
-from mixpe.sim import open_sim
+from mixpe_gateware.contract.memory_init import CONTROL_ON, CONTROL_SEL, DFII_OFFSETS, INIT_OFFSET
+from mixpe_gateware.contract.registers import CSR_BANK, CSR_BASES, CSR_PAGE_BYTES, OFFSETS, STATUS_READY
+from mixpe_sim import open_sim
 
 BANK     = CSR_BASES[0] + CSR_BANK*CSR_PAGE_BYTES
 MEM_BASE = 0x4000_0000

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from mixpe.link import open_link
-from mixpe.sim import open_sim
-from mixpe.sim.memory import MEMORIES
+from mixpe_sim import open_sim
+from mixpe_sim.memory import MEMORIES
 
 MEM_BASE = 0x4000_0000
 SEED = 99

@@ -13,7 +13,7 @@ import pytest
 
 from mixpe.errors import ConfigError, DeviceError, LinkError
 from mixpe.link import open_link
-from mixpe.sim import SimOptions, build_sim, open_sim
+from mixpe_sim import SimOptions, build_sim, open_sim
 
 SCRATCH = 0xf0000004  # LiteX's ctrl_scratch
 SCRATCH_RESET = 0x12345678

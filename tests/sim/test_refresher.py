@@ -11,7 +11,7 @@ from litedram.core.controller import ControllerSettings, LiteDRAMController
 from litedram.phy.model import get_sdram_phy_settings
 from migen import passive, run_simulation
 
-from mixpe.gateware.dram.refresher import sdr_settings
+from mixpe_gateware.dram.refresher import sdr_settings
 
 CLOCK_HZ = 100_000_000
 CYCLES   = 2500

@@ -7,8 +7,8 @@ import stat
 import pytest
 
 from mixpe.errors import ToolError
-from mixpe.sim import SimOptions, build_sim
-from mixpe.sim.toolchain import check_tools
+from mixpe_sim import SimOptions, build_sim
+from mixpe_sim.toolchain import check_tools
 
 
 def _only(tmp_path, monkeypatch, *tools):

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Digilent Arty A7-100T: DDR3, 100 Mbit Ethernet. Bitstream by Vivado."""
+
+from mixpe_boards.xilinx_ddr3 import Artix7Ddr3Board
+from mixpe_gateware.contract.config import Config
+
+
+class ArtyA7(Artix7Ddr3Board):
+    def platform(self):
+        from litex_boards.platforms import digilent_arty
+        return digilent_arty.Platform(variant="a7-100", toolchain=self.toolchain)
+
+    def clocking(self, platform):
+        from litex_boards.targets import digilent_arty
+        return digilent_arty._CRG(platform, self.clock_hz)
+
+    def add_memory(self, soc):
+        from litedram.modules import MT41K128M16
+        self.add_ddr3(soc, MT41K128M16)
+
+    def add_etherbone(self, soc, **options):
+        from liteeth.phy.mii import LiteEthPHYMII
+        soc.ethphy = LiteEthPHYMII(clock_pads=soc.platform.request("eth_clocks"), pads=soc.platform.request("eth"))
+        soc.add_etherbone(phy=soc.ethphy, **options)
+
+
+ARTY_A7 = ArtyA7(
+    name        = "arty_a7",
+    title       = "Digilent Arty A7-100T",
+    fpga        = "xc7a100tcsg324-1",
+    toolchain   = "vivado",
+    memory      = "256 MiB DDR3 x16",
+    memory_mbps = 1600,
+    clock_hz    = 100_000_000,
+    config      = Config(rows=8, port_bits=128, k_max=8192, buffer_beats=1024, read_ports=2, pe="dense"),
+    cpu         = True,
+    links       = ("uart", "etherbone"),
+    baudrate    = 3_000_000,
+    loader      = ("-b", "arty_a7_100t"),
+    idcode      = 0x03631093,
+)

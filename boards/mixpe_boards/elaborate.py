@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Write the Verilog and build files of a board: ``python -m mixpe_boards.elaborate options.json``.
+
+Runs in a process of its own: LiteX changes the working directory, keeps state in classes, and looks for CPUs in the
+folder it is started in.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from litex.soc.integration.builder import Builder
+
+from mixpe_boards.adapt import adapt_synthesis
+from mixpe_boards.registry import find_board
+from mixpe_boards.soc import BoardSoC
+
+BUILD_NAME = "top"  # of LiteX's own files; the bitstream gets its name at the end
+
+
+def elaborate(board, folder, *, link=None, ip_address="192.168.1.50", software=True, seed=1):
+    """Make the SoC and write Verilog, constraints, tool scripts and CSR map.
+
+    Parameters
+    ----------
+    board : Board
+    folder : Path
+    software : bool
+        Compile the BIOS, where the board has a CPU. Without it the ROM is empty: for looking at the Verilog only.
+    seed : int
+        Of the placer.
+    """
+    soc = BoardSoC(board, link=link, ip_address=ip_address)
+    builder = Builder(soc, output_dir=str(folder), csr_json=str(Path(folder, "csr.json")),
+        compile_software=software and board.cpu, compile_gateware=False)
+    options = {"build_name": BUILD_NAME, "run": False}
+    if board.is_open:
+        options["seed"] = seed
+    builder.build(**options)
+    if board.is_open:
+        adapt_synthesis(Path(builder.gateware_dir), BUILD_NAME)
+    return soc
+
+
+def main():
+    """Read the options, elaborate."""
+    options = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    board = find_board(options.pop("board")).changed(**options.pop("changes"))
+    elaborate(board, **options)
+
+
+if __name__ == "__main__":
+    main()

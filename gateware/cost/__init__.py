@@ -1,7 +1,0 @@
-# SPDX-License-Identifier: BSD-2-Clause
-"""What a unit costs on an FPGA: synthesis, placement and routing with the open tools, cached by content."""
-
-from mixpe.gateware.cost.flow import Cost, measure
-from mixpe.gateware.cost.targets import TARGETS
-
-__all__ = ["TARGETS", "Cost", "measure"]

@@ -1,7 +1,0 @@
-# SPDX-License-Identifier: BSD-2-Clause
-"""Bridges from a host link to the SoC's bus and memory."""
-
-from mixpe.gateware.link.bridge import LinkBridge, add_link
-from mixpe.gateware.link.deframer import wide_layout
-
-__all__ = ["LinkBridge", "add_link", "wide_layout"]

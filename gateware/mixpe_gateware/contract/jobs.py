@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""One job of the accelerator: shape, addresses, and the checks that host and gateware both make.
+
+A job multiplies m activation rows with n output channels over k. Sizes in memory follow from the shape alone, so
+host and gateware compute the same regions:
+
+    activations  m·k bytes: row after row, int8 (A16: two rows a token, see `contract.wide`)
+    weights      see `contract.layout`
+    results      partials  (n, tiles, passes·groups, rows of the tile) int32
+                 fused     (n, tokens) float32
+
+where rows are cut in tiles of R. Activations lie in the memory, or in the inbox, whose addresses follow the memory's
+last one. All regions start on a beat and results are padded with zeros to a whole beat.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from mixpe_gateware.contract.config import CHANNELS_PER_BLOCK, GROUP_MIN, GROUP_SIZES, N_LIMIT
+
+GROUP_CODE_K = 7      # group code of G = k; codes 0 … 3 mean 32 << code
+FLAG_PLANES = 1 << 3  # W8: a channel is two W4 channels, high nibbles then low nibbles, of 2k weights and 2k/G groups
+FLAG_FUSED  = 1 << 4  # results as float32, dequantised per group
+FLAG_WIDE   = 1 << 5  # A16: rows 2t and 2t+1 are the high and low bytes of token t (fused only)
+FLAG_SHIFT  = 1 << 6  # a table of per-(row, group) alignment shifts follows the activations (fused only)
+FLAG_MASK   = 0x7F
+SHIFT_LIMIT = 15     # largest alignment shift
+
+
+class JobCode(IntEnum):
+    """How a job ended."""
+
+    OK          = 0
+    SHAPE       = 1  # n or m is zero, k under 32, one over its limit, or k is no multiple of the group or of the lanes
+    GROUP       = 2  # the group size is not supported, or there are too many groups
+    ROWS        = 3  # m rows of k activations do not fit the on-chip buffers
+    UNSUPPORTED = 4  # flags that this build does not have
+    ALIGN       = 5  # an address does not start on a beat
+    MEMORY      = 6  # a region ends outside the memory
+    OVERLAP     = 7  # the results overlap the weights or the activations
+    SPACE       = 8  # the result buffer is smaller than the results
+    ABORTED     = 9  # reset by the host before it ended
+
+
+JOB_TEXT = {
+    JobCode.OK:          "done",
+    JobCode.SHAPE:       "n or m is zero, k under 32, one over its limit, or k is no multiple of group size and lanes",
+    JobCode.GROUP:       "group size not supported, or too many groups for the on-chip memories",
+    JobCode.ROWS:        "m rows of k activations do not fit the on-chip buffers",
+    JobCode.UNSUPPORTED: "flags that this build does not have",
+    JobCode.ALIGN:       "an address is no multiple of the beat",
+    JobCode.MEMORY:      "a region ends outside the device's memory",
+    JobCode.OVERLAP:     "the results overlap the weights or the activations",
+    JobCode.SPACE:       "the result buffer is smaller than the results",
+    JobCode.ABORTED:     "aborted by a reset",
+}
+
+
+def _ceil(value, unit):
+    return -(-value//unit)*unit
+
+
+def group_code(group_size, k):
+    """Code of a group size in a descriptor: 0 … 3 for 32 … 256, 7 for G = k; None if there is none."""
+    if group_size in GROUP_SIZES:
+        return GROUP_SIZES.index(group_size)
+    return GROUP_CODE_K if group_size == k else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A descriptor. Addresses are byte offsets in the accelerator's memory; the inbox starts at its size."""
+
+    weights_addr: int
+    act_addr: int
+    out_addr: int
+    n: int
+    k: int
+    m: int
+    group: int            # group code
+    out_bytes: int        # size of the result buffer
+    fused: bool = False
+    wide: bool = False
+    shift: bool = False
+    planes: bool = False
+    tag: int = 0
+
+    @property
+    def flags(self):
+        return (self.group | (FLAG_FUSED if self.fused else 0) | (FLAG_WIDE if self.wide else 0)
+            | (FLAG_SHIFT if self.shift else 0) | (FLAG_PLANES if self.planes else 0))
+
+    @property
+    def group_size(self):
+        return self.k if self.group == GROUP_CODE_K else GROUP_SIZES[self.group]
+
+    @property
+    def groups(self):
+        """Groups of the activations along k."""
+        return self.k//self.group_size
+
+    @property
+    def passes(self):
+        """Times that a channel's stream runs over the activations."""
+        return 2 if self.planes else 1
+
+    def words(self):
+        """Descriptor as the nine 32-bit words that are written to the job registers, in order."""
+        return [self.weights_addr, self.act_addr, self.out_addr, self.n, self.k, self.m, self.flags, self.out_bytes,
+            self.tag]
+
+    def tiles(self, config):
+        return -(-self.m//config.rows)
+
+    def weight_bytes(self, config):
+        return stream_bytes(self.n, self.passes*self.k, self.passes*self.groups, config)
+
+    def act_bytes(self, config):
+        """Activations, and with `shift` one byte a row and group, each row padded to a beat."""
+        table = self.m*_ceil(self.groups, config.beat_bytes) if self.shift else 0
+        return self.m*self.k + table
+
+    def result_bytes(self, config):
+        """Bytes written, padded to a whole beat."""
+        words = self.n*(self.m//2 if self.wide else self.m)*(1 if self.fused else self.passes*self.groups)
+        return _ceil(4*words, config.beat_bytes)
+
+
+def block_bytes(k, groups, config):
+    """Bytes of one block of eight channels: scales, zeros, weights."""
+    beat   = config.beat_bytes
+    scales = _ceil(2*CHANNELS_PER_BLOCK*groups, beat)
+    zeros  = _ceil(CHANNELS_PER_BLOCK*groups//2, beat)
+    return scales + zeros + CHANNELS_PER_BLOCK*k//2
+
+
+def stream_bytes(n, k, groups, config):
+    """Bytes of the packed weight stream of n channels (n is padded to whole blocks)."""
+    return -(-n//CHANNELS_PER_BLOCK)*block_bytes(k, groups, config)
+
+
+def in_inbox(job, mem_bytes):
+    """Whether a job's activations start behind the memory."""
+    return job.act_addr >= mem_bytes
+
+
+def check_job(job, config, mem_bytes):
+    """What the gateware answers to this job at once: `JobCode.OK` or the first check that fails, in its order."""
+    if job.flags & ~FLAG_MASK:
+        return JobCode.UNSUPPORTED
+    if job.fused and not config.fused:
+        return JobCode.UNSUPPORTED
+    if (job.wide or job.shift) and not job.fused:
+        return JobCode.UNSUPPORTED
+    if not (0 < job.n <= N_LIMIT and GROUP_MIN <= job.k <= config.k_max and 0 < job.m <= config.k_max):
+        return JobCode.SHAPE
+    if job.wide and (job.m % 2 or config.rows % 2):
+        return JobCode.SHAPE
+    if job.group != GROUP_CODE_K and job.group >= len(GROUP_SIZES):
+        return JobCode.GROUP
+    if job.k % job.group_size or job.k % config.lanes:
+        return JobCode.SHAPE
+    if job.passes*job.groups > config.groups_max:
+        return JobCode.GROUP
+    if job.tiles(config)*job.k > 2*config.k_max:
+        return JobCode.ROWS
+    if job.tiles(config) > 1 and job.passes*job.k//config.lanes > config.buffer_beats:
+        return JobCode.ROWS
+    beat = config.beat_bytes
+    if job.weights_addr % beat or job.act_addr % beat or job.out_addr % beat:
+        return JobCode.ALIGN
+    regions = [(job.weights_addr, job.weight_bytes(config)), (job.act_addr, job.act_bytes(config)),
+        (job.out_addr, job.result_bytes(config))]
+    inside = [start + size <= mem_bytes for start, size in regions]
+    inside[1] |= in_inbox(job, mem_bytes) and sum(regions[1]) <= mem_bytes + config.inbox_bytes
+    if not all(inside):
+        return JobCode.MEMORY
+    out_start, out_end = job.out_addr, job.out_addr + regions[2][1]
+    if any(start < out_end and out_start < start + size for start, size in regions[:2]):
+        return JobCode.OVERLAP
+    if job.out_bytes < regions[2][1]:
+        return JobCode.SPACE
+    return JobCode.OK

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Widths of the numbers in the datapath, each from the limit that it must hold."""
+
+from mixpe_gateware.contract.config import K_LIMIT
+from mixpe_gateware.contract.jobs import SHIFT_LIMIT
+
+
+def log2(value):
+    """Exponent of a power of two."""
+    return value.bit_length() - 1
+
+
+GROUP_SUM_BITS = 1 + (15*128*K_LIMIT).bit_length()  # P, signed: G = k = 16384 fits
+ROW_SUM_BITS   = 22                                 # XS, signed: 16384·(-128) fits
+SHIFT_BITS     = SHIFT_LIMIT.bit_length()           # of an aligned group
+MANTISSA_BITS  = 12                                 # of an FP16 scale, signed
+SHIFT_MAX      = 29 + SHIFT_LIMIT                   # of a scale and of an aligned group
+TERM_MAX       = 15*128*K_LIMIT                     # of a whole channel, in units of the activations
+TOTAL_BITS     = 1 + (TERM_MAX*2047 << SHIFT_MAX).bit_length()
+WIDE_BITS      = TOTAL_BITS + 9                     # 256·hi + lo

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Add the accelerator to a LiteX SoC that has LiteDRAM, in one call."""
+
+from litex.gen import LiteXModule
+from litex.soc.integration.soc import SoCRegion
+from migen import Signal
+
+from mixpe_gateware.accelerator import Accelerator
+from mixpe_gateware.contract.errors import ConfigError
+from mixpe_gateware.contract.registers import COUNTER_BANK, CSR_BANK
+from mixpe_gateware.control.checksum import Checksum
+from mixpe_gateware.control.registers import AcceleratorRegisters
+from mixpe_gateware.gemm.inbox import Inbox
+
+INBOX = "mixpe_inbox"  # bus region
+
+
+class MixPE(LiteXModule):
+    """Accelerator, checksum unit and registers on the ports of a memory controller.
+
+    Parameters
+    ----------
+    config : Config
+    crossbar : LiteDRAMCrossbar
+        Or anything with `get_port(mode=…)`.
+    mem_base, mem_bytes : int
+        Bus address and size of the memory. Job addresses are offsets in it; it starts at the controller's address 0.
+    inbox_base : int
+        Bus address of `inbox.bus`, where the configuration has an inbox.
+    clock_hz : int
+    chunk_beats : int
+        Words of a DRAM row.
+    ready : Signal() or 1
+        High when the memory is initialised.
+    target : str
+        FPGA family for vendor primitives, or ``"portable"``.
+
+    Attributes
+    ----------
+    busy : Signal(), out
+        A job, a checksum or a copy of the counters is running.
+    """
+
+    def __init__(self, config, crossbar, *, mem_base, mem_bytes, clock_hz, inbox_base=0, chunk_beats=128, ready=1,
+                 target="portable"):
+        reads = [crossbar.get_port(mode="read") for _ in range(config.read_ports + 2)]
+        write = crossbar.get_port(mode="write")
+        if write.data_width != config.memory_bits:
+            raise ConfigError(f"the memory's port has {write.data_width} bits; the configuration must have "
+                              f"memory_bits={write.data_width}, not {config.memory_bits}")
+        if mem_bytes > 1 << 32:
+            raise ConfigError(f"the accelerator addresses 4 GiB of memory, not {mem_bytes} bytes")
+        act_port = reads[0]
+        if config.inbox_bytes:
+            self.inbox = Inbox(config, act_port, mem_bytes)
+            act_port   = self.inbox.port
+        self.accelerator = Accelerator(config, mem_bytes, reads[2:], act_port, write, chunk_beats=chunk_beats,
+            target=target)
+        self.checksum = Checksum(reads[1])
+        self.registers = AcceleratorRegisters(self.accelerator, self.checksum, clock_hz=clock_hz, mem_base=mem_base,
+            mem_bytes=mem_bytes, inbox_base=inbox_base, ready=ready)
+        self.busy = Signal()
+        self.comb += self.busy.eq(self.accelerator.busy | self.checksum.busy | self.accelerator.counters.latching)
+
+    def get_csrs(self):
+        """Only the table's registers, in its order."""
+        return self.registers.get_csrs()
+
+    def get_memories(self):
+        """The counters, read-only for the bus."""
+        return [(True, self.accelerator.counters.memory)]
+
+
+def add_mixpe(soc, config, *, ready=1, target="portable"):
+    """Add a MixPE accelerator to a SoC.
+
+    The SoC must have its memory already (`add_sdram`), as region ``main_ram``. The accelerator takes the CSR
+    banks `contract.registers.CSR_BANK` and `COUNTER_BANK`, where the driver looks for them, and `config.read_ports` + 3
+    ports of the memory controller. The host's path to memory must not be cached (``l2_cache_size=0``): the accelerator
+    reads the DRAM.
+
+    Parameters
+    ----------
+    soc : SoC
+    config : Config
+        `memory_bits` must be the width of the memory controller's native port.
+    ready : Signal() or 1
+        High when the memory is initialised.
+    target : str
+
+    Returns
+    -------
+    MixPE
+        Also `soc.mixpe`.
+
+    Raises
+    ------
+    ConfigError
+        The SoC has no LiteDRAM, or the configuration does not fit its port.
+    """
+    if not hasattr(soc, "sdram") or "main_ram" not in soc.bus.regions:
+        raise ConfigError("add the memory first: the SoC has no LiteDRAM with a main_ram region")
+    region     = soc.bus.regions["main_ram"]
+    controller = soc.sdram.controller
+    chunk      = 1 << (controller.settings.geom.colbits - controller.interface.address_align)
+    inbox_base = 0
+    if config.inbox_bytes:
+        soc.bus.add_region(INBOX, SoCRegion(size=config.inbox_bytes, cached=False))
+        inbox_base = soc.bus.regions[INBOX].origin
+    soc.mixpe  = MixPE(config, soc.sdram.crossbar, mem_base=region.origin, mem_bytes=region.size,
+        clock_hz=soc.sys_clk_freq, inbox_base=inbox_base, chunk_beats=chunk, ready=ready, target=target)
+    if config.inbox_bytes:
+        soc.bus.add_slave(INBOX, soc.mixpe.inbox.bus)
+    soc.csr.add("mixpe", n=CSR_BANK)
+    soc.csr.add("mixpe_counters", n=COUNTER_BANK)
+    return soc.mixpe

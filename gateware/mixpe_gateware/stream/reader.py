@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Sequential read of a region of memory through one or several LiteDRAM ports.
+
+LiteDRAM's crossbar locks a port to one bank until its commands are done, so a lone port waits at each row's end.
+Several ports that read alternate chunks of one DRAM row each let the next bank open while the last one drains:
+
+                 ┌─ chunk 0, P, 2P … ─► port 0 ─► FIFO ─┐
+    start, beats ┤                                      ├─► words in address order ─► beats
+                 └─ chunk 1, P+1 …   ─► port 1 ─► FIFO ─┘
+"""
+
+from functools import reduce
+from operator import add
+
+from litex.gen import LiteXModule
+from litex.soc.interconnect import stream
+from migen import Case, Cat, If, Signal, bits_for
+
+from mixpe_gateware.contract.widths import log2
+
+
+class PortReader(LiteXModule):
+    """Requests of one port, each made when its answer has a place in a FIFO.
+
+    Parameters
+    ----------
+    port : LiteDRAMNativePort
+    depth : int
+        Of the FIFO.
+    buffered : bool
+        Registers on the way to the memory's crossbar and back.
+
+    Attributes
+    ----------
+    sink : Endpoint([("address", address_width)]), in
+    source : Endpoint([("data", data_width)]), out
+    enable : Signal(), in
+        Low stops requests and throws away what arrives.
+    """
+
+    def __init__(self, port, depth, *, buffered=False):
+        self.sink   = sink = stream.Endpoint([("address", port.address_width)])
+        self.fifo   = fifo = stream.SyncFIFO([("data", port.data_width)], depth, buffered=True)
+        self.source = source = stream.Endpoint([("data", port.data_width)])
+        self.enable = Signal(reset=1)
+
+        # # #
+
+        free = Signal(max=depth + 1, reset=depth)  # places that are neither taken nor promised
+        room = Signal(reset=1)
+        made = Signal()
+        took = Signal()
+        command = stream.Endpoint([("addr", port.address_width)])
+        if buffered:
+            self.command = buffer = stream.Buffer(command.description, pipe_ready=True)
+            self.comb += [
+                command.connect(buffer.sink),
+                buffer.source.connect(port.cmd),
+            ]
+        else:
+            self.comb += command.connect(port.cmd)
+        self.comb += [
+            command.addr.eq(sink.address),
+            command.valid.eq(sink.valid & room & self.enable),
+            sink.ready.eq(command.ready & room & self.enable),
+            made.eq(command.valid & command.ready),
+            fifo.sink.valid.eq(port.rdata.valid),
+            fifo.sink.data.eq(port.rdata.data),
+            port.rdata.ready.eq(1),
+            source.valid.eq(fifo.source.valid),
+            source.data.eq(fifo.source.data),
+            fifo.source.ready.eq(source.ready | ~self.enable),
+            took.eq(fifo.source.valid & fifo.source.ready),
+        ]
+        self.sync += [
+            If(made & ~took,
+                free.eq(free - 1),
+                room.eq(free != 1),
+            ).Elif(took & ~made,
+                free.eq(free + 1),
+                room.eq(1),
+            ),
+        ]
+
+
+class RegionReader(LiteXModule):
+    """Read `beats` beats from beat address `start`, in order.
+
+    Throughput one beat a cycle as far as the memory gives it, one cycle between regions. Back-pressure on `source`
+    stops the requests; nothing is lost, since a request is only made when its answer has a place.
+
+    Parameters
+    ----------
+    ports : list of LiteDRAMNativePort
+        One, two or four.
+    fifo_depth : int
+        Requests in flight per port. With several ports at least a chunk.
+    chunk_beats : int
+        Words that one port reads before the next takes over, a power of two: a DRAM row.
+    data_width : int, optional
+        Of a beat, where it is gathered from several words of the ports.
+    buffered : bool
+        See `PortReader`.
+
+    Attributes
+    ----------
+    sink : Endpoint([("start", address_bits), ("beats", address_bits + 1)]), in
+        A region; taken when its first request is about to be made.
+    source : Endpoint([("data", data_width)]), out
+    enable : Signal(), in
+        Low stops requests and throws away what arrives.
+    idle : Signal(), out
+        No request is in flight.
+    """
+
+    def __init__(self, ports, *, fifo_depth=64, chunk_beats=128, data_width=None, buffered=False):
+        data_width   = data_width or ports[0].data_width
+        parts        = data_width//ports[0].data_width  # words of a beat
+        parts_log2   = log2(parts)
+        address_bits = ports[0].address_width
+        beat_bits    = address_bits - parts_log2
+        self.sink   = sink = stream.Endpoint([("start", beat_bits), ("beats", beat_bits + 1)])
+        self.source = stream.Endpoint([("data", data_width)])
+        self.enable = Signal(reset=1)
+        self.idle   = Signal()
+
+        # # #
+
+        self.readers = readers = [PortReader(port, fifo_depth, buffered=buffered) for port in ports]
+        for reader in readers:
+            self.submodules += reader
+            self.comb += reader.enable.eq(self.enable)
+
+        # Regions in words. --------------------------------------------------------------------------------------------
+        start = Signal(address_bits)
+        words = Signal(address_bits + 1)
+        self.comb += [
+            start.eq(sink.start << parts_log2),
+            words.eq(sink.beats << parts_log2),
+        ]
+        source = stream.Endpoint([("data", ports[0].data_width)])
+        if parts == 1:
+            self.comb += source.connect(self.source)
+        else:
+            part  = Signal(parts_log2)
+            store = [Signal(ports[0].data_width) for _ in range(parts - 1)]
+            whole = Signal()
+            self.comb += [
+                whole.eq(part == parts - 1),
+                self.source.valid.eq(source.valid & whole),
+                self.source.data.eq(Cat(*store, source.data)),
+                source.ready.eq(self.source.ready | ~whole),
+            ]
+            self.sync += If(source.valid & source.ready,
+                part.eq(part + 1),
+                Case(part, {index: word.eq(source.data) for index, word in enumerate(store)}),
+            )
+
+        # Requests. Chunks are aligned to addresses, so that a chunk is a row whatever the region's start. -------------
+        chunk_log2  = log2(chunk_beats)
+        select_bits = log2(len(ports))
+        active  = Signal()
+        address = Signal(address_bits)
+        left    = Signal(address_bits + 1)
+        last    = Signal()
+        granted = Signal()
+        for index, reader in enumerate(readers):
+            chosen = address[chunk_log2:chunk_log2 + select_bits] == index if select_bits else 1
+            self.comb += [
+                reader.sink.address.eq(address),
+                If(chosen,
+                    reader.sink.valid.eq(active),
+                    If(reader.sink.ready & active, granted.eq(1)),
+                ),
+            ]
+        self.sync += [
+            If(granted,
+                address.eq(address + 1),
+                left.eq(left - 1),
+                last.eq(left == 2),
+                If(last, active.eq(0)),
+            ),
+            If(sink.valid & sink.ready,
+                active.eq(words != 0),
+                address.eq(start),
+                left.eq(words),
+                last.eq(words == 1),
+            ),
+        ]
+
+        # Answers: the same walk over the same regions says which port is next. ----------------------------------------
+        if len(ports) == 1:
+            self.comb += [
+                sink.ready.eq(~active & self.enable),
+                readers[0].source.connect(source),
+            ]
+        else:
+            position_bits = chunk_log2 + select_bits
+            self.regions = regions = stream.SyncFIFO([("start", position_bits), ("words", address_bits + 1)], 4)
+            self.comb += [
+                sink.ready.eq(~active & self.enable & regions.sink.ready),
+                regions.sink.start.eq(start),
+                regions.sink.words.eq(words),
+                regions.sink.valid.eq(sink.valid & sink.ready & (words != 0)),
+            ]
+            walking  = Signal()
+            position = Signal(position_bits)
+            missing  = Signal(address_bits + 1)
+            final    = Signal()
+            for index, reader in enumerate(readers):
+                self.comb += If(walking & (position[chunk_log2:] == index),
+                    source.valid.eq(reader.source.valid),
+                    source.data.eq(reader.source.data),
+                    reader.source.ready.eq(source.ready),
+                )
+            self.comb += regions.source.ready.eq(~walking)
+            self.sync += [
+                If(source.valid & source.ready,
+                    position.eq(position + 1),
+                    missing.eq(missing - 1),
+                    final.eq(missing == 2),
+                    If(final, walking.eq(0)),
+                ),
+                If(regions.source.valid & regions.source.ready,
+                    walking.eq(1),
+                    position.eq(regions.source.start),
+                    missing.eq(regions.source.words),
+                    final.eq(regions.source.words == 1),
+                ),
+            ]
+
+        # Requests in flight, seen at the ports: an aborted read is over when the last answer has come. ----------------
+        flight = Signal(bits_for(len(ports)*fifo_depth + 1))
+        self.comb += self.idle.eq(flight == 0)
+        self.sync += flight.eq(flight + granted - reduce(add, [port.rdata.valid for port in ports]))

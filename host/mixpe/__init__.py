@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""mixpe: quantised LLM layers on an FPGA, on its simulation, or on the numpy reference.
+
+    w4  = mixpe.quantize(w, group_size=128)   # float (n, k) → Int4Matrix
+    dev = mixpe.open("sim")                   # "reference", "serial:///dev/ttyUSB0?baudrate=3000000", …
+    lin = dev.load(w4)
+    y   = lin(x)                              # (m, k) float → (m, n) float32
+    p   = lin.partials(xq)                    # (m, k) int8 → (m, n, k/G) int32, exact
+
+    model = mixpe.LlamaModel.from_pretrained(device="sim")   # the packaged language model, its layers on a device
+"""
+
+from mixpe import errors
+from mixpe.devices import open_device as open
+from mixpe.errors import MixpeError
+from mixpe.lm import LlamaModel
+from mixpe.quant.matrix import Int4Matrix, Int8Matrix
+from mixpe.quant.quantize import quantize, quantize_activations
+
+__all__ = ["Int4Matrix", "Int8Matrix", "LlamaModel", "MixpeError", "errors", "open", "quantize", "quantize_activations"]

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The real driver and the real links, over wires on which only time passes: what a board's link would cost.
+
+    Device ── UartBoneLink or EtherboneLink ── bytes or packets ──► wire and bridge with a clock ──► NullDevice
+
+Every request, check and wait of the driver is there, so bytes and turns are counted and not estimated. The device takes
+jobs, predicts their cycles and gives zeros as results.
+"""
+
+from collections import deque
+
+import numpy as np
+
+from mixpe.link.etherbone import HEADER, RECORD, EtherboneLink, write_packet
+from mixpe.link.transport import Transport
+from mixpe.link.uartbone import UartBoneLink
+from mixpe.reference.device import ReferenceLink
+from mixpe_gateware.contract.jobs import check_job
+
+# Assumed, since they belong to the host: from a request's last bit to an answer's first one that the program sees.
+# A USB adapter polls once a millisecond (in low-latency mode, which the link asks for); a switched network and two
+# passes through an operating system take a fifth of that.
+TURN_S = {"uart": 1e-3, "etherbone": 0.2e-3}
+# Counted in the simulated SoC (`sim?link=etherbone`): of the bridge, for a word that is read or written.
+READ_CYCLES, WRITE_CYCLES = 16.0, 9.0
+FRAME_BYTES = 66  # of each packet on the wire beside its payload: gap, preamble, Ethernet, IPv4, UDP, checksum
+
+
+class NullExecutor:
+    """Checks jobs and does nothing."""
+
+    def __init__(self, config, memory):
+        self.config    = config
+        self.mem_bytes = len(memory) - config.inbox_bytes
+
+    def run(self, job):
+        return check_job(job, self.config, self.mem_bytes)
+
+    def written(self, start, size):
+        pass
+
+
+class NullDevice(ReferenceLink):
+    """The reference device without its arithmetic."""
+
+    def __init__(self, config, mem_bytes, clock_hz, timing=None):
+        super().__init__(config, mem_bytes=mem_bytes, clock_hz=clock_hz, timing=timing)
+        self.executor = NullExecutor(config, self.memory)
+
+
+class Wire:
+    """Two directions and a bridge, each busy until some time; and the time that it is for the host."""
+
+    def __init__(self, bytes_per_s, turn_s):
+        self.rate, self.half_s = bytes_per_s, turn_s/2
+        self.now = self.up = self.bridge = self.down = 0.0
+
+    @property
+    def end(self):
+        """When all that was sent has arrived and was carried out."""
+        return max(self.now, self.up, self.bridge)
+
+    def send(self, count, work_s=0.0):
+        """The host sends so many bytes without waiting; returns when the bridge has carried them out."""
+        self.up     = max(self.up, self.now) + count/self.rate
+        self.bridge = max(self.bridge, self.up + self.half_s) + work_s
+        return self.bridge
+
+    def answer(self, count, ready):
+        """Bytes go back from `ready` on; returns when the host has them."""
+        self.down = max(self.down, ready) + count/self.rate
+        return self.down + self.half_s
+
+    def wait(self, until):
+        """The host waits."""
+        self.now = max(self.now, until)
+
+
+class VirtualSerial(Transport):
+    """A serial port at whose end LiteX's UARTBone works at the speed of the wire."""
+
+    url = "virtual serial port"
+
+    def __init__(self, device, baudrate):
+        self.device  = device
+        self.wire    = Wire(baudrate/10, TURN_S["uart"])
+        self.input   = bytearray()
+        self.answers = deque()  # (when, bytes), oldest first
+
+    def send(self, data, timeout_s):
+        self.input += memoryview(data).cast("B")
+        while len(self.input) >= 6:
+            command, length, address = self.input[0], self.input[1], 4*int.from_bytes(self.input[2:6], "big")
+            size = 6 + 4*length*(command in (1, 3))
+            if len(self.input) < size:
+                return
+            ready = self.wire.send(size)
+            if size > 6:
+                words = np.frombuffer(bytes(self.input[6:size]), ">u4").astype(np.uint32)
+                self.device.write_words(address, words, increment=command == 1)
+            else:
+                words = self.device.read_words(address, length, increment=command == 2)
+                self.answers.append((self.wire.answer(4*length, ready), words.astype(">u4").tobytes()))
+            del self.input[:size]
+
+    def receive_into(self, view, timeout_s):
+        received = 0
+        while received < len(view):
+            when, data = self.answers.popleft()
+            part = data[:len(view) - received]
+            view[received:received + len(part)] = part
+            received += len(part)
+            self.wire.wait(when)
+            if len(part) < len(data):
+                self.answers.appendleft((when, data[len(part):]))
+
+    def drain(self, quiet_s):
+        return 0
+
+    def close(self):
+        pass
+
+
+class VirtualEtherbone(EtherboneLink):
+    """The Etherbone link with a wire in place of its socket."""
+
+    def __init__(self, device, bytes_per_s, clock_hz):
+        self.device, self.clock_hz = device, clock_hz
+        self.wire    = Wire(bytes_per_s, TURN_S["etherbone"])
+        self.answers = deque()
+        super().__init__("virtual", 1, url="virtual network")
+
+    def _connect(self, host, port):
+        return self  # closed with the link
+
+    def _send(self, packet):
+        self.counters.sent_bytes += len(packet)
+        _flags, _enables, writes, reads, first = RECORD.unpack_from(packet, len(HEADER))
+        words = np.frombuffer(packet, ">u4", offset=len(HEADER) + RECORD.size).astype(np.uint32)
+        ready = self.wire.send(len(packet) + FRAME_BYTES, (writes*WRITE_CYCLES + reads*READ_CYCLES)/self.clock_hz)
+        if writes:
+            self.device.write_words(first, words)
+            return
+        if (np.diff(words) == 4).all():
+            found = self.device.read_words(int(words[0]), len(words))
+        else:
+            found = np.array([self.device.read_words(int(addr), 1)[0] for addr in words], np.uint32)
+        answer = write_packet(first, found)
+        self.answers.append((self.wire.answer(len(answer) + FRAME_BYTES, ready), first, found))
+
+    def _receive(self, limit_s):
+        when, number, words = self.answers.popleft()
+        self.wire.wait(when)
+        self.counters.received_bytes += len(HEADER) + RECORD.size + 4*len(words)
+        return number, words
+
+    def close(self):
+        self.is_open = False
+
+
+def open_virtual(link, device, *, baudrate, ethernet_bytes_per_s, clock_hz):
+    """A link of a kind, ``"uart"`` or ``"etherbone"``, to a device without a wire; its wire is the second value.
+
+    Returns
+    -------
+    (Link, Wire)
+    """
+    if link == "uart":
+        transport = VirtualSerial(device, baudrate)
+        return UartBoneLink(transport), transport.wire
+    made = VirtualEtherbone(device, ethernet_bytes_per_s, clock_hz)
+    return made, made.wire

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""``mixpe bench``: cycles of real layers on a device, the memory's ceiling, the link, the host."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import mixpe
+from mixpe.bench.cases import LAYERS, QUICK, cases
+from mixpe.bench.link import host_times, link_rates, remote_client_rates
+from mixpe.bench.measure import bare_read_rate, measure
+from mixpe.errors import RangeError
+from mixpe.progress import Progress
+
+DESCRIPTION = """\
+Run linear layers of real models as jobs on a device and count cycles: decode (one token) and prefill, partials and
+fused, A8 and A16, each compared bit for bit with the reference, beside a bare memory reader in the same simulation and
+the cycle model's prediction. Then the link against LiteX's client, and packing against a copy.
+
+With --board nothing is run: tokens a second of whole language models are modelled for a board, from the cycle model,
+the board's clock (as routed, where it was), the memory's rate as measured in simulation or assumed from it, and the
+link's speed under the driver's own requests."""
+
+DEVICE = "sim"
+ALL    = "all"
+
+
+def add_parser(subparsers):
+    """Add the command to `argparse` sub-parsers."""
+    parser = subparsers.add_parser("bench", help="cycles, bandwidth and link of a device", description=DESCRIPTION)
+    parser.add_argument("--device", default=DEVICE, metavar="URL",
+        help=f"a device with a bare reader, as simulated ones have ({DEVICE})")
+    model = parser.add_argument_group("model of a board")
+    model.add_argument("--board", metavar="BOARD", help=f"a board that `mixpe boards` lists, or {ALL}")
+    model.add_argument("--model", action="append", metavar="NAME",
+        help="a named model, or a folder with its config.json; may be given again (all named ones)")
+    model.add_argument("--link", choices=("uart", "etherbone"), help="the board's link (its first)")
+    model.add_argument("--activations", choices=("a8", "a16"), default="a8", help="of the linear layers (a8)")
+    model.add_argument("--prompt", type=int, default=0, metavar="N", help="model prefill of N tokens too (0: not)")
+    parser.add_argument("--group-size", type=int, default=128, metavar="G", help="weights that share a scale (128)")
+    parser.add_argument("--quick", action="store_true", help="three layers only")
+    parser.add_argument("--no-link", action="store_true", help="leave out link and host")
+    parser.add_argument("--out", metavar="FOLDER", default="build/bench", help="where figures go (build/bench)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    return parser
+
+
+def _row(row):
+    case = row.case
+    values = {"layer": case.layer.label, "n": case.layer.n, "n_run": case.layer.n_run, "k": case.layer.k,
+        "phase": case.phase, "mode": case.mode, "activations": case.activations}
+    values.update({name: value for name, value in asdict(row).items() if name != "case"})
+    values.update(stream_rate=row.stream_rate, busy_share=row.busy_share, over_ceiling=row.over_ceiling,
+        prediction_error=row.prediction_error)
+    return values
+
+
+def _print_table(rows, config, read_rate):
+    print(f"array {config.name}, port {config.port_bits} bits, {config.read_ports} read ports; a bare reader of one "
+        f"port gets {read_rate:.4f} beats a cycle")
+    print(f"{'layer':24} {'n × k':>13} {'phase':8}{'mode':9}{'act':4}{'m':>3} {'cycles':>9} {'÷ceiling':>9} "
+        f"{'beats/cyc':>9} {'busy':>6} {'model':>7}  bound by")
+    for row in rows:
+        case, layer = row.case, row.case.layer
+        shape = f"{layer.n_run}{'*' if layer.is_cut else ' '}× {layer.k}"
+        ceiling = f"{row.over_ceiling:9.3f}" if case.phase == "decode" else f"{'':9}"
+        print(f"{layer.label:24} {shape:>13} {case.phase:8}{case.mode:9}{case.activations:4}{row.m:3} {row.cycles:9} "
+            f"{ceiling} {row.stream_rate:9.4f} {row.busy_share:6.1%} {row.prediction_error:+7.2%}  {row.bound}")
+    print("* n cut; cycles grow with n.  ÷ceiling: cycles over (bytes of weights, scales and zeros ÷ the bare reader's "
+        "rate).\nbeats/cyc: read beats a cycle over the whole job.  model: predicted over measured cycles − 1.")
+
+
+def _host_and_link(device):
+    results = {"host": host_times(device.config), "link": link_rates(device)}
+    return results
+
+
+def _print_link(results):
+    link, remote, host = results["link"], results.get("remote_client"), results["host"]
+    print(f"link: upload {link['upload_bytes_per_s']/1e6:.2f} MB/s, {link['upload_payload']:.1%} of the bytes payload; "
+        f"read-back {link['download_bytes_per_s']/1e6:.2f} MB/s")
+    if remote:
+        print(f"LiteX RemoteClient on the same link: upload {remote['upload_bytes_per_s']/1e6:.4f} MB/s "
+            f"({link['upload_bytes_per_s']/remote['upload_bytes_per_s']:.0f}× slower), read-back "
+            f"{remote['download_bytes_per_s']/1e6:.4f} MB/s "
+            f"({link['download_bytes_per_s']/remote['download_bytes_per_s']:.0f}× slower)")
+    print(f"host: packing takes {host['pack_over_copy']:.1f}× the time of copying the float matrix, quantising "
+        f"{host['quantize_over_copy']:.1f}×")
+
+
+def run_boards(args):
+    """Model language models on a board, or on all."""
+    from mixpe.bench.board import BoardModel
+    from mixpe.bench.boardtable import all_boards_text, board_text
+    from mixpe.bench.models import find_models
+    from mixpe_boards.registry import BOARDS, find_board
+    from mixpe_boards.table import load_results
+    if args.prompt < 0:
+        raise RangeError(f"--prompt must be a number of tokens from 0, not {args.prompt}")
+    boards  = list(BOARDS.values()) if args.board == ALL else [find_board(args.board)]
+    results = load_results()
+    if args.board == ALL and args.link:
+        boards = [board for board in boards if args.link in board.links]
+    models = [BoardModel(board, link=args.link, results=results, group_size=args.group_size,
+        activations=args.activations) for board in boards]
+    named  = find_models(args.model)
+    found  = []
+    with Progress("model", len(models)*len(named), "models") as progress:
+        for model in models:
+            found.append([])
+            for each in named:
+                found[-1].append(model.row(each, args.prompt))
+                progress.advance(1)
+    if args.json:
+        print(json.dumps([{"board": model.board.name, "modelled": True, "clock_hz": model.clock_hz,
+            "clock": model.clock_text, "link": model.link, "turn_s": model.turn_s, "group_size": model.group_size,
+            "memory_beats_per_cycle": model.timing.read_rate, "memory_measured": model.memory_measured,
+            "memory": model.memory_text, "activations": model.activations, "models": [row.to_dict() for row in rows]}
+            for model, rows in zip(models, found, strict=True)], indent=1))
+    elif args.board == ALL:
+        print(all_boards_text(models, found))
+    else:
+        print(board_text(models[0], found[0]))
+    return 0
+
+
+def run(args):
+    """Run the command."""
+    if args.board:
+        return run_boards(args)
+    layers = [layer for layer in LAYERS if not args.quick or layer.label in QUICK]
+    results = {}
+    with mixpe.open(args.device) as device:
+        config = device.config
+        read_rate = bare_read_rate(device)
+        todo = list(cases(layers, fused=config.fused))
+        rows = []
+        with Progress("bench", len(todo), "cases") as progress:
+            for case in todo:
+                rows.append(measure(device, case, group_size=args.group_size, read_rate=read_rate))
+                progress.advance(1)
+        info = device.info()
+        if not args.no_link:
+            results = _host_and_link(device)
+    if not args.no_link and args.device.startswith("sim"):
+        from mixpe_sim.process import open_sim
+        with open_sim(memory="sdr" if config.port_bits == 16 else "ddr3", probe=True,
+                **{name: value for name, value in config.to_dict().items() if name != "port_bits"}) as process:
+            address = process.url.split("//")[1]
+            results["remote_client"] = remote_client_rates(address, info["mem_base"])
+    folder = Path(args.out)
+    folder.mkdir(parents=True, exist_ok=True)
+    results = {"device": info, "bare_read_rate": read_rate, "rows": [_row(row) for row in rows], **results}
+    (folder / "bench.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
+    figures = []
+    try:
+        from mixpe.bench.plots import roofline, where_cycles_go
+        roofline(folder / "roofline.png", rows, config, read_rate)
+        where_cycles_go(folder / "cycles.png", rows)
+        figures = ["roofline.png", "cycles.png"]
+    except ModuleNotFoundError as error:
+        print(f"no figures: {error.name} is missing; pip install 'mixpe[plot]'", file=sys.stderr)
+    if args.json:
+        print(json.dumps(results))
+        return 0
+    _print_table(rows, config, read_rate)
+    if not args.no_link:
+        _print_link(results)
+    print(f"figures and data: {', '.join(str(folder / name) for name in [*figures, 'bench.json'])}")
+    return 0

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""``mixpe sim``: start the simulated SoC and leave it running."""
+
+import argparse
+import json
+import sys
+
+from mixpe.errors import ToolError
+
+DESCRIPTION = """\
+Build the simulated SoC (once; later starts take it from a cache), start it, print its URL and leave it running until
+Ctrl-C. Open it from another terminal: mixpe info --device URL, or mixpe.open(URL); or with LiteX's own client:
+litex_server --uart --uart-port=socket://127.0.0.1:PORT. One client at a time. Nothing but loopback is bound, or with
+--tap a network device of its own."""
+
+EPILOG = """\
+The simulation's clock stands still while no byte moves and no job runs, so it takes no processor time then; --no-idle
+lets it run. With --cpu-type vexriscv LiteX's BIOS has its console in this terminal.
+Builds are kept in $MIXPE_CACHE, or mixpe/sim in the user's cache folder."""
+
+CONFIG_HELP = {
+    "rows":         "activation rows R of the array (8)",
+    "k_max":        "activations per row in one on-chip buffer (16384)",
+    "buffer_beats": "depth of the weight buffer (1024)",
+    "queue_depth":  "jobs that can be posted (16)",
+    "scalers":      "scale-accumulate units (2)",
+    "read_ports":   "memory ports of the weight stream: 1, 2 or 4 (1)",
+}
+
+
+def add_parser(subparsers):
+    """Add the command to `argparse` sub-parsers."""
+    p = subparsers.add_parser("sim", help="start the simulated SoC and leave it running", description=DESCRIPTION,
+                              epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--link", default=None, choices=("uart", "etherbone"),
+                   help="uart: UARTBone on a TCP port of 127.0.0.1 (default); etherbone: LiteEth and its Etherbone "
+                        "bridge on a simulated wire, behind a UDP port of 127.0.0.2")
+    p.add_argument("--port", type=int, default=0, help="port; 0 takes a free one (default)")
+    p.add_argument("--tap", metavar="NAME", default=None,
+                   help="with --link etherbone: a tap device for the wire, made with the rights of root or in `unshare "
+                        "-rn`, instead of the UDP port; the SoC is 192.168.1.50, as a board is, and this machine "
+                        "192.168.1.100/24")
+    p.add_argument("--memory", default=None, help="DRAM model: ddr3 (128-bit port, default), sdr (16-bit port), sdr32, "
+                                                  "sdr133")
+    accelerator = p.add_argument_group("accelerator")
+    for name, text in CONFIG_HELP.items():
+        accelerator.add_argument(f"--{name.replace('_', '-')}", type=int, default=None, metavar="N", help=text)
+    accelerator.add_argument("--no-fused", dest="fused", action="store_false", default=None,
+                             help="leave the scale-accumulate out")
+    accelerator.add_argument("--pe", default=None, help="processing element: shift-add (default), bitplane or dense")
+    accelerator.add_argument("--no-accelerator", action="store_true", help="the bare SoC")
+    litex = p.add_argument_group("simulation, as LiteX's litex_sim takes them")
+    litex.add_argument("--cpu-type", default=None, help="CPU beside the accelerator: vexriscv (none)")
+    litex.add_argument("--jobs", type=int, default=None, metavar="N", help="compiler processes (one per core)")
+    litex.add_argument("--threads", type=int, default=None, metavar="N", help="simulation threads (1)")
+    litex.add_argument("--opt-level", default=None, metavar="O", help="optimisation of the C++ compiler (O3)")
+    litex.add_argument("--trace", action="store_true", help="record all signals in sim.vcd")
+    litex.add_argument("--trace-fst", action="store_true", help="record all signals in sim.fst")
+    litex.add_argument("--trace-start", type=float, default=None, metavar="PS", help="first picosecond recorded (0)")
+    litex.add_argument("--trace-end", type=float, default=None, metavar="PS", help="last picosecond recorded (-1: end)")
+    litex.add_argument("--coverage", action="store_true", help="record Verilator's coverage in sim.cov")
+    litex.add_argument("--sdram-verbosity", type=int, default=None, metavar="N",
+                       help="1: print violations of DRAM timings, 2: and each command (0)")
+    p.add_argument("--no-idle", action="store_true", help="let the clock run while nothing happens")
+    p.add_argument("--run-folder", metavar="PATH",
+                   help="where traces are written (a temporary folder; with --trace… the current one)")
+    p.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    p.set_defaults(run=run)
+    return p
+
+
+def _options(args):
+    names = ["memory", "link", "cpu_type", "jobs", "threads", "opt_level", "sdram_verbosity", "fused", "pe",
+             *CONFIG_HELP]
+    options = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    for name in ("trace_start", "trace_end"):
+        if getattr(args, name) is not None:
+            options[name] = int(getattr(args, name))
+    for name in ("trace", "trace_fst", "coverage"):
+        if getattr(args, name):
+            options[name] = True
+    if options.get("cpu_type") in ("None", "none"):
+        del options["cpu_type"]
+    return {**options, "accelerator": not args.no_accelerator}
+
+
+def run(args):
+    """Start the simulation, print where it is, wait for its end; returns the exit status."""
+    try:
+        from mixpe_sim.process import open_sim, terminate_on_signals
+    except ModuleNotFoundError as error:
+        raise ToolError(f"the simulation needs the package {error.name}; install it: pip install 'mixpe[gateware]'"
+                        ) from error
+    options = _options(args)
+    folder = args.run_folder or ("." if args.trace or args.trace_fst or args.coverage else None)
+    with open_sim(port=args.port, idle=not args.no_idle, foreground="cpu_type" in options, run_folder=folder,
+                  tap=args.tap, **options) as process:
+        terminate_on_signals(process)
+        if args.json:
+            print(json.dumps({"url": process.url, "port": process.port, "pid": process.pid,
+                              "csr_csv": str(process.build.folder / "csr.csv"), "folder": str(process.folder),
+                              "cached": process.build.is_hit, "build_s": round(process.build.seconds, 1)}), flush=True)
+        else:
+            print(process.url, flush=True)
+            print("the simulated SoC is running; Ctrl-C stops it", file=sys.stderr, flush=True)
+        try:
+            while process.wait(1.0) is None:
+                pass
+        except KeyboardInterrupt:
+            print(file=sys.stderr)
+            return 0
+        return process.wait(0) or 0

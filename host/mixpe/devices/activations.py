@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Activations on their way to the device: int8 rows, padded along k, and what brings results back to floats."""
+
+import numpy as np
+
+from mixpe.quant.quantize import quantize_activations
+from mixpe_gateware.contract.errors import DtypeError, RangeError, ShapeError
+from mixpe_gateware.contract.reference import output, row_sums
+from mixpe_gateware.contract.wide import align, join, split
+
+KINDS = ("a8", "a16")
+
+
+def check_floats(x, k):
+    """Refuse what is no (m, k) array of float16 or float32."""
+    if not isinstance(x, np.ndarray) or x.dtype not in (np.float16, np.float32):
+        found = x.dtype.name if isinstance(x, np.ndarray) else type(x).__name__
+        raise DtypeError(f"x must be an array of float16 or float32, not {found}")
+    check_rows(x, k)
+
+
+def check_codes(xq, k):
+    """Refuse what is no (m, k) array of int8."""
+    if not isinstance(xq, np.ndarray) or xq.dtype != np.int8:
+        found = xq.dtype.name if isinstance(xq, np.ndarray) else type(xq).__name__
+        raise DtypeError(f"xq must be an array of int8, not {found}")
+    check_rows(xq, k)
+
+
+def check_rows(x, k):
+    if x.ndim != 2 or x.shape[1] != k:
+        raise ShapeError(f"activations must have the shape (m, {k}), not {x.shape}")
+
+
+class Activations:
+    """Rows of the array for one call.
+
+    Parameters
+    ----------
+    rows : (r, k_padded) int8
+        One a token, or two (A16).
+    span : int
+        Weights of one group.
+    factors : (m,) float32
+        Scale of each token's result.
+    shifts : (m, groups) uint8, optional
+        Alignment shifts of A16.
+    """
+
+    def __init__(self, rows, span, factors, shifts=None):
+        self.rows    = rows
+        self.span    = span
+        self.factors = factors
+        self.shifts  = shifts
+        self._sums   = None
+
+    @classmethod
+    def of(cls, x, kind, matrix):
+        """Quantise or align float activations for a matrix: `kind` is ``a8`` or ``a16``."""
+        if kind == "a8":
+            codes, factors = quantize_activations(x)
+            return cls(_padded(codes, matrix.k_padded), matrix.span, factors)
+        if not np.isfinite(x).all():
+            raise RangeError("activations must be finite, found Inf or NaN")
+        aligned, shifts, units = align(_padded(x, matrix.k_padded), matrix.span)
+        return cls(split(aligned), matrix.span, units.astype(np.float32), shifts)
+
+    @classmethod
+    def of_codes(cls, xq, matrix):
+        """int8 activations as they are."""
+        return cls(_padded(xq, matrix.k_padded), matrix.span, None)
+
+    @property
+    def wide(self):
+        """Two rows a token."""
+        return self.shifts is not None
+
+    @property
+    def tokens(self):
+        return len(self.rows)//2 if self.wide else len(self.rows)
+
+    @property
+    def sums(self):
+        """Row sums per group, XS: (r, groups) int32."""
+        if self._sums is None:
+            self._sums = row_sums(self.rows, self.span)
+        return self._sums
+
+    def image(self, rows, slab, beat_bytes, table):
+        """What lies in the device's memory for these rows (a slice) of a slab: (bytes,) uint8.
+
+        `table` adds the alignment shifts, one row after another, each padded to a beat.
+        """
+        codes = np.ascontiguousarray(self.rows[rows, slab.start:slab.stop]).view(np.uint8).reshape(-1)
+        if not table:
+            return codes
+        shifts = np.zeros((rows.stop - rows.start, -(-slab.groups//beat_bytes)*beat_bytes), np.uint8)
+        tokens = self.shifts[rows.start//2:rows.stop//2, slab.first_group:slab.first_group + slab.groups]
+        shifts[:, :slab.groups] = np.repeat(tokens, 2, axis=0)
+        return np.concatenate([codes, shifts.reshape(-1)])
+
+    def combine(self, partial, rows):
+        """Partial sums and row sums per token of these rows: 256·hi + lo if there are two rows a token."""
+        sums = self.sums[rows]
+        return (join(partial), join(sums)) if self.wide else (partial, sums)
+
+    def finish(self, channel_sums):
+        """Dequantised sums (m, n) float32 → results, in place of the activations' own scale."""
+        return output(channel_sums, self.factors)
+
+
+def _padded(x, k_padded):
+    if x.shape[1] == k_padded:
+        return np.ascontiguousarray(x)
+    padded = np.zeros((len(x), k_padded), x.dtype)
+    padded[:, :x.shape[1]] = x
+    return padded

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The accelerator's registers over a link: finding them, and who is there."""
+
+import time
+
+from mixpe_gateware.contract.errors import ConfigError, ContractError, DeviceError, NotMixpeError
+from mixpe_gateware.contract.memory_init import FAILED, INIT_OFFSET
+from mixpe_gateware.contract.registers import (
+    COUNTER_OFFSET,
+    COUNTERS,
+    CSR_BANK,
+    CSR_BASES,
+    CSR_PAGE_BYTES,
+    IDENTITY,
+    MAGIC,
+    OFFSETS,
+    VERSION,
+    config_from_identity,
+    digest,
+)
+
+POLL_S_MAX    = 0.005  # between two looks at a device that works
+MEM_BYTES_MIN = 4096   # a build with less says nonsense
+
+
+class RegisterBank:
+    """Registers by name.
+
+    Parameters
+    ----------
+    link : mixpe.link.Link
+    url : str
+        For messages.
+    csr_base : int, optional
+        Address of the SoC's CSRs where it is none of the usual ones.
+
+    Attributes
+    ----------
+    config : Config
+    identity : dict
+        Identity registers by name.
+
+    Raises
+    ------
+    NotMixpeError
+        No accelerator at any of the places.
+    ContractError
+        An accelerator, of another contract.
+    """
+
+    def __init__(self, link, url, csr_base=None):
+        self.link = link
+        self.base = self._find(url, CSR_BASES if csr_base is None else (csr_base,))
+        words = link.read_words(self.base, len(IDENTITY))
+        self.identity = {register.name: int(word) for register, word in zip(IDENTITY, words, strict=True)}
+        self._check_contract(url)
+        try:
+            self.config = config_from_identity(self.identity)
+        except ConfigError as error:
+            raise ContractError(f"the device at {url} has an impossible configuration: {error}") from error
+        if self.identity["mem_bytes"] < MEM_BYTES_MIN or not self.identity["clock_hz"]:
+            raise ContractError(f"the device at {url} says it has {self.identity['mem_bytes']} bytes of memory "
+                f"and a clock of {self.identity['clock_hz']} Hz")
+
+    def read(self, name, count=1):
+        """Read count registers from `name` on: an int, or for more than one a list of them."""
+        words = self.link.read_words(self.base + OFFSETS[name], count)
+        return int(words[0]) if count == 1 else [int(word) for word in words]
+
+    def write(self, name, *values):
+        """Write registers from `name` on, in order."""
+        self.link.write_words(self.base + OFFSETS[name], list(values))
+
+    def read_counters(self):
+        """Low and high words of all counters as of the last latch, in order: list of int."""
+        return [int(word) for word in self.link.read_words(self.base + COUNTER_OFFSET, 2*len(COUNTERS))]
+
+    def memory_failed(self):
+        """Training by the program of a board with a CPU, or the host's own initialisation, went wrong."""
+        words = self.link.read_words(self.base + INIT_OFFSET, len(FAILED))
+        return [int(word) for word in words] == FAILED
+
+    def wait(self, mask, wanted, limit_s, text, last="status"):
+        """Wait until the bits of `mask` in the status register are `wanted`.
+
+        Returns
+        -------
+        int
+            What the register `last` held then, at `status` or behind it: one request brings both.
+
+        Raises
+        ------
+        DeviceError
+            Not within the limit; the message is `text` and the limit.
+        """
+        start = None
+        count = (OFFSETS[last] - OFFSETS["status"])//4 + 1
+        while True:
+            words = self.link.read_words(self.base + OFFSETS["status"], count)
+            if int(words[0]) & mask == wanted:
+                return int(words[-1])
+            # From the first answer on: it may have waited behind a long upload.
+            start    = start or time.monotonic()
+            waited_s = time.monotonic() - start
+            if waited_s > limit_s:
+                raise DeviceError(f"{text} within {limit_s:.3g} s")
+            time.sleep(min(POLL_S_MAX, waited_s/8))
+
+    def _find(self, url, bases):
+        seen = []
+        for base in bases:
+            bank = base + CSR_BANK*CSR_PAGE_BYTES
+            word = int(self.link.read_words(bank, 1)[0])
+            if word == MAGIC:
+                return bank
+            seen.append(f"0x{bank:08x}: 0x{word:08x}")
+        raise NotMixpeError(f"what answers at {url} is no mixpe device: no 0x{MAGIC:08x} in its registers "
+            f"({', '.join(seen)})")
+
+    def _check_contract(self, url):
+        found = self.identity["digest_low"] | self.identity["digest_high"] << 32
+        if self.identity["version"] != VERSION or found != digest():
+            raise ContractError(f"the device at {url} speaks contract version {self.identity['version']} "
+                f"({found:016x}), this mixpe speaks version {VERSION} ({digest():016x}): "
+                "build its gateware with this mixpe, or install the mixpe that it was built with")

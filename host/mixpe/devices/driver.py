@@ -1,0 +1,322 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The driver: one class for every device, over a link that reads and writes bus addresses."""
+
+from collections import Counter, deque
+
+from mixpe.devices.bank import RegisterBank
+from mixpe.devices.jobqueue import JobQueue
+from mixpe.devices.linear import DeviceLinear
+from mixpe.devices.memory import Allocator
+from mixpe.devices.sdram import init_method, initialise_sdr
+from mixpe.devices.stage import Stage
+from mixpe.devices.transfer import Transfer
+from mixpe_gateware.contract.errors import (
+    ConfigError,
+    DeviceError,
+    MixpeError,
+)
+from mixpe_gateware.contract.registers import (
+    CONTROL_COUNTERS,
+    CONTROL_LATCH,
+    COUNTERS,
+    STATUS_LATCHING,
+    STATUS_READY,
+    VERSION,
+    digest,
+)
+
+RESULT_BYTES = 4 << 20  # largest result buffer of one job
+VERIFY       = ("all", "weights", "none")
+
+
+class Device:
+    """An open device; use `mixpe.open`. Not for use from several threads at once.
+
+    Parameters
+    ----------
+    link : mixpe.link.Link
+    url : str
+        What the user opened.
+    rate_hz : float, optional
+        Device cycles a second of real time, at the least, for the limits of waits. Left out: the device's clock.
+    floor_s : float
+        Shortest limit of any wait for the device.
+    ready_s : float
+        Limit of the wait for the device's memory at opening.
+    verify : str
+        ``all``: checksums over weights, activations and results, and descriptors are read back. ``weights``: over
+        weights only, for links that lose nothing. ``none``.
+    csr_base : int, optional
+        Address of the SoC's CSRs where it is not one of the usual ones.
+
+    Attributes
+    ----------
+    config : Config
+    clock_hz : int
+    epoch : int
+        Counts recoveries: weights loaded before one are checked again before they are used.
+    transfer : Transfer
+        To and from its memory.
+    streamed_bytes : int
+        Bytes of weights, scales and zero points that all jobs so far have read.
+    """
+
+    def __init__(self, link, url, *, rate_hz=None, floor_s=5.0, ready_s=10.0, verify="all", csr_base=None):
+        if verify not in VERIFY:
+            raise ConfigError(f"verify must be one of {VERIFY}, not {verify!r}")
+        self.url    = url
+        self.link   = link
+        self.bank   = RegisterBank(link, url, csr_base)
+        self.config = self.bank.config
+        self.clock_hz  = self.bank.identity["clock_hz"]
+        self.mem_base  = self.bank.identity["mem_base"]
+        self.mem_bytes = self.bank.identity["mem_bytes"]
+        self.verify    = verify
+        self.memory    = Allocator(self.mem_bytes)
+        self.inbox     = Allocator(self.config.inbox_bytes)
+        self.queue     = JobQueue(self.bank, rate_hz=rate_hz or self.clock_hz, floor_s=floor_s, verify=verify == "all")
+        self.out_bytes_max = min(RESULT_BYTES, self.mem_bytes//8)
+        self.epoch     = 0
+        self.streamed_bytes = 0
+        self._suspect  = False  # the queue may hold jobs that nobody will collect
+        self._closed   = False
+        self._endings  = []
+        self.transfer  = Transfer(self.bank, self.queue.limit_s)
+        self._wait_for_memory(ready_s)
+        self.queue.reset()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exception):
+        self.close()
+
+    def __repr__(self):
+        return f"Device({self.url!r}, {self.config.name}{', closed' if self._closed else ''})"
+
+    def close(self):
+        """Close the link, and stop what `open` started. A second call does nothing."""
+        if not self._closed:
+            self._closed = True
+            self.link.close()
+            for ending in self._endings:
+                ending()
+
+    def on_close(self, ending):
+        """Have `ending()` called after the link is closed."""
+        self._endings.append(ending)
+
+    def check_open(self):
+        """Raise DeviceError after `close`."""
+        if self._closed:
+            raise DeviceError(f"the device {self.url} was closed; open it again")
+
+    # Layers.
+
+    def load(self, matrix, activations="a8", fused=None):
+        """Put a quantised matrix into the device's memory.
+
+        Parameters
+        ----------
+        matrix : Int4Matrix or Int8Matrix
+        activations : str
+            ``a8``: int8 with one scale a token. ``a16``: FP16, aligned per group.
+        fused : bool, optional
+            Dequantise on the device (True), on the host (False), or on the device where it can (left out).
+            The bits of the results are the same.
+
+        Returns
+        -------
+        DeviceLinear
+
+        Raises
+        ------
+        DeviceMemoryError
+            It does not fit; nothing is left behind.
+        VerifyError
+            What the device's memory holds is not what was sent, three times.
+        """
+        self._recover()
+        linear = DeviceLinear(self, matrix, activations, fused)
+        linear.place(self.memory, lambda addr, stream: self.transfer.upload(addr, stream, self.verify != "none"))
+        return linear
+
+    def forget(self, _linear, addrs):
+        """Give back a layer's memory; called by `DeviceLinear.free`."""
+        for addr in addrs:
+            self.memory.free(addr)
+
+    def run(self, requests):
+        """Run independent layers without waiting between them.
+
+        Parameters
+        ----------
+        requests : list of (DeviceLinear, x)
+            x as for calling the layer. Layers that are given the same array share it on the device.
+
+        Returns
+        -------
+        list of (m, n) float32
+        """
+        shared = {}
+        calls = []
+        for linear, x in requests:
+            if linear.device is not self:
+                raise DeviceError(f"a layer of {linear.device.url} cannot run on {self.url}")
+            calls.append(linear.call(x, shared))
+        self.execute(calls)
+        return [call.result() for call in calls]
+
+    # Jobs.
+
+    def execute(self, calls):
+        """Run the jobs of calls with the queue kept full: activations of the next are written while one runs."""
+        self._recover()
+        for linear in {id(call.linear): call.linear for call in calls}.values():
+            linear.ensure(self.checksum, lambda addr, stream: self.transfer.upload(addr, stream, True))
+        tasks = deque(task for call in calls for task in call.tasks())
+        stage = Stage(self, Counter(task.act_key for task in tasks))
+        try:
+            while tasks or stage.pending:
+                if tasks and self.queue.level < self.queue.depth and stage.post(tasks[0]):
+                    tasks.popleft()
+                else:
+                    stage.collect()
+        except BaseException as error:
+            self._suspect = True
+            stage.drop()
+            if isinstance(error, MixpeError):
+                self._try_recover()
+            raise
+
+    def run_job(self, job):
+        """Run one descriptor exactly as it is, unchecked, and wait for it: for tests and measurements.
+
+        Returns
+        -------
+        Done
+            Its JobCode and its cycles; no error is raised for a code.
+        """
+        self._recover()
+        try:
+            self.queue.post(job)
+            return self.queue.collect()
+        except BaseException as error:
+            self._suspect = True
+            if isinstance(error, MixpeError):
+                self._try_recover()
+            raise
+
+    # Memory.
+
+    def allocate_activations(self, size):
+        """Take memory for a job's activations: of the inbox where they fit it.
+
+        With ``verify="all"`` never of the inbox: the device computes checksums of its memory only.
+
+        Returns
+        -------
+        int
+            Offset for `write_memory` and for the job.
+
+        Raises
+        ------
+        DeviceMemoryError
+        """
+        if size <= self.inbox.largest_bytes and self.verify != "all":
+            return self.mem_bytes + self.inbox.allocate(size)
+        return self.memory.allocate(size, top=True)
+
+    def free_activations(self, offset):
+        """Give back what `allocate_activations` gave."""
+        if offset >= self.mem_bytes:
+            self.inbox.free(offset - self.mem_bytes)
+        else:
+            self.memory.free(offset)
+
+    def write_memory(self, offset, data):
+        """Write a buffer or array at an offset of the device's memory, unverified."""
+        self.check_open()
+        self.transfer.write(offset, data)
+
+    def read_memory(self, offset, size):
+        """Read bytes at an offset of the device's memory: (size,) uint8."""
+        self.check_open()
+        return self.transfer.read(offset, size)
+
+    def checksum(self, offset, size):
+        """CRC-32 of a region, computed by the device. Offset and size are multiples of the beat."""
+        self.check_open()
+        return self.transfer.checksum(offset, size)
+
+    # What the device tells.
+
+    def counters(self):
+        """Counters of the gateware, all of the same cycle: dict of int. See `contract.registers.COUNTER_TEXT`."""
+        self.check_open()
+        self.bank.write("control", CONTROL_LATCH)
+        self.bank.wait(STATUS_LATCHING, 0, self.queue.floor_s, "the counters were not copied")
+        words = self.bank.read_counters()
+        return {name: words[2*index] | words[2*index + 1] << 32 for index, name in enumerate(COUNTERS)}
+
+    def reset_counters(self):
+        """Set the counters to zero."""
+        self.check_open()
+        self.bank.write("control", CONTROL_COUNTERS)
+
+    def link_bytes(self):
+        """Bytes that the link has carried since it was opened: dict of int.
+
+        ``sent`` and ``received`` with the protocol's headers, ``written`` and ``read`` payload alone.
+        """
+        counters = self.link.counters
+        return {"sent": counters.sent_bytes, "received": counters.received_bytes, "written": counters.written_bytes,
+            "read": counters.read_bytes}
+
+    def info(self):
+        """What the device says about itself: dict of str, int, float and bool, ready for JSON."""
+        config = self.config
+        return {
+            "url":              self.url,
+            "contract_version": VERSION,
+            "contract_digest":  f"{digest():016x}",
+            "clock_hz":         self.clock_hz,
+            **config.to_dict(),
+            "lanes":            config.lanes,
+            "macs_per_cycle":   config.rows*config.lanes,
+            "port_bytes_per_s": config.beat_bytes*self.clock_hz,
+            "mem_base":         self.mem_base,
+            "mem_bytes":        self.mem_bytes,
+            "mem_free_bytes":   self.memory.free_bytes,
+            "csr_address":      self.bank.base,
+        }
+
+    # Inside.
+
+    def _wait_for_memory(self, limit_s):
+        if not self.bank.read("status") & STATUS_READY:
+            method = init_method(self.bank)
+            if method is not None:
+                initialise_sdr(self.bank, method)
+        try:
+            self.bank.wait(STATUS_READY, STATUS_READY, limit_s, f"the memory of the device at {self.url} was not ready")
+        except DeviceError as error:
+            why = ("its training failed: power the board off and on, and if it fails again build with a lower "
+                "--clock-mhz" if self.bank.memory_failed() else
+                "its initialisation has not ended, or hangs: wait longer with mixpe.open(…, ready_s=60), or power the "
+                "board off and on and load the bitstream again")
+            raise DeviceError(f"{error}; {why}") from None
+
+    def _try_recover(self):
+        """Recover now if the link lets us; otherwise the next use tries again, and says what is wrong."""
+        try:
+            self._recover()
+        except MixpeError:
+            self._suspect = True
+
+    def _recover(self):
+        self.check_open()
+        if self._suspect:
+            self.queue.reset()
+            self._suspect = False
+            self.epoch += 1  # a descriptor that went wrong may have written anywhere

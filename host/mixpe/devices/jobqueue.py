@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Posting jobs to the accelerator and collecting them, in order, with a limit on every wait."""
+
+import time
+from collections import deque
+from dataclasses import dataclass, replace
+
+from mixpe.devices.bank import POLL_S_MAX
+from mixpe_gateware.contract.errors import DeviceError, JobError, LinkError
+from mixpe_gateware.contract.jobs import JOB_TEXT, JobCode, check_job, in_inbox
+from mixpe_gateware.contract.registers import (
+    CONTROL_RESET,
+    JOB,
+    JOB_CHECK,
+    OFFSETS,
+    STATUS_DONE_LSB,
+    STATUS_LEVEL_LSB,
+    STATUS_OVERRUN,
+    fold_words,
+)
+from mixpe_gateware.contract.timing import memory_timing, predict
+
+# One burst reads everything from `status` to `done_cycles`: a round trip costs more than the words between.
+BURST_WORDS = (OFFSETS["done_cycles"] - OFFSETS["status"])//4 + 1
+BURST_DONE  = (OFFSETS["done_tag"] - OFFSETS["status"])//4
+TAG_LIMIT   = 1 << 32
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a job ended: its JobCode and, in cycles, how long it took."""
+
+    code: JobCode
+    cycles: int
+
+
+def predicted_cycles(job, config, mem_bytes):
+    """Cycles that a job takes by `contract.timing`, on memory as fast as a simulated one."""
+    if check_job(job, config, mem_bytes):
+        return 0  # refused at once; its sizes mean nothing
+    return predict(job, config, memory_timing(config), inbox=in_inbox(job, mem_bytes)).total
+
+
+class JobQueue:
+    """The accelerator's queue as the host sees it.
+
+    Parameters
+    ----------
+    bank : RegisterBank
+    rate_hz : float
+        Device cycles a second of real time, at the least; the limits of waits follow from it.
+    floor_s : float
+        Shortest limit of a wait.
+    verify : bool
+        Read the check word of each descriptor after posting it.
+    """
+
+    def __init__(self, bank, *, rate_hz, floor_s, verify):
+        self.bank    = bank
+        self.depth   = bank.config.queue_depth
+        self.rate_hz = rate_hz
+        self.floor_s = floor_s
+        self.verify  = verify
+        self._posted = deque()  # jobs with their tags, oldest first
+        self._tag    = 0
+
+    @property
+    def level(self):
+        """Jobs posted and not collected."""
+        return len(self._posted)
+
+    def limit_s(self, cycles):
+        """Longest wait for something that takes so many cycles."""
+        return self.floor_s + 4*cycles/self.rate_hz
+
+    def _cycles(self, job):
+        return predicted_cycles(job, self.bank.config, self.bank.identity["mem_bytes"])
+
+    def post(self, job):
+        """Post a job as it is, unchecked; its tag is set here.
+
+        Raises
+        ------
+        DeviceError
+            The queue is full, or the descriptor arrived damaged (with `verify`).
+        """
+        if self.level >= self.depth:
+            raise DeviceError(f"the queue holds {self.depth} jobs; collect one first")
+        self._tag = (self._tag + 1) % TAG_LIMIT
+        job = replace(job, tag=self._tag)
+        words = job.words()
+        self.bank.write(JOB[0].name, *words)
+        self._posted.append(job)
+        if self.verify:
+            found, sent = self.bank.read(JOB_CHECK[0].name), fold_words(words)
+            if found != sent:
+                raise LinkError(f"a descriptor arrived damaged: its check word is 0x{sent:08x}, the device has "
+                                f"0x{found:08x}")
+
+    def collect(self):
+        """Wait for the oldest job and take its result off the queue.
+
+        Returns
+        -------
+        Done
+
+        Raises
+        ------
+        JobError
+            It did not end within its limit, or was dropped. The queue needs a `reset` then.
+        DeviceError
+            The device answers for another job.
+        """
+        job = self._posted[0]
+        limit_s = self.limit_s(sum(self._cycles(each) for each in self._posted))
+        start = time.monotonic()
+        while True:
+            words  = self.bank.read("status", BURST_WORDS)
+            status = words[0]
+            waited_s = time.monotonic() - start
+            if (status >> STATUS_DONE_LSB) & 0xFF:
+                break
+            level = (status >> STATUS_LEVEL_LSB) & 0xFF
+            if level < self.level:
+                raise JobError(f"the device holds {level} jobs, not the {self.level} that were posted: "
+                    f"{'its queue overran' if status & STATUS_OVERRUN else 'a descriptor was lost on the link'}")
+            if waited_s > limit_s:
+                raise JobError(f"a job of m={job.m}, n={job.n}, k={job.k} did not end within {limit_s:.3g} s")
+            time.sleep(min(POLL_S_MAX, waited_s/8))
+        tag, code, cycles = words[BURST_DONE:BURST_DONE + 3]
+        if tag != job.tag:
+            raise DeviceError(f"the device ended the job with tag {tag}, the oldest one posted has tag {job.tag}")
+        self.bank.write("done_collect", tag)
+        self._posted.popleft()
+        try:
+            return Done(JobCode(code), cycles)
+        except ValueError:
+            raise DeviceError(f"the device ended a job with code {code}, which this contract does not have") from None
+
+    def reset(self):
+        """Abort everything and take all results off the queue, whatever was posted by whom.
+
+        Raises
+        ------
+        DeviceError
+            The device does not come to rest within the limit.
+        """
+        self._posted.clear()
+        self.bank.write("control", CONTROL_RESET)
+        start = time.monotonic()
+        while True:
+            words  = self.bank.read("status", BURST_WORDS)
+            status = words[0]
+            ended, level = (status >> STATUS_DONE_LSB) & 0xFF, (status >> STATUS_LEVEL_LSB) & 0xFF
+            if ended:
+                self.bank.write("done_collect", words[BURST_DONE])
+            elif not level:
+                return
+            waited_s = time.monotonic() - start
+            if waited_s > self.floor_s:
+                raise DeviceError(f"the device does not come to rest: {level} jobs are still in it "
+                    f"{self.floor_s:g} s after a reset")
+            if not ended:
+                time.sleep(min(POLL_S_MAX, waited_s/8))
+
+
+def raise_for(job, done):
+    """Raise what a job's end code says.
+
+    Raises
+    ------
+    JobError
+    """
+    if done.code != JobCode.OK:
+        raise JobError(f"the device refused a job of m={job.m}, n={job.n}, k={job.k}: {JOB_TEXT[done.code]} "
+            f"(code {done.code.value})", done.code)

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Who owns which bytes of the device's memory.
+
+Weights stay and are taken from the bottom; buffers come and go and are taken from the top, so that they do not cut
+the space for weights into pieces.
+"""
+
+from mixpe.plan.cut import ALIGN_BYTES
+from mixpe_gateware.contract.errors import DeviceMemoryError
+
+
+def size_text(size):
+    """1536 → ``1.5 KiB``."""
+    for unit in ("bytes", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.4g} {unit}"
+        size /= 1024
+    return f"{size:.4g} GiB"
+
+
+class Allocator:
+    """First-fit allocation of aligned regions.
+
+    Parameters
+    ----------
+    total_bytes : int
+        Size of the memory. The last bytes are left out if they are no whole unit.
+    """
+
+    def __init__(self, total_bytes):
+        self.total_bytes = total_bytes//ALIGN_BYTES*ALIGN_BYTES
+        self._free = [(0, self.total_bytes)]  # (start, end), in order, never touching each other
+        self._used = {}                       # start → size
+
+    @property
+    def free_bytes(self):
+        return sum(end - start for start, end in self._free)
+
+    @property
+    def largest_bytes(self):
+        """Size of the largest free region."""
+        return max((end - start for start, end in self._free), default=0)
+
+    def allocate(self, size, *, top=False):
+        """Take size bytes; return their offset.
+
+        Raises
+        ------
+        DeviceMemoryError
+            No free region is large enough.
+        """
+        wanted = max(ALIGN_BYTES, -(-size//ALIGN_BYTES)*ALIGN_BYTES)
+        order = reversed(range(len(self._free))) if top else range(len(self._free))
+        for index in order:
+            start, end = self._free[index]
+            if end - start < wanted:
+                continue
+            if top:
+                offset, rest = end - wanted, (start, end - wanted)
+            else:
+                offset, rest = start, (start + wanted, end)
+            self._free[index:index + 1] = [rest] if rest[0] < rest[1] else []
+            self._used[offset] = wanted
+            return offset
+        raise DeviceMemoryError(f"{size_text(wanted)} do not fit the device's memory of {size_text(self.total_bytes)}: "
+            f"{size_text(self.free_bytes)} free, the largest piece {size_text(self.largest_bytes)}; "
+            "free layers that are not used")
+
+    def free(self, offset):
+        """Give back a region."""
+        size = self._used.pop(offset)
+        regions = sorted([*self._free, (offset, offset + size)])
+        merged = [regions[0]]
+        for start, end in regions[1:]:
+            if start == merged[-1][1]:
+                merged[-1] = merged[-1][0], end
+            else:
+                merged.append((start, end))
+        self._free = merged

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Quantised matrices and how they are made: round to nearest and GPTQ."""

@@ -1,8 +1,0 @@
-# SPDX-License-Identifier: BSD-2-Clause
-"""The SoC in Verilator: built once, cached, started and stopped as a process."""
-
-from mixpe.sim.build import build_sim
-from mixpe.sim.options import SimOptions
-from mixpe.sim.process import SimProcess, open_sim
-
-__all__ = ["SimOptions", "SimProcess", "build_sim", "open_sim"]

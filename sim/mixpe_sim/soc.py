@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The simulated SoC: LiteDRAM with real timing, a host link, the accelerator, and a CPU only on request."""
+
+from litedram import modules as dram_modules
+from litedram.core.controller import ControllerSettings
+from litedram.phy.model import SDRAMPHYModel
+from litex.build.generic_platform import Pins, Subsignal
+from litex.build.sim import SimPlatform
+from litex.soc.integration.soc_core import SoCCore
+from litex.soc.interconnect import stream
+from migen import Cat, ClockDomain, Module, Signal
+
+from mixpe.errors import ConfigError
+from mixpe_gateware.dram import add_dram_init, add_host_init
+from mixpe_gateware.dram.refresher import sdr_settings
+from mixpe_gateware.link import add_link, wide_layout
+from mixpe_sim.memory import DEFAULT_MEMORY, find_memory
+
+CSR_BASE = 0xf000_0000  # with and without a CPU, so that the driver finds the registers
+
+# Cycles after which the bridge forgets a frame that was cut off. LiteX's 100 ms would be ten million cycles, half a
+# minute of simulation. Host time counts only while a job runs: else the link module stops the clock inside a frame.
+BRIDGE_TIMEOUT_CYCLES = 1 << 18
+
+DRAM_SPEEDUP = 100  # a DRAM model needs no 600 us to power up; that would be half a second of simulation
+
+LINK_BYTES = 4  # a cycle, in each direction: simulated cycles are dear
+
+
+def _stream_pads(nbytes):
+    return [Subsignal(f"{side}_{name}", Pins(bits)) for side in ("source", "sink")
+            for name, bits in (("valid", 1), ("ready", 1), ("data", 8*nbytes))]
+
+
+def _io():
+    return [
+        ("sys_clk", 0, Pins(1)),
+        ("serial",  0, *_stream_pads(1)),  # console of the BIOS, when there is a CPU
+        # The host link. `framing`: inside a frame or answering; `hungry`: inside a frame, the host's turn; `busy`: the
+        # SoC works on its own, so its clock must run.
+        ("link",    0, *_stream_pads(LINK_BYTES), Subsignal("sink_count", Pins(3)), Subsignal("framing", Pins(1)),
+                       Subsignal("hungry", Pins(1)), Subsignal("busy", Pins(1))),
+    ]
+
+
+class LinkPads(Module):
+    """The link module's pads as a PHY of `add_link`."""
+
+    def __init__(self, pads):
+        self.source = stream.Endpoint(wide_layout(LINK_BYTES))
+        self.sink   = stream.Endpoint([("data", 8*LINK_BYTES)])
+        self.comb += [
+            self.source.valid.eq(pads.sink_valid),
+            self.source.data.eq(pads.sink_data),
+            self.source.count.eq(pads.sink_count),
+            pads.sink_ready.eq(self.source.ready),
+            pads.source_valid.eq(self.sink.valid),
+            pads.source_data.eq(self.sink.data),
+            self.sink.ready.eq(pads.source_ready),
+        ]
+
+
+class SimClock(Module):
+    """Clock domain `sys` from the simulator's clock, with one cycle of reset at power-on."""
+
+    def __init__(self, clk):
+        self.clock_domains.cd_sys = ClockDomain()
+        self.clock_domains.cd_por = ClockDomain(reset_less=True)
+
+        # # #
+
+        running = Signal()
+        self.sync.por += running.eq(1)
+        self.comb += [self.cd_sys.clk.eq(clk), self.cd_por.clk.eq(clk), self.cd_sys.rst.eq(~running)]
+
+
+class SimSoC(SoCCore):
+    """A LiteX SoC in the style of ``litex_sim``: DRAM model, host link, accelerator.
+
+    The memory is used without a cache, so the accelerator's DMA and the bus see the same bytes at once.
+
+    Parameters
+    ----------
+    config : mixpe_gateware.contract.config.Config or None
+        The accelerator; None leaves it out. Its `memory_bits` must be the memory's.
+    memory : str
+        Name in `mixpe_sim.memory.MEMORIES`.
+    dram_verbosity : int
+        1 prints each violation of a DRAM timing, 2 each command too.
+    cpu_type : str or None
+        For instance ``"vexriscv"``: LiteX's BIOS boots beside the accelerator.
+    link : str
+        ``"uart"`` (our bridge) or ``"etherbone"`` (LiteEth's).
+    **kwargs
+        Handed to LiteX's `SoCCore`.
+
+    Attributes
+    ----------
+    ready : Signal(), out
+        The memory is initialised: SDR by the host's driver as on the boards, where there is an accelerator and no CPU;
+        else by gateware, some 1000 cycles after reset.
+    busy : Signal(), out
+        The SoC has work of its own: its clock must not stop.
+    """
+
+    def __init__(self, config=None, *, memory=DEFAULT_MEMORY, dram_verbosity=0, probe=False, refresh=True,
+                 cpu_type=None, link="uart", **kwargs):
+        chip = find_memory(memory)
+        if config is not None and config.memory_bits != chip.port_bits:
+            raise ConfigError(f"memory_bits of memory {memory} is {chip.port_bits}, not {config.memory_bits}")
+        platform = SimPlatform("SIM", _io())
+        self.crg = SimClock(platform.request("sys_clk"))
+        self.mem_map = dict(SoCCore.mem_map)  # SoCCore would write into its class
+        options = {
+            "ident": "mixpe simulation", "with_uart": False, "with_timer": False,
+            "integrated_rom_size": 0, "integrated_sram_size": 0,
+        }
+        if cpu_type is not None:
+            options.update(with_uart=True, uart_name="sim", with_timer=True,
+                           integrated_rom_size=0x20000, integrated_sram_size=0x2000)
+        options.update(kwargs)
+        SoCCore.__init__(self, platform, chip.clk_hz, cpu_type=cpu_type, **options)
+        self.mem_map["csr"] = CSR_BASE
+
+        # Memory.
+        module = getattr(dram_modules, chip.module)(chip.clk_hz, chip.rate)
+        self.sdrphy = SDRAMPHYModel(module=module, data_width=chip.data_bits, clk_freq=chip.clk_hz,
+                                    verbosity=dram_verbosity)
+        settings = sdr_settings if self.sdrphy.settings.memtype == "SDR" else ControllerSettings
+        self.add_sdram("sdram", phy=self.sdrphy, module=module, l2_cache_size=0,
+                       controller_settings=settings(with_refresh=refresh))
+        self.busy = Signal()
+        working = []
+        if self.sdrphy.settings.memtype == "SDR" and config is not None and cpu_type is None:
+            self.ready = add_host_init(self)
+        else:
+            self.ready = add_dram_init(self, speedup=DRAM_SPEEDUP)
+            working.append(~self.ready)
+        if cpu_type is not None:
+            # A short memory test: the BIOS would simulate for minutes.
+            self.add_constant("MEMTEST_DATA_SIZE", 8*1024)
+            self.add_constant("MEMTEST_ADDR_SIZE", 8*1024)
+
+        # Host link.
+        if link == "etherbone":
+            from mixpe_sim.ethernet import add_sim_etherbone, gmii_io
+            platform.add_extension([gmii_io()])
+            pads = platform.request("gmii", 0)
+            working.append(add_sim_etherbone(self, pads))
+        else:
+            pads = platform.request("link", 0)
+            bridge = add_link(self, LinkPads(pads), timeout_cycles=BRIDGE_TIMEOUT_CYCLES, wide=True,
+                ready=self.ready)
+            self.comb += [pads.framing.eq(bridge.framing), pads.hungry.eq(bridge.hungry)]
+        self.comb += pads.busy.eq(self.busy)
+
+        # Accelerator.
+        if config is not None:
+            from mixpe_gateware.integration import add_mixpe
+            working.append(add_mixpe(self, config, ready=self.ready).busy)
+        if probe and config is not None:
+            from mixpe_gateware.control.probe import add_probe
+            working.append(add_probe(self).busy)
+        if cpu_type is not None:
+            working.append(1)
+        self.comb += self.busy.eq(Cat(*working) != 0)
+
+        self.comb += platform.trace.eq(1)
