@@ -5,24 +5,18 @@
                                   ├──► …                                 ├──► group sums of R rows, one vector a group
     activations  ──► R×D INT8 ────┴──► dot product row R−1 ──► Σ group ──┘
 
-The datapath never stalls. The sequencer starts a group only when the vector FIFO has a place for its sums (credits), so
-back-pressure of the results stops the weights before the array and nothing is lost.
+The datapath never stalls: `gemm.sequencer` starts a group only when there is a place for its sums.
 """
 
 from functools import reduce
 from operator import or_
 
 from litex.gen import LiteXModule
-from litex.soc.interconnect import stream
-from migen import Cat, CEInserter, If, Signal, bits_for
+from migen import CEInserter, If, Signal
 
-from mixpe_gateware.contract.config import CHANNELS_PER_BLOCK
-from mixpe_gateware.contract.widths import GROUP_SUM_BITS, log2
-from mixpe_gateware.gemm.activations import ActivationMemory
-from mixpe_gateware.gemm.ticket import ticket_layout
-from mixpe_gateware.gemm.weights import WeightBuffer
+from mixpe_gateware.contract.widths import GROUP_SUM_BITS
 from mixpe_gateware.pe.element import element
-from mixpe_gateware.stream.fanout import ROWS_PER_COPY, delayed, levels, register_stage, spread
+from mixpe_gateware.stream.fanout import ROWS_PER_COPY, delayed, levels, spread
 
 
 class ArrayDatapath(LiteXModule):
@@ -90,131 +84,3 @@ class ArrayDatapath(LiteXModule):
             self.sync += If(stages[-1],
                 If(firsts[copy], total.eq(unit.product)).Else(total.eq(total + unit.product)),
             )
-
-
-class ArraySequencer(LiteXModule):
-    """Walk jobs over the array: for each channel, for each row tile, for each word of the channel's stream.
-
-    Parameters
-    ----------
-    config : Config
-    buffer : WeightBuffer
-    activations : ActivationMemory
-    address_bits : int
-        Width of a beat address.
-    results_depth : int
-        Vectors that `source` can hold behind the array.
-    target : str
-        FPGA family whose primitives the processing elements may use, or ``"portable"``.
-
-    Attributes
-    ----------
-    sink : Endpoint(ticket_layout(config, address_bits)), in
-        Taken with the last word of the job.
-    source : Endpoint([("sums", R·GROUP_SUM_BITS)]), out
-        One vector of group sums: for each channel (padding included), tile and group of its stream.
-    busy, wait_weights, wait_results : Signal(), out
-        What the array does in this cycle: takes a beat, has none, waits for the results.
-    """
-
-    def __init__(self, config, buffer, activations, *, address_bits, results_depth=16, target="portable"):
-        self.sink   = sink = stream.Endpoint(ticket_layout(config, address_bits))
-        self.source = stream.Endpoint([("sums", config.rows*GROUP_SUM_BITS)])
-        self.busy         = Signal()
-        self.wait_weights = Signal()
-        self.wait_results = Signal()
-
-        # # #
-
-        self.datapath = datapath = ArrayDatapath(config, target=target)
-        self.results  = results  = stream.SyncFIFO([("sums", config.rows*GROUP_SUM_BITS)], results_depth)
-        self.comb += [
-            results.sink.valid.eq(datapath.done),
-            results.sink.sums.eq(Cat(*datapath.sums)),
-        ]
-
-        if config.is_shallow:
-            self.comb += results.source.connect(self.source)
-        else:
-            # Rows are chosen from registers, not from the FIFO's memory.
-            self.vector = vector = register_stage([("sums", config.rows*GROUP_SUM_BITS)])
-            self.comb += [
-                results.source.connect(vector.sink),
-                vector.source.connect(self.source),
-            ]
-
-        # Position -----------------------------------------------------------------------------------------------------
-        word      = Signal.like(sink.stream_words)   # of the channel's stream
-        act_word  = Signal.like(sink.kwords)         # of the activations: wraps between the planes of W8
-        in_group  = Signal.like(sink.group_words_last)
-        tile      = Signal.like(sink.tiles_last)
-        tile_word = Signal.like(sink.kwords)
-        channel   = Signal(bits_for(CHANNELS_PER_BLOCK - 1))
-        block     = Signal.like(sink.blocks_last)
-        half      = Signal()
-        step, first, last = Signal(), Signal(), Signal()
-        last_tile, end_channel, end_tile, end_block, end_job = (Signal() for _ in range(5))
-        self.comb += [
-            first.eq(in_group == 0),
-            last.eq(in_group == sink.group_words_last),
-            end_tile.eq(word == sink.stream_words_last),
-            last_tile.eq(tile == sink.tiles_last),
-            end_channel.eq(end_tile & last_tile),
-            end_block.eq(end_channel & (channel == CHANNELS_PER_BLOCK - 1)),
-            end_job.eq(end_block & (block == sink.blocks_last)),
-        ]
-
-        # A group needs a place for its sums when it starts. -----------------------------------------------------------
-        credits = Signal(max=results_depth + 1, reset=results_depth)
-        left    = Signal()       # a vector left its place
-        loaded  = Signal(max=3)  # jobs whose activations are on chip and that the array has not done
-        running = Signal()
-        self.comb += [
-            running.eq(sink.valid & ~sink.skip & (loaded != 0)),
-            step.eq(running & buffer.available & (~first | (credits != 0))),
-            self.busy.eq(step),
-            self.wait_weights.eq(running & ~buffer.available),
-            self.wait_results.eq(running & buffer.available & ~step),
-            sink.ready.eq(sink.skip | (step & end_job)),
-        ]
-        self.sync += [
-            loaded.eq(loaded + activations.finished - (step & end_job)),
-            left.eq(results.source.valid & results.source.ready),
-            credits.eq(credits - (step & first) + left),
-            If(step,
-                word.eq(word + 1),
-                act_word.eq(act_word + 1),
-                in_group.eq(in_group + 1),
-                If(last, in_group.eq(0)),
-                If(act_word == sink.kwords_last, act_word.eq(0)),
-                If(end_tile,
-                    word.eq(0),
-                    act_word.eq(0),
-                    tile.eq(tile + 1),
-                    tile_word.eq(tile_word + sink.kwords),
-                ),
-                If(end_channel, tile.eq(0), tile_word.eq(0), channel.eq(channel + 1)),
-                If(end_block, block.eq(block + 1)),
-                If(end_job, block.eq(0), half.eq(half ^ ~sink.double)),
-            ),
-        ]
-
-        # Memories to datapath -----------------------------------------------------------------------------------------
-        self.comb += [
-            buffer.take.eq(step),
-            buffer.release.eq(last_tile),  # beat by beat, so that a channel may be longer than the buffer
-            buffer.rewind.eq(end_tile & ~end_channel),
-            datapath.weights.eq(buffer.data),
-            activations.buffer.eq(half),
-            activations.address.eq(tile_word + act_word),
-        ]
-        for row in range(config.rows):
-            self.comb += datapath.activations[row].eq(activations.data[row])
-        # The datapath takes all of this with the weights, and spreads it over its rows as the memory does the address.
-        used = [(sink.tiles_last != 0) | (sink.last_rows > row) for row in range(config.rows)]
-        self.comb += Cat(datapath.valid, datapath.first, datapath.last, datapath.rows).eq(
-            delayed(self, Cat(step, first, last, *used), WeightBuffer.READ_LATENCY))
-
-
-assert log2(CHANNELS_PER_BLOCK) == 3  # `channel` wraps by itself
-assert ActivationMemory.READ_LATENCY == WeightBuffer.READ_LATENCY  # and as many levels: they meet in the datapath

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Checker: descriptors in, checked tickets out.
 
-    queue ──► words, one a cycle ──► shape ──► multiplier: regions ──► ticket ──► activations, weights, array, results
+    queue ──► words ──► descriptor ──► shape ──► multiplier ──► regions ──► ticket ──► stages of the engine
 
 The checker makes the checks of `contract.jobs.check_job`, and where several fail it finds the same one first; a job
 that fails passes through as a ticket with `skip`, so that it ends in its turn with its code and touches nothing.
@@ -9,26 +9,21 @@ that fails passes through as a ticket with `skip`, so that it ends in its turn w
 
 from litex.gen import LiteXModule
 from litex.soc.interconnect import stream
-from migen import FSM, Case, Cat, If, Mux, NextState, NextValue, Signal, bits_for
+from migen import FSM, Case, If, Mux, NextState, NextValue, Signal, bits_for
 
-from mixpe_gateware.contract.config import CHANNELS_PER_BLOCK, GROUP_MIN, GROUP_SIZES, N_LIMIT
-from mixpe_gateware.contract.jobs import (
-    FLAG_FUSED,
-    FLAG_MASK,
-    FLAG_PLANES,
-    FLAG_SHIFT,
-    FLAG_WIDE,
-    GROUP_CODE_K,
-    JobCode,
-)
+from mixpe_gateware.contract.config import GROUP_MIN, N_LIMIT
+from mixpe_gateware.contract.jobs import JobCode
 from mixpe_gateware.contract.widths import log2
+from mixpe_gateware.control.fetch import WordFetch
 from mixpe_gateware.control.multiplier import Multiplier
 from mixpe_gateware.control.queue import SLOT_WORDS
+from mixpe_gateware.control.regions import Overlap, RegionCheck
+from mixpe_gateware.gemm.descriptor import WORDS, Descriptor
+from mixpe_gateware.gemm.shape import Shape
 from mixpe_gateware.gemm.ticket import ticket_layout
 
-# Words of `contract.jobs.Job.words`.
-WEIGHTS_ADDR, ACT_ADDR, OUT_ADDR, N, K, M, FLAGS, OUT_BYTES, TAG = range(9)
-FLAG_BITS = FLAG_MASK.bit_length()
+# What the multiplier works out, in this order.
+TILE_WORDS, ACT_BEATS, STREAM_BEATS, RESULT_VECTORS, RESULT_WORDS = range(5)
 
 
 class JobChecker(LiteXModule):
@@ -63,231 +58,53 @@ class JobChecker(LiteXModule):
 
         # # #
 
-        lanes_log2 = log2(config.lanes)
-        rows_log2  = log2(config.rows)
-        beat_log2  = log2(config.beat_bytes)
-        mem_beats  = mem_bytes//config.beat_bytes
-        size_bits  = address_bits + 2                       # of a region's size or end in beats
-        words_bits = max(size_bits + 3, len(source.kwords) + 1)  # of the products; results are counted in words
-        ticket     = source.payload
-
-        # Words arrive two cycles after their index: memory, register. -------------------------------------------------
-        fetching = Signal(3)
-        which    = Signal(max=SLOT_WORDS)
-        which_d  = Signal(max=SLOT_WORDS)
-        word     = Signal(32)
-        self.sync += [
-            word.eq(self.value),
-            which.eq(self.index),
-            which_d.eq(which),
-        ]
-        n, k, m = Signal(bits_for(N_LIMIT)), Signal(bits_for(config.k_max)), Signal(bits_for(config.k_max))
-        flags   = Signal(FLAG_BITS)
-        space   = Signal(size_bits)   # of the result buffer in beats, or the largest number
-        bad_flags, bad_shape, misaligned, outside = (Signal() for _ in range(4))
-        beats   = Signal(32 - beat_log2)
-        over    = Signal()
-        def address(bits):
-            return [NextValue(misaligned, misaligned | (word[:beat_log2] != 0)),
-                NextValue(outside, outside | (beats >> bits != 0))]
-        shape   = NextValue(bad_shape, bad_shape | (word == 0) | over)
+        self.config = config
+        self.ticket = ticket = source.payload
+        size_bits   = address_bits + 2                              # of a region's size or end in beats
+        words_bits  = max(size_bits + 3, len(source.kwords) + 1)  # of the products; results are counted in words
+        self.fetch      = fetch      = WordFetch(WORDS)
+        self.descriptor = descriptor = Descriptor(config, address_bits)
+        self.shape      = Shape(config, descriptor, ticket)
+        self.multiplier = Multiplier(words_bits, bits_for(N_LIMIT))
+        self.region     = region = RegionCheck(config, mem_bytes, address_bits)
+        self.step       = Signal(max=RESULT_WORDS + 1)
+        self.outside    = Signal()  # a region leaves the memory
+        self.act_end, self.weights_end = Signal(size_bits), Signal(size_bits)
+        self.on_weights = on_weights = Overlap(size_bits)
+        self.on_acts    = on_acts    = Overlap(size_bits)
+        self.too_small  = Signal()
         self.comb += [
-            beats.eq(word[beat_log2:]),
-            over.eq(word > Mux(which_d == N, N_LIMIT, config.k_max)),
+            self.index.eq(fetch.index),
+            fetch.value.eq(self.value),
+            descriptor.valid.eq(fetch.valid),
+            descriptor.which.eq(fetch.which),
+            descriptor.word.eq(fetch.word),
+            ticket.weights_beat.eq(descriptor.weights_beat),
+            ticket.act_beat.eq(descriptor.act_beat),
+            ticket.out_beat.eq(descriptor.out_beat),
+            on_weights.start_a.eq(ticket.weights_beat),
+            on_weights.end_a.eq(self.weights_end),
+            on_acts.start_a.eq(ticket.act_beat),
+            on_acts.end_a.eq(self.act_end),
         ]
-        arrived = {
-            WEIGHTS_ADDR: [NextValue(ticket.weights_beat, beats), *address(address_bits)],
-            ACT_ADDR:     [NextValue(ticket.act_beat, beats), *address(address_bits + config.inbox_bits)],
-            OUT_ADDR:     [NextValue(ticket.out_beat, beats), *address(address_bits)],
-            N:            [NextValue(n, word), shape],
-            K:            [NextValue(k, word), shape],
-            M:            [NextValue(m, word), shape],
-            FLAGS:        [NextValue(flags, word), NextValue(bad_flags, word[FLAG_BITS:] != 0)],
-            OUT_BYTES:    [NextValue(space, Mux(beats >> size_bits != 0, (1 << size_bits) - 1, beats))],
-        }
+        for check in (on_weights, on_acts):
+            self.comb += check.start_b.eq(ticket.out_beat), check.end_b.eq(region.end)
+        self.sync += self.too_small.eq(descriptor.space < region.size)  # of the results, which are the last region
 
-        # Shape --------------------------------------------------------------------------------------------------------
-        fused  = (flags & FLAG_FUSED)  != 0
-        wide   = (flags & FLAG_WIDE)   != 0
-        shift  = (flags & FLAG_SHIFT)  != 0
-        planes = (flags & FLAG_PLANES) != 0
-        code   = flags[:3]
-        bad_group, bad_k, ragged = Signal(), Signal(), Signal()
-        groups      = Signal(bits_for(config.k_max))
-        group_words = Signal.like(ticket.kwords)
-        tiles       = Signal(bits_for(config.k_max))
-        blocks      = Signal.like(ticket.blocks_last)
-        self.comb += [
-            ragged.eq(k[:lanes_log2] != 0),
-            groups.eq(1),
-            group_words.eq(k >> lanes_log2),
-        ]
-        for index, size in enumerate(GROUP_SIZES):
-            self.comb += If(code == index,
-                groups.eq(k >> log2(size)),
-                group_words.eq(size >> lanes_log2),
-                If(k[:log2(size)] != 0, ragged.eq(1)),
-            )
-
-        # Regions, in beats --------------------------------------------------------------------------------------------
-        self.multiplier = multiplier = Multiplier(words_bits, bits_for(N_LIMIT))
-        scale_beats = Signal(len(ticket.groups) + 4)
-        zero_beats  = Signal(len(ticket.groups) + 3)
-        block_beats = Signal(len(ticket.kwords) + 6)
-        table_beats = Signal.like(ticket.groups)
-        row_beats   = Signal(len(ticket.kwords) + 2)
-        start       = Signal(address_bits + config.inbox_bits)
-        size        = Signal(size_bits)
-        end         = Signal(size_bits)
-        fits        = Signal()
-        fits_inbox  = Signal()
-        act_end, weights_end, out_beats = Signal(size_bits), Signal(size_bits), Signal(size_bits)
-        over_weights, over_acts, over_space = Signal(), Signal(), Signal()
-        self.comb += [
-            scale_beats.eq((2*CHANNELS_PER_BLOCK*ticket.stream_groups + config.beat_bytes - 1) >> beat_log2),
-            zero_beats.eq((CHANNELS_PER_BLOCK//2*ticket.stream_groups + config.beat_bytes - 1) >> beat_log2),
-            table_beats.eq((ticket.groups + config.beat_bytes - 1) >> beat_log2),
-        ]
-        self.sync += [
-            # These have settled when they are used: the multiplier takes longer.
-            block_beats.eq(scale_beats + zero_beats + (ticket.stream_words << log2(CHANNELS_PER_BLOCK))),
-            row_beats.eq(Mux(shift, table_beats, 0) + (ticket.kwords << 1)),
-            fits.eq(end <= mem_beats),
-            *([fits_inbox.eq((start >= mem_beats) & (end <= mem_beats + config.inbox_bytes//config.beat_bytes))]
-                if config.inbox_bytes else []),
-            over_weights.eq((ticket.weights_beat < end) & (ticket.out_beat < weights_end)),
-            over_acts.eq((ticket.act_beat < end) & (ticket.out_beat < act_end)),
-            over_space.eq(space < out_beats),
-        ]
-        result_beats = Signal(words_bits + 1)
-        if config.port_bits <= 32:
-            self.comb += result_beats.eq(multiplier.product << log2(32//config.port_bits))
-        else:
-            words_log2 = log2(config.port_bits//32)
-            self.comb += result_beats.eq((multiplier.product + (1 << words_log2) - 1) >> words_log2)
-
-        # Control ------------------------------------------------------------------------------------------------------
-        def refuse(condition, job_code):
-            return (condition, [NextValue(ticket.skip, 1), NextValue(ticket.code, job_code), NextState("SEND")])
-
-        def checks(tests, *passed):
-            chain = If(tests[0][0], *tests[0][1])
-            for condition, action in tests[1:]:
-                chain = chain.Elif(condition, *action)
-            return chain.Else(*passed)
-
-        def multiply(index, value_a, value_b):
-            return [multiplier.a.eq(value_a), multiplier.b.eq(value_b), multiplier.start.eq(1), NextValue(step, index),
-                NextState("MULTIPLY")]
-
-        def region(first, beats_too_many, size_beats):
-            """Take in a region and see whether it ends in the memory."""
-            return [NextValue(start, first), NextValue(size, size_beats),
-                NextValue(outside, outside | multiplier.overflow | beats_too_many), NextState("END")]
-
-        step = Signal(3)
-        product = multiplier.product
         self.fsm = fsm = FSM(reset_state="IDLE")
         fsm.act("IDLE",
             NextValue(ticket.start, self.now),
             NextValue(ticket.skip, 0),
             NextValue(ticket.code, JobCode.OK),
-            *[NextValue(flag, 0) for flag in (bad_shape, misaligned, outside, self.index)],
-            NextValue(fetching, 0),
+            descriptor.clear.eq(1),
             If(self.valid, NextState("FETCH")),
         )
         fsm.act("FETCH",
-            NextValue(self.index, self.index + 1),
-            NextValue(fetching, Cat(1, fetching[:2])),
-            If(fetching[1], Case(which_d, arrived)),
-            If(fetching[1] & (which_d == OUT_BYTES), NextState("FLAGS")),
+            fetch.run.eq(1),
+            If(fetch.last, NextState("FLAGS")),
         )
-        fsm.act("FLAGS",
-            NextValue(ticket.fused,            fused),
-            NextValue(ticket.wide,             wide),
-            NextValue(ticket.shift,            shift),
-            NextValue(ticket.n_last,           n - 1),
-            NextValue(ticket.m_last,           m - 1),
-            NextValue(blocks,                  (n + CHANNELS_PER_BLOCK - 1) >> log2(CHANNELS_PER_BLOCK)),
-            NextValue(tiles,                   (m + config.rows - 1) >> rows_log2),
-            NextValue(ticket.last_rows,        Mux(m[:rows_log2] == 0, config.rows, m[:rows_log2])
-                if rows_log2 else 1),
-            NextValue(ticket.kwords,           k >> lanes_log2),
-            NextValue(ticket.group_words_last, group_words - 1),
-            NextValue(ticket.groups,           groups),
-            NextValue(ticket.stream_words,     Mux(planes, k[lanes_log2:] << 1, k[lanes_log2:])),
-            NextValue(ticket.stream_groups,    Mux(planes, groups << 1, groups)),
-            NextValue(bad_group,               (code >= len(GROUP_SIZES)) & (code != GROUP_CODE_K)),
-            NextValue(bad_k,                   ragged),
-            checks([
-                refuse(bad_flags | (fused & (not config.fused)) | ((wide | shift) & ~fused), JobCode.UNSUPPORTED),
-                refuse(bad_shape | (k < GROUP_MIN) | (wide & (m[0] | (config.rows % 2))), JobCode.SHAPE),
-            ], NextState("SHAPE")),
-        )
-        fsm.act("SHAPE",
-            NextValue(ticket.blocks_last,        blocks - 1),
-            NextValue(ticket.tiles_last,         tiles - 1),
-            NextValue(ticket.kwords_last,        ticket.kwords - 1),
-            NextValue(ticket.groups_last,        ticket.groups - 1),
-            NextValue(ticket.stream_words_last,  ticket.stream_words - 1),
-            NextValue(ticket.stream_groups_last, ticket.stream_groups - 1),
-            checks([
-                refuse(bad_group, JobCode.GROUP),
-                refuse(bad_k, JobCode.SHAPE),
-                refuse(ticket.stream_groups > config.groups_max, JobCode.GROUP),
-            ], *multiply(0, tiles, ticket.kwords)),
-        )
-        fsm.act("MULTIPLY",
-            If(~multiplier.busy, NextState("USE")),
-        )
-        fsm.act("USE", Case(step, {
-            # tiles·kwords
-            0: [
-                NextValue(ticket.double, product > config.act_words),
-                checks([
-                    refuse(multiplier.overflow | (product > 2*config.act_words), JobCode.ROWS),
-                    refuse((tiles > 1) & (ticket.stream_words > config.buffer_beats), JobCode.ROWS),
-                    refuse(misaligned, JobCode.ALIGN),
-                ], *multiply(1, row_beats, m)),
-            ],
-            # m·(beats of a row and its shifts)
-            1: [
-                NextValue(ticket.act_beats, product),
-                *region(ticket.act_beat, product >> address_bits + 1 != 0, product),
-            ],
-            # blocks·(beats of a block)
-            2: [
-                NextValue(ticket.stream_beats, product),
-                *region(ticket.weights_beat, product >> address_bits + 1 != 0, product),
-            ],
-            # rows·groups of results
-            3: [
-                NextValue(outside, outside | multiplier.overflow),
-                *multiply(4, product, n),
-            ],
-            # words of results
-            4: [
-                NextValue(out_beats, result_beats),
-                *region(ticket.out_beat, result_beats >> address_bits + 1 != 0, result_beats),
-            ],
-        }))
-        fsm.act("END",
-            NextValue(end, start + size),
-            NextState("SETTLE"),
-        )
-        fsm.act("SETTLE",
-            NextState("REGION"),
-        )
-        fsm.act("REGION",
-            checks([
-                refuse(outside | ~(fits | (fits_inbox & (step == 1))), JobCode.MEMORY),
-                (step == 1, [NextValue(act_end, end), *multiply(2, block_beats, blocks)]),
-                (step == 2, [NextValue(weights_end, end),
-                    *multiply(3, Mux(fused, 1, ticket.stream_groups), Mux(wide, m >> 1, m))]),
-                refuse(over_weights | over_acts, JobCode.OVERLAP),
-                refuse(over_space, JobCode.SPACE),
-            ], NextState("SEND")),
-        )
+        self._check_shape(fsm)
+        self._check_regions(fsm, address_bits)
         fsm.act("SEND",
             source.valid.eq(1),
             If(source.ready,
@@ -298,4 +115,98 @@ class JobChecker(LiteXModule):
         fsm.act("LEAVE",
             # The queue shows one cycle late that it was popped.
             NextState("IDLE"),
+        )
+
+    def _refuse(self, condition, job_code):
+        """A check that fails: the job ends with this code."""
+        return condition, [NextValue(self.ticket.skip, 1), NextValue(self.ticket.code, job_code), NextState("SEND")]
+
+    @staticmethod
+    def _checks(tests, *passed):
+        """The first check whose condition holds, else what follows."""
+        chain = If(tests[0][0], *tests[0][1])
+        for condition, action in tests[1:]:
+            chain = chain.Elif(condition, *action)
+        return chain.Else(*passed)
+
+    def _multiply(self, step, a, b):
+        """Work out a product and go on with it in its step of USE."""
+        return [self.multiplier.a.eq(a), self.multiplier.b.eq(b), self.multiplier.start.eq(1),
+            NextValue(self.step, step), NextState("MULTIPLY")]
+
+    def _check_shape(self, fsm):
+        """States that follow from the descriptor alone."""
+        config, descriptor, shape, ticket = self.config, self.descriptor, self.shape, self.ticket
+        fsm.act("FLAGS",
+            NextValue(self.outside, descriptor.outside),
+            self._checks([
+                self._refuse(descriptor.bad_flags | (shape.fused & (not config.fused))
+                    | ((shape.wide | shape.shift) & ~shape.fused), JobCode.UNSUPPORTED),
+                self._refuse(descriptor.bad_shape | (descriptor.k < GROUP_MIN)
+                    | (shape.wide & (descriptor.m[0] | (config.rows % 2))), JobCode.SHAPE),
+            ], NextState("SHAPE")),
+        )
+        fsm.act("SHAPE",
+            self._checks([
+                self._refuse(shape.bad_group, JobCode.GROUP),
+                self._refuse(shape.bad_k, JobCode.SHAPE),
+                self._refuse(ticket.stream_groups > config.groups_max, JobCode.GROUP),
+            ], *self._multiply(TILE_WORDS, shape.tiles, ticket.kwords)),
+        )
+
+    def _check_regions(self, fsm, address_bits):
+        """States that multiply sizes and hold each region against the memory and the others."""
+        config, descriptor, shape, ticket = self.config, self.descriptor, self.shape, self.ticket
+        region, multiplier, product = self.region, self.multiplier, self.multiplier.product
+        result_beats = Signal(len(product) + 1)
+        if config.port_bits <= 32:
+            self.comb += result_beats.eq(product << log2(32//config.port_bits))
+        else:
+            words_log2 = log2(config.port_bits//32)
+            self.comb += result_beats.eq((product + (1 << words_log2) - 1) >> words_log2)
+
+        def take_in(start, beats):
+            """See where a region ends."""
+            return [NextValue(region.start, start), NextValue(region.size, beats),
+                NextValue(self.outside, self.outside | multiplier.overflow | (beats >> address_bits + 1 != 0)),
+                NextState("END")]
+
+        fsm.act("MULTIPLY",
+            If(~multiplier.busy, NextState("USE")),
+        )
+        fsm.act("USE", Case(self.step, {
+            TILE_WORDS: [
+                NextValue(ticket.double, product > config.act_words),
+                self._checks([
+                    self._refuse(multiplier.overflow | (product > 2*config.act_words), JobCode.ROWS),
+                    self._refuse((shape.tiles > 1) & (ticket.stream_words > config.buffer_beats), JobCode.ROWS),
+                    self._refuse(descriptor.misaligned, JobCode.ALIGN),
+                ], *self._multiply(ACT_BEATS, shape.row_beats, descriptor.m)),
+            ],
+            ACT_BEATS:    [NextValue(ticket.act_beats, product), *take_in(ticket.act_beat, product)],
+            STREAM_BEATS: [NextValue(ticket.stream_beats, product), *take_in(ticket.weights_beat, product)],
+            RESULT_VECTORS: [
+                NextValue(self.outside, self.outside | multiplier.overflow),
+                *self._multiply(RESULT_WORDS, product, descriptor.n),
+            ],
+            RESULT_WORDS: take_in(ticket.out_beat, result_beats),
+        }))
+        fsm.act("END",
+            NextState("SETTLE"),
+        )
+        fsm.act("SETTLE",
+            NextState("REGION"),
+        )
+        fsm.act("REGION",
+            self._checks([
+                self._refuse(self.outside | ~(region.inside | (region.in_inbox & (self.step == ACT_BEATS))),
+                    JobCode.MEMORY),
+                (self.step == ACT_BEATS, [NextValue(self.act_end, region.end),
+                    *self._multiply(STREAM_BEATS, shape.block_beats, shape.blocks)]),
+                (self.step == STREAM_BEATS, [NextValue(self.weights_end, region.end),
+                    *self._multiply(RESULT_VECTORS, Mux(shape.fused, 1, ticket.stream_groups),
+                        Mux(shape.wide, descriptor.m >> 1, descriptor.m))]),
+                self._refuse(self.on_weights.overlap | self.on_acts.overlap, JobCode.OVERLAP),
+                self._refuse(self.too_small, JobCode.SPACE),
+            ], NextState("SEND")),
         )

@@ -6,15 +6,15 @@ from migen import bits_for
 from mixpe_gateware.contract.config import CHANNELS_PER_BLOCK, N_LIMIT
 
 
-def ticket_layout(config, address_bits):
-    """A checked job.
+def ticket_layout(config, address_bits, *names):
+    """Fields of a checked job, or those of these names, which a stage uses.
 
     Beat addresses count port words. `words` counts words of D weights or activations, `stream_*` what a channel's
     stream holds (twice the activations' for W8), `*_last` is one less than the count: the index of the last.
     """
     words  = bits_for(2*config.act_words)
     groups = bits_for(2*config.groups_max)
-    return [
+    fields = [
         ("skip",           1),
         ("code",           4),
         ("fused",          1),
@@ -42,3 +42,9 @@ def ticket_layout(config, address_bits):
         ("blocks_last",   bits_for(N_LIMIT//CHANNELS_PER_BLOCK)),
         ("start",         32),   # time stamp of the first check
     ]
+    return [(name, bits) for name, bits in fields if not names or name in names]
+
+
+def hand_on(source, sink):
+    """Give the fields of a ticket that `sink` has to it: list of statements."""
+    return [getattr(sink, name).eq(getattr(source, name)) for name, *_ in sink.layout]

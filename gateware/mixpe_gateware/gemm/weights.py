@@ -18,6 +18,8 @@ from mixpe_gateware.contract.widths import log2
 from mixpe_gateware.gemm.ticket import ticket_layout
 from mixpe_gateware.stream.reader import RegionReader
 
+FIELDS = ("skip", "weights_beat", "stream_beats", "stream_words", "stream_groups", "blocks_last")  # of a ticket
+
 
 class WeightBuffer(LiteXModule):
     """A ring of beats whose reader can go back to where it last released.
@@ -152,7 +154,7 @@ class WeightStream(LiteXModule):
 
     Attributes
     ----------
-    sink : Endpoint(ticket_layout(config, address_bits)), in
+    sink : Endpoint(ticket_layout(config, address_bits, *FIELDS)), in
         Taken when its requests begin; the next job's weights follow without a gap.
     buffer : WeightBuffer
     scales, zeros : ScaleMemory
@@ -166,7 +168,7 @@ class WeightStream(LiteXModule):
 
     def __init__(self, config, ports, *, chunk_beats=128):
         address_bits = ports[0].address_width - log2(config.words_per_beat)
-        self.sink   = sink = stream.Endpoint(ticket_layout(config, address_bits))
+        self.sink   = sink = stream.Endpoint(ticket_layout(config, address_bits, *FIELDS))
         self.buffer = WeightBuffer(config.port_bits, config.buffer_beats)
         self.scales = ScaleMemory("scales", 16, config)
         self.zeros  = ScaleMemory("zeros", 4, config)
@@ -187,20 +189,7 @@ class WeightStream(LiteXModule):
         zero_last   = Signal(len(sink.stream_groups) + 4)
         weight_last = Signal(len(sink.stream_words) + 3)
 
-        # Requests run ahead of the answers by up to three jobs. -------------------------------------------------------
-        self.answers = answers = stream.SyncFIFO(
-            [(name, len(getattr(sink, name))) for name in ("stream_words", "stream_groups", "blocks_last")], 2)
-        job   = answers.source
-        fetch = Signal()
-        self.comb += [
-            sink.connect(answers.sink, keep={"stream_words", "stream_groups", "blocks_last"}),
-            fetch.eq(sink.valid & ~sink.skip & answers.sink.ready & reader.sink.ready),
-            answers.sink.valid.eq(fetch),
-            reader.sink.start.eq(sink.weights_beat),
-            reader.sink.beats.eq(sink.stream_beats),
-            reader.sink.valid.eq(fetch),
-            sink.ready.eq(sink.skip | fetch),
-        ]
+        job = self._add_requests()
 
         # Answers ------------------------------------------------------------------------------------------------------
         self.comb += [
@@ -265,3 +254,21 @@ class WeightStream(LiteXModule):
                 ),
             ),
         )
+
+    def _add_requests(self):
+        """Ask for each job's stream; answers run behind by up to three jobs. Returns the job that is answered."""
+        sink, reader = self.sink, self.reader
+        names = {"stream_words", "stream_groups", "blocks_last"}
+        self.answers = answers = stream.SyncFIFO(
+            [(name, bits) for name, bits in sink.description.payload_layout if name in names], 2)
+        fetch = Signal()
+        self.comb += [
+            sink.connect(answers.sink, keep=names),
+            fetch.eq(sink.valid & ~sink.skip & answers.sink.ready & reader.sink.ready),
+            answers.sink.valid.eq(fetch),
+            reader.sink.start.eq(sink.weights_beat),
+            reader.sink.beats.eq(sink.stream_beats),
+            reader.sink.valid.eq(fetch),
+            sink.ready.eq(sink.skip | fetch),
+        ]
+        return answers.source

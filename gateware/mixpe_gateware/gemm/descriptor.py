@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A job's words as they arrive from the queue, in registers, and what is wrong with each by itself."""
+
+from litex.gen import LiteXModule
+from migen import Case, If, Mux, Signal, bits_for
+
+from mixpe_gateware.contract.config import N_LIMIT
+from mixpe_gateware.contract.jobs import FLAG_MASK
+from mixpe_gateware.contract.widths import log2
+from mixpe_gateware.control.queue import SLOT_WORDS
+
+# Words of `contract.jobs.Job.words`.
+WEIGHTS_ADDR, ACT_ADDR, OUT_ADDR, N, K, M, FLAGS, OUT_BYTES, TAG = range(9)
+WORDS     = TAG  # that the engine reads; the tag is the queue's
+FLAG_BITS = FLAG_MASK.bit_length()
+
+
+class Descriptor(LiteXModule):
+    """Registers of a GEMM job's words.
+
+    Latency 1 cycle from `valid`; a word a cycle; no back-pressure.
+
+    Parameters
+    ----------
+    config : Config
+    address_bits : int
+        Width of a beat address.
+
+    Attributes
+    ----------
+    clear : Signal(), in
+        Forget what was wrong, before a new job.
+    valid : Signal(), in, with which : Signal(max=SLOT_WORDS), in, and word : Signal(32), in
+    n, k, m, flags : Signal, out
+    weights_beat, act_beat, out_beat : Signal, out
+    space : Signal(address_bits + 2), out
+        Of the result buffer in beats, or the largest number.
+    bad_flags, bad_shape, misaligned, outside : Signal(), out
+        Unknown flags; a size of zero or over its limit; an address that is no multiple of the beat; one that has more
+        bits than the memory's.
+    """
+
+    def __init__(self, config, address_bits):
+        size_bits  = address_bits + 2
+        beat_log2  = log2(config.beat_bytes)
+        self.clear = Signal()
+        self.valid = Signal()
+        self.which = Signal(max=SLOT_WORDS)
+        self.word  = word = Signal(32)
+        self.n     = Signal(bits_for(N_LIMIT))
+        self.k     = Signal(bits_for(config.k_max))
+        self.m     = Signal(bits_for(config.k_max))
+        self.flags = Signal(FLAG_BITS)
+        self.weights_beat = Signal(address_bits)
+        self.act_beat     = Signal(address_bits + config.inbox_bits)
+        self.out_beat     = Signal(address_bits)
+        self.space = Signal(size_bits)
+        self.bad_flags, self.bad_shape, self.misaligned, self.outside = (Signal() for _ in range(4))
+
+        # # #
+
+        beats = Signal(32 - beat_log2)
+        over  = Signal()
+        self.comb += [
+            beats.eq(word[beat_log2:]),
+            over.eq(word > Mux(self.which == N, N_LIMIT, config.k_max)),
+        ]
+
+        def address(register):
+            return [
+                register.eq(beats),
+                If(word[:beat_log2] != 0, self.misaligned.eq(1)),
+                If(beats >> len(register) != 0, self.outside.eq(1)),
+            ]
+
+        def size(register):
+            return [register.eq(word), If((word == 0) | over, self.bad_shape.eq(1))]
+
+        self.sync += [
+            If(self.clear,
+                *[flag.eq(0) for flag in (self.bad_shape, self.misaligned, self.outside)],
+            ),
+            If(self.valid, Case(self.which, {
+                WEIGHTS_ADDR: address(self.weights_beat),
+                ACT_ADDR:     address(self.act_beat),
+                OUT_ADDR:     address(self.out_beat),
+                N:            size(self.n),
+                K:            size(self.k),
+                M:            size(self.m),
+                FLAGS:        [self.flags.eq(word), self.bad_flags.eq(word[FLAG_BITS:] != 0)],
+                OUT_BYTES:    self.space.eq(Mux(beats >> size_bits != 0, (1 << size_bits) - 1, beats)),
+            })),
+        ]
