@@ -30,13 +30,14 @@ from migen import (
     bits_for,
 )
 
+from mixpe_gateware.contract.descriptor import POST, SLOT_WORDS
 from mixpe_gateware.contract.jobs import JobCode
 from mixpe_gateware.contract.widths import log2
 from mixpe_gateware.control.counters import Counters
-from mixpe_gateware.control.queue import SLOT_WORDS, JobQueue
+from mixpe_gateware.control.queue import JobQueue
 from mixpe_gateware.gemm.activations import ActivationMemory
 from mixpe_gateware.gemm.array import ArraySequencer
-from mixpe_gateware.gemm.checker import TAG, JobChecker
+from mixpe_gateware.gemm.checker import JobChecker
 from mixpe_gateware.gemm.results import ResultSequencer
 from mixpe_gateware.gemm.weights import WeightStream
 from mixpe_gateware.stream.fanout import register_stage
@@ -165,10 +166,10 @@ class Accelerator(LiteXModule):
 
     Attributes
     ----------
-    word : Signal(4), data : Signal(32), write : Signal(), in
-        A word of the next job's descriptor; writing word `jobs.TAG` posts it.
+    word : Signal(max=SLOT_WORDS), data : Signal(32), write : Signal(), in
+        A word of the next job's descriptor; writing word `descriptor.POST` posts it.
     check : Signal(32), out
-        `contract.registers.fold_words` of the words written since word 0.
+        `contract.descriptor.fold_words` of the words written since word 0.
     ready : Signal(), out
         A job would be taken: fewer than `queue_depth` jobs are posted and not collected.
     dropped : Signal(), out
@@ -227,8 +228,8 @@ class Accelerator(LiteXModule):
             self.cd_mixpe.rst.eq(reset),
             # Posting: descriptor and tag go in together.
             self.ready.eq((posted != depth) & ~aborting),
-            post.eq(self.write & (self.word == TAG) & self.ready),
-            self.dropped.eq(self.write & (self.word == TAG) & ~self.ready),
+            post.eq(self.write & (self.word == POST) & self.ready),
+            self.dropped.eq(self.write & (self.word == POST) & ~self.ready),
             queue.word.eq(self.word),
             queue.data.eq(self.data),
             queue.write.eq(self.write),

@@ -12,23 +12,22 @@ from litex.soc.interconnect import stream
 from migen import FSM, Case, Cat, If, Mux, NextState, NextValue, Signal, bits_for
 
 from mixpe_gateware.contract.config import CHANNELS_PER_BLOCK, GROUP_MIN, GROUP_SIZES, N_LIMIT
-from mixpe_gateware.contract.jobs import (
+from mixpe_gateware.contract.descriptor import (
+    FLAG_BITS,
     FLAG_FUSED,
-    FLAG_MASK,
     FLAG_PLANES,
     FLAG_SHIFT,
     FLAG_WIDE,
+    FLAGS,
     GROUP_CODE_K,
-    JobCode,
+    INDEX,
+    SLOT_WORDS,
 )
+from mixpe_gateware.contract.jobs import JobCode
+from mixpe_gateware.contract.layout import SCALES, ZEROS
 from mixpe_gateware.contract.widths import log2
 from mixpe_gateware.control.multiplier import Multiplier
-from mixpe_gateware.control.queue import SLOT_WORDS
 from mixpe_gateware.gemm.ticket import ticket_layout
-
-# Words of `contract.jobs.Job.words`.
-WEIGHTS_ADDR, ACT_ADDR, OUT_ADDR, N, K, M, FLAGS, OUT_BYTES, TAG = range(9)
-FLAG_BITS = FLAG_MASK.bit_length()
 
 
 class JobChecker(LiteXModule):
@@ -46,7 +45,7 @@ class JobChecker(LiteXModule):
 
     Attributes
     ----------
-    valid : Signal(), in; index : Signal(4), out; value : Signal(32), in; pop : Signal(), out
+    valid : Signal(), in; index : Signal(max=SLOT_WORDS), out; value : Signal(32), in; pop : Signal(), out
         Of a `JobQueue`.
     source : Endpoint(ticket_layout(config, address_bits)), out
     now : Signal(32), in
@@ -93,25 +92,27 @@ class JobChecker(LiteXModule):
         shape   = NextValue(bad_shape, bad_shape | (word == 0) | over)
         self.comb += [
             beats.eq(word[beat_log2:]),
-            over.eq(word > Mux(which_d == N, N_LIMIT, config.k_max)),
+            over.eq(word > Mux(which_d == INDEX["n"], N_LIMIT, config.k_max)),
         ]
         arrived = {
-            WEIGHTS_ADDR: [NextValue(ticket.weights_beat, beats), *address(address_bits)],
-            ACT_ADDR:     [NextValue(ticket.act_beat, beats), *address(address_bits + config.inbox_bits)],
-            OUT_ADDR:     [NextValue(ticket.out_beat, beats), *address(address_bits)],
-            N:            [NextValue(n, word), shape],
-            K:            [NextValue(k, word), shape],
-            M:            [NextValue(m, word), shape],
-            FLAGS:        [NextValue(flags, word), NextValue(bad_flags, word[FLAG_BITS:] != 0)],
-            OUT_BYTES:    [NextValue(space, Mux(beats >> size_bits != 0, (1 << size_bits) - 1, beats))],
+            "weights_addr": [NextValue(ticket.weights_beat, beats), *address(address_bits)],
+            "act_addr":     [NextValue(ticket.act_beat, beats), *address(address_bits + config.inbox_bits)],
+            "out_addr":     [NextValue(ticket.out_beat, beats), *address(address_bits)],
+            "n":            [NextValue(n, word), shape],
+            "k":            [NextValue(k, word), shape],
+            "m":            [NextValue(m, word), shape],
+            "flags":        [NextValue(flags, word), NextValue(bad_flags, word[FLAG_BITS:] != 0)],
+            "out_bytes":    [NextValue(space, Mux(beats >> size_bits != 0, (1 << size_bits) - 1, beats))],
         }
+        last_word = max(INDEX[name] for name in arrived)
 
         # Shape --------------------------------------------------------------------------------------------------------
         fused  = (flags & FLAG_FUSED)  != 0
         wide   = (flags & FLAG_WIDE)   != 0
         shift  = (flags & FLAG_SHIFT)  != 0
         planes = (flags & FLAG_PLANES) != 0
-        code   = flags[:3]
+        group  = FLAGS.field("group")
+        code   = flags[group.lsb:group.msb + 1]
         bad_group, bad_k, ragged = Signal(), Signal(), Signal()
         groups      = Signal(bits_for(config.k_max))
         group_words = Signal.like(ticket.kwords)
@@ -144,8 +145,8 @@ class JobChecker(LiteXModule):
         act_end, weights_end, out_beats = Signal(size_bits), Signal(size_bits), Signal(size_bits)
         over_weights, over_acts, over_space = Signal(), Signal(), Signal()
         self.comb += [
-            scale_beats.eq((2*CHANNELS_PER_BLOCK*ticket.stream_groups + config.beat_bytes - 1) >> beat_log2),
-            zero_beats.eq((CHANNELS_PER_BLOCK//2*ticket.stream_groups + config.beat_bytes - 1) >> beat_log2),
+            scale_beats.eq(SCALES.beats(ticket.stream_groups, config)),
+            zero_beats.eq(ZEROS.beats(ticket.stream_groups, config)),
             table_beats.eq((ticket.groups + config.beat_bytes - 1) >> beat_log2),
         ]
         self.sync += [
@@ -199,8 +200,8 @@ class JobChecker(LiteXModule):
         fsm.act("FETCH",
             NextValue(self.index, self.index + 1),
             NextValue(fetching, Cat(1, fetching[:2])),
-            If(fetching[1], Case(which_d, arrived)),
-            If(fetching[1] & (which_d == OUT_BYTES), NextState("FLAGS")),
+            If(fetching[1], Case(which_d, {INDEX[name]: action for name, action in arrived.items()})),
+            If(fetching[1] & (which_d == last_word), NextState("FLAGS")),
         )
         fsm.act("FLAGS",
             NextValue(ticket.fused,            fused),
