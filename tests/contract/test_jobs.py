@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from mixpe_gateware.contract.config import K_LIMIT, N_LIMIT, Config
-from mixpe_gateware.contract.descriptor import GROUP_CODE_K
+from mixpe_gateware.contract.descriptor import GROUP_CODE_K, INDEX
 from mixpe_gateware.contract.jobs import Job, JobCode, check_job, group_code
 
 CONFIG = Config(rows=4, port_bits=128, k_max=2048, buffer_beats=64, scalers=1)
@@ -102,7 +102,9 @@ def test_group_code(group_size, k, code):
 def test_words_carry_everything():
     job = Job(weights_addr=1, act_addr=2, out_addr=3, n=4, k=5, m=6, group=7, out_bytes=8, fused=True, wide=True,
         shift=True, planes=True, tag=9)
-    assert job.words() == [1, 2, 3, 4, 5, 6, 0x7F, 8, 9]
+    words = [job.words()[INDEX[name]] for name in
+        ("weights_addr", "act_addr", "out_addr", "n", "k", "m", "flags", "out_bytes", "tag")]
+    assert words == [1, 2, 3, 4, 5, 6, 0x7F, 8, 9]
 
 
 @pytest.mark.parametrize("fused, wide, planes, words", [
