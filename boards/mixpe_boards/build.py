@@ -20,7 +20,7 @@ from mixpe.tools import ToolTimeout
 from mixpe_boards import report as pnr
 from mixpe_boards.adapt import adapt_placer
 from mixpe_boards.tools import check_tools, run_command, script_commands, stage_of, versions
-from mixpe_gateware.contract.registers import VERSION, digest
+from mixpe_gateware.contract.digest import VERSION, digest
 
 ELABORATE_LIMIT_S = 1200  # with the BIOS and its library
 TOOL_LIMIT_S      = 4*3600

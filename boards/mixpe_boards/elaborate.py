@@ -14,12 +14,13 @@ from litex.soc.integration.builder import Builder
 from mixpe_boards.adapt import adapt_synthesis
 from mixpe_boards.registry import find_board
 from mixpe_boards.soc import BoardSoC
+from mixpe_gateware.control.csr_map import complete_csr_maps
 
 BUILD_NAME = "top"  # of LiteX's own files; the bitstream gets its name at the end
 
 
 def elaborate(board, folder, *, link=None, ip_address="192.168.1.50", software=True, seed=1):
-    """Make the SoC and write Verilog, constraints, tool scripts and CSR map.
+    """Make the SoC and write Verilog, constraints, tool scripts and register maps.
 
     Parameters
     ----------
@@ -32,11 +33,13 @@ def elaborate(board, folder, *, link=None, ip_address="192.168.1.50", software=T
     """
     soc = BoardSoC(board, link=link, ip_address=ip_address)
     builder = Builder(soc, output_dir=str(folder), csr_json=str(Path(folder, "csr.json")),
+        csr_svd=str(Path(folder, "csr.svd")),
         compile_software=software and board.cpu, compile_gateware=False)
     options = {"build_name": BUILD_NAME, "run": False}
     if board.is_open:
         options["seed"] = seed
     builder.build(**options)
+    complete_csr_maps(builder)
     if board.is_open:
         adapt_synthesis(Path(builder.gateware_dir), BUILD_NAME)
     return soc

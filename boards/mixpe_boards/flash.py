@@ -14,7 +14,7 @@ from pathlib import Path
 from mixpe.errors import ConfigError, ContractError, DeviceError, ToolError
 from mixpe_boards.build import contract_tag
 from mixpe_boards.registry import BOARDS
-from mixpe_gateware.contract.registers import VERSION, digest
+from mixpe_gateware.contract.digest import VERSION, digest
 
 DETECT_LIMIT_S = 30
 LOAD_LIMIT_S   = 600

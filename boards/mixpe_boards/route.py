@@ -17,7 +17,7 @@ from mixpe_boards.board import LINKS
 from mixpe_boards.build import NotRouted, build_board
 from mixpe_boards.registry import find_board
 from mixpe_boards.table import RESULTS, board_rows, load_results, markdown_table, result_key
-from mixpe_gateware.contract.registers import digest
+from mixpe_gateware.contract.digest import digest
 
 DEFAULT = ("icebreaker", "colorlight_i5", "colorlight_i9", "tang_nano_20k", "orangecrab", "ecpix5", "ulx3s",
     "versa_ecp5")

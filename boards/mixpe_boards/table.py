@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mixpe.errors import ConfigError
 from mixpe_boards.registry import BOARDS
-from mixpe_gateware.contract.registers import digest
+from mixpe_gateware.contract.digest import digest
 
 RESULTS = Path(__file__).with_name("results.json")
 LINK_NAMES = {"uart": "UART", "etherbone": "Etherbone"}

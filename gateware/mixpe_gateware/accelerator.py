@@ -11,14 +11,14 @@ Jobs that are posted together must not depend on each other's results.
 from litex.gen import LiteXModule
 from migen import Cat, ClockDomain, ClockDomainsRenamer, ClockSignal, If, Mux, Signal
 
+from mixpe_gateware.contract.descriptor import POST, SLOT_WORDS
 from mixpe_gateware.contract.jobs import JobCode
 from mixpe_gateware.control.counters import Counters
 from mixpe_gateware.control.engine import EVENTS
 from mixpe_gateware.control.ledger import Ledger
-from mixpe_gateware.control.queue import SLOT_WORDS, JobQueue
+from mixpe_gateware.control.queue import JobQueue
 from mixpe_gateware.control.supervisor import Supervisor
 from mixpe_gateware.gemm.datapath import GemmEngine
-from mixpe_gateware.gemm.descriptor import TAG
 
 
 class Accelerator(LiteXModule):
@@ -38,10 +38,11 @@ class Accelerator(LiteXModule):
 
     Attributes
     ----------
-    word : Signal(4), data : Signal(32), write : Signal(), in
-        A word of the next job's descriptor; writing the tag posts it.
+    word : Signal(max=SLOT_WORDS), data : Signal(32), write : Signal(), in
+        A word of the next job's descriptor; writing word `descriptor.POST`, the tag, posts
+        it.
     check : Signal(32), out
-        `contract.registers.fold_words` of the words written since word 0.
+        `contract.descriptor.fold_words` of the words written since word 0.
     ready : Signal(), out
         A job would be taken: fewer than `queue_depth` jobs are posted and not collected.
     dropped : Signal(), out
@@ -87,8 +88,8 @@ class Accelerator(LiteXModule):
         post = Signal()
         self.comb += [
             self.ready.eq((ledger.posted != config.queue_depth) & ~supervisor.aborting),
-            post.eq(self.write & (self.word == TAG) & self.ready),
-            self.dropped.eq(self.write & (self.word == TAG) & ~self.ready),
+            post.eq(self.write & (self.word == POST) & self.ready),
+            self.dropped.eq(self.write & (self.word == POST) & ~self.ready),
             queue.word.eq(self.word),
             queue.data.eq(self.data),
             queue.write.eq(self.write),

@@ -39,7 +39,7 @@ class Build:
     Attributes
     ----------
     folder : Path
-        Holds ``Vsim``, ``modules/``, ``sim_config.js``, ``csr.csv``, ``csr.json``.
+        Holds ``Vsim``, ``modules/``, ``sim_config.js``, ``csr.csv``, ``csr.json``, ``csr.svd``.
     key : str
         Digest of everything that it depends on.
     is_hit : bool
@@ -197,7 +197,8 @@ def _build_into(options, versions, folder, work, log, stages, limit_s):
     # What a run needs; the rest is hundreds of megabytes.
     shutil.copy2(gateware / "obj_dir" / "Vsim", folder)
     shutil.copytree(gateware / "modules", folder / "modules")
-    for path in [gateware / "sim_config.js", *gateware.glob("*.init"), work / "csr.csv", work / "csr.json"]:
+    for path in [gateware / "sim_config.js", *gateware.glob("*.init"), work / "csr.csv", work / "csr.json",
+                 work / "csr.svd"]:
         shutil.copy2(path, folder)
     return key, False
 

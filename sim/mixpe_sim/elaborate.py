@@ -12,6 +12,7 @@ from pathlib import Path
 from litex.build.sim.config import SimConfig
 from litex.soc.integration.builder import Builder
 
+from mixpe_gateware.control.csr_map import complete_csr_maps
 from mixpe_sim.native import LINK_MODULES
 from mixpe_sim.options import SimOptions
 from mixpe_sim.soc import SimSoC
@@ -26,9 +27,11 @@ def elaborate(options, folder):
     modules.add_module(LINK_MODULES[options.link], {"uart": "link", "etherbone": "gmii"}[options.link])
     if options.cpu_type is not None:
         modules.add_module("serial2console", "serial")
-    builder = Builder(soc, output_dir=folder, compile_software=options.cpu_type is not None)
+    builder = Builder(soc, output_dir=folder, csr_svd=str(Path(folder, "csr.svd")),
+                      compile_software=options.cpu_type is not None)
     builder.build(sim_config=modules, run=False, interactive=False, trace=options.trace or options.trace_fst,
                   trace_fst=options.trace_fst, trace_start=options.trace_start, trace_end=options.trace_end)
+    complete_csr_maps(builder)
     sources = {"files": [str(source[0]) for source in soc.platform.sources if not str(source[0]).endswith(".init")],
                "include": [str(path) for path in soc.platform.verilog_include_paths]}
     Path(folder, "sources.json").write_text(json.dumps(sources), encoding="utf-8")

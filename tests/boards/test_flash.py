@@ -13,7 +13,7 @@ from mixpe.errors import ConfigError, ContractError, DeviceError, ToolError
 from mixpe_boards import flash
 from mixpe_boards.build import artefact_name, contract_tag
 from mixpe_boards.registry import BOARDS, find_board
-from mixpe_gateware.contract.registers import digest
+from mixpe_gateware.contract.digest import digest
 
 ULX3S, ORANGECRAB = BOARDS["ulx3s"], BOARDS["orangecrab"]
 FOUND = """Jtag frequency : requested 6.00MHz   -> real 6.00MHz

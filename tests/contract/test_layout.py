@@ -6,8 +6,7 @@ import pytest
 
 from mixpe_gateware.contract.config import PORT_BITS, Config
 from mixpe_gateware.contract.errors import DtypeError, RangeError, ShapeError
-from mixpe_gateware.contract.jobs import stream_bytes
-from mixpe_gateware.contract.layout import pack_nibbles, pack_stream, unpack_nibbles, unpack_stream
+from mixpe_gateware.contract.layout import pack_nibbles, pack_stream, stream_bytes, unpack_nibbles, unpack_stream
 
 
 def random_matrix(n, k, groups, seed):

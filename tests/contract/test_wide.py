@@ -4,8 +4,8 @@
 import numpy as np
 import pytest
 
+from mixpe_gateware.contract.config import SHIFT_LIMIT
 from mixpe_gateware.contract.errors import RangeError
-from mixpe_gateware.contract.jobs import SHIFT_LIMIT
 from mixpe_gateware.contract.wide import ALIGNED_BITS, align, join, split
 
 

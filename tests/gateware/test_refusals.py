@@ -6,7 +6,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from mixpe_gateware.contract.jobs import FLAG_MASK, Job, JobCode, check_job
+from mixpe_gateware.contract.descriptor import FLAG_MASK, INDEX
+from mixpe_gateware.contract.jobs import Job, JobCode, check_job
 from mixpe_sim.harness.cases import fill_operands, random_job
 
 OPTIONS = {"rows": 2, "port_bits": 16, "scalers": 1}
@@ -19,9 +20,10 @@ class RawJob(Job):
 
     raw_flags: int = 0
 
-    @property
-    def flags(self):
-        return self.raw_flags
+    def words(self):
+        words = super().words()
+        words[INDEX["flags"]] = self.raw_flags
+        return words
 
 
 def good_job(rng, harness, mem_bytes, tag, **fixed):

@@ -8,7 +8,8 @@ from mixpe.devices.driver import Device
 from mixpe.errors import LinkTimeout
 from mixpe.reference.device import MEM_BASE, ReferenceLink
 from mixpe_gateware.contract.config import Config
-from mixpe_gateware.contract.registers import OFFSETS
+from mixpe_gateware.contract.descriptor import INDEX
+from mixpe_gateware.contract.registers import JOB, OFFSETS, STATUS_ENDED
 
 SMALL = Config(rows=4, port_bits=32, k_max=1024, buffer_beats=64, queue_depth=4, scalers=2)
 
@@ -55,10 +56,10 @@ class FaultyLink(ReferenceLink):
 
     def write_words(self, addr, words, *, increment=True, checked=True):
         words = np.atleast_1d(np.asarray(words, np.uint32)).copy()
-        if addr == self.bank + OFFSETS["job_weights_addr"] and len(words) == 9:
+        if addr == self.bank + OFFSETS[JOB[0].name] and len(words) == len(JOB):
             self.levels.append(len(self.done))
             if self.strikes("damage_jobs"):
-                words[3] = 8
+                words[INDEX["n"]] = 8
             if self.strikes("lose_jobs"):
                 words = words[:-1]
         if addr == self.bank + OFFSETS["control"] and words[0] & 1:
@@ -68,8 +69,8 @@ class FaultyLink(ReferenceLink):
 
     def _read(self, addr):
         value = super()._read(addr)
-        if addr == self.bank + OFFSETS["status"] and value >> 16 & 0xFF and self.strikes("hide_ends"):
-            value &= ~(0xFF << 16)
+        if addr == self.bank + OFFSETS["status"] and STATUS_ENDED.of(value) and self.strikes("hide_ends"):
+            value &= ~STATUS_ENDED.mask
         return value
 
 

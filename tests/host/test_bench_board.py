@@ -19,7 +19,7 @@ from mixpe.lm.board import LINKS
 from mixpe.reference.device import MEM_BASE
 from mixpe_boards.registry import BOARDS
 from mixpe_gateware.contract.config import Config
-from mixpe_gateware.contract.registers import digest
+from mixpe_gateware.contract.digest import digest
 
 ULX3S, ECPIX5 = BOARDS["ulx3s"], BOARDS["ecpix5"]
 SMALL = Config(rows=4, port_bits=32, k_max=1024, buffer_beats=64, queue_depth=4, scalers=2)

@@ -14,7 +14,7 @@ from mixpe.cli.main import ORDER, _command_names, main
 from mixpe.cli.open import EXAMPLE
 from mixpe.formats import safetensors
 from mixpe.formats.matrixfile import load_matrices
-from mixpe_gateware.contract.registers import digest
+from mixpe_gateware.contract.digest import digest
 
 
 def test_module_and_help():

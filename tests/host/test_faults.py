@@ -17,9 +17,10 @@ from mixpe.errors import (
     NotMixpeError,
     VerifyError,
 )
+from mixpe_gateware.contract.digest import VERSION
 from mixpe_gateware.contract.jobs import JobCode
 from mixpe_gateware.contract.memory_init import INIT_OFFSET
-from mixpe_gateware.contract.registers import OFFSETS, STATUS_CHECKSUM, STATUS_READY, VERSION
+from mixpe_gateware.contract.registers import OFFSETS, STATUS_CHECKSUM, STATUS_READY
 
 ALWAYS = float("inf")
 
@@ -236,7 +237,6 @@ def test_checksum_unit_that_hangs(device, link, matrix, x, expected, monkeypatch
     ("digest_low", 1, ContractError, f"contract version {VERSION} "),
     ("digest_high", 1, ContractError, f"contract version {VERSION} "),
     ("rows", 5, ContractError, "rows must be"),
-    ("pe", 99, ContractError, "pe must be"),
     ("mem_bytes", 0, ContractError, "0 bytes of memory"),
     ("clock_hz", 0, ContractError, "clock of 0 Hz"),
 ])

@@ -16,7 +16,15 @@ from mixpe.link import open_link
 from mixpe.link.etherbone import RETRIES, EtherboneLink, numbered, parse_answer, read_packet, write_packet
 from mixpe.reference.device import MEM_BASE
 from mixpe.selftest import run_selftest
-from mixpe_gateware.contract.registers import CSR_BANK, CSR_BASES, CSR_PAGE_BYTES, MAGIC, OFFSETS, STATUS_CHECKSUM
+from mixpe_gateware.contract.registers import (
+    CSR_BANK,
+    CSR_BASES,
+    CSR_PAGE_BYTES,
+    JOB,
+    MAGIC,
+    OFFSETS,
+    STATUS_CHECKSUM,
+)
 
 BANK = CSR_BASES[0] + CSR_BANK*CSR_PAGE_BYTES
 
@@ -85,7 +93,7 @@ def test_a_job_whose_only_the_answer_is_lost_is_not_posted_again(bridge):
             return answer
 
         far.act = act_but_lose_the_first_answer
-        link.write_words(BANK + OFFSETS["job_weights_addr"], [0]*9)
+        link.write_words(BANK + OFFSETS[JOB[0].name], [0]*len(JOB))
         assert far.posts == 1 and len(lost) == 1
 
 

@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Shape and capacities of one accelerator."""
+"""Shape and capacities of one accelerator.
 
-from dataclasses import asdict, dataclass
+A parameter is one entry of `Config`: what it means, what it may be, and its default. Its identity register, how a value
+travels in it, the check, the option of device URLs and the documentation follow from that.
+"""
+
+import re
+from dataclasses import asdict, dataclass, field, fields
 
 from mixpe_gateware.contract.errors import ConfigError
 
@@ -12,86 +17,110 @@ CHANNELS_PER_BLOCK = 8               # output channels whose scales and zeros tr
 K_LIMIT = 16384                      # longest reduction of one job
 N_LIMIT = 65536                      # most output channels of one job
 INBOX_LIMIT = 1 << 20                # largest inbox in bytes
+SHIFT_LIMIT = 15                     # largest alignment shift
+
+# Processing elements; all give the same results. Devices name theirs by the index, so new ones are added at the end.
 PE_KINDS = ("shift-add", "bitplane", "dense")
+UNKNOWN_PE = "unknown-"              # and the index, of a device that is newer than this table
 
 
-def _is_power_of_two(value):
-    return value > 0 and value & (value - 1) == 0
+def _is_power(value, low, high):
+    return isinstance(value, int) and low <= value <= high and value & (value - 1) == 0
+
+
+def _is_element(value):
+    return value in PE_KINDS or (isinstance(value, str) and value.startswith(UNKNOWN_PE)
+        and value.removeprefix(UNKNOWN_PE).isdecimal())
+
+
+def _parameter(default, text, must, valid):
+    """An entry of `Config`.
+
+    Parameters
+    ----------
+    default : int, str, bool or None
+        A bool makes it a flag, which is a bit of the identity register `features`; a str a name of PE_KINDS.
+    text : str
+        What it is, for people; the identity register has the first sentence.
+    must : str
+        What would be right, for the message of an error; a value of another entry stands in braces.
+    valid : callable
+        (config, value) → bool
+    """
+    return field(default=default, metadata={"text": text, "must": must, "valid": valid})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """Parameters of the accelerator; everything else in hardware and driver is derived from them.
 
-    Parameters
-    ----------
-    rows : int
-        R, activation rows that meet each weight: tokens of A8, half as many of A16. a power of two, 1 … 64.
-    port_bits : int
-        Width of a beat: 16, 32, 64 or 128. It carries `lanes` = port_bits/4 weights.
-    memory_bits : int, optional
-        Width of the memory controller's port, at most `port_bits` and by default the same. A beat is gathered from
-        port_bits/memory_bits of its words: prefill, which replays weights from the buffer, gets the wider array.
-    k_max : int
-        Activations per row that one on-chip buffer holds (there are two). A power of two, 512 … 16384.
-        A job of m rows needs ceil(m/R)·k of them; one that needs more takes both buffers, so that its activations
-        cannot arrive while the job before runs. A longer reduction is tiled by the host.
-    buffer_beats : int
-        Depth of the weight buffer in beats, a power of two. Prefill replays a channel from it: k/lanes must fit.
-    queue_depth : int
-        Jobs that can be posted before the first result is collected. A power of two, 2 … 64. Two builds everything
-        shallow, for FPGAs without LUT RAM: one job at a time is in the stages, and results wait in few registers.
-    fused : bool
-        Build the per-group scale-accumulate, results as FP32. Partials mode is always there.
-    scalers : int
-        Scale-accumulate units; rows/scalers results a group must fit in G/lanes cycles to keep the array busy.
-    read_ports : int
-        Memory ports that the weight stream alternates between, one DRAM row each (1, 2 or 4).
-    inbox_bytes : int
-        On-chip memory that the host writes activations to, a power of two, 1024 … 1 MiB, or 0: then they pass through
-        the memory. Two images of one token's activations let one arrive while the other is used.
-    pe : str
-        ``"shift-add"`` (as published), ``"bitplane"`` (gates folded into the first adders) or ``"dense"`` (signed
-        digits over stored pair sums and differences); equal results.
+    Raises
+    ------
+    ConfigError
+        A value that cannot be built; the message says which would be right.
     """
 
-    rows: int = 8
-    port_bits: int = 128
-    k_max: int = K_LIMIT
-    buffer_beats: int = 1024
-    queue_depth: int = 16
-    fused: bool = True
-    scalers: int = 2
-    read_ports: int = 1
-    pe: str = "shift-add"
-    memory_bits: int | None = None
-    inbox_bytes: int = 0
+    rows: int = _parameter(8,
+        "R, activation rows of the array: tokens of A8, half as many of A16.",
+        "a power of two from 1 to 64",
+        lambda _config, value: _is_power(value, 1, 64))
+    port_bits: int = _parameter(128,
+        "Width of a beat; it carries D = port_bits/4 weights, one a lane.",
+        f"one of {PORT_BITS}",
+        lambda _config, value: value in PORT_BITS)
+    k_max: int = _parameter(K_LIMIT,
+        "Activations per row in one on-chip buffer. There are two. A job of m rows needs ceil(m/R)·k of them; one that "
+        "needs more takes both, so that its activations cannot arrive while the job before runs. A longer reduction is "
+        "tiled by the host.",
+        f"a power of two from 512 to {K_LIMIT}",
+        lambda _config, value: _is_power(value, 512, K_LIMIT))
+    buffer_beats: int = _parameter(1024,
+        "Depth of the weight buffer in beats. Prefill replays a channel from it: k/lanes must fit.",
+        "a power of two from 64 to 16384",
+        lambda _config, value: _is_power(value, 64, 16384))
+    queue_depth: int = _parameter(16,
+        "Jobs that can be posted before one is collected. Two builds everything shallow, for FPGAs without LUT RAM: "
+        "one job at a time is in the stages, and results wait in few registers.",
+        "a power of two from 2 to 64",
+        lambda _config, value: _is_power(value, 2, 64))
+    fused: bool = _parameter(True,
+        "The scale-accumulate is built: results as FP32. Partial sums are always there.",
+        "True or False",
+        lambda _config, value: value in (True, False))
+    scalers: int = _parameter(2,
+        "Scale-accumulate units. The rows/scalers results of a group must fit in G/lanes cycles, to keep the array "
+        "busy.",
+        "a power of two that divides rows={rows}",
+        lambda config, value: _is_power(value, 1, config.rows))
+    read_ports: int = _parameter(1,
+        "Memory ports of the weight stream. It alternates between them, one DRAM row each.",
+        "1, 2 or 4",
+        lambda _config, value: value in (1, 2, 4))
+    pe: str = _parameter("shift-add",
+        "Processing element. As published, with gates folded into the first adders, or with signed digits over stored "
+        "sums and differences of pairs; equal results.",
+        "one of {PE_KINDS}",
+        lambda _config, value: _is_element(value))
+    memory_bits: int | None = _parameter(None,
+        "Width of the memory controller's port, by default a beat's. A beat is gathered from port_bits/memory_bits of "
+        "its words: prefill, which replays weights from the buffer, gets the wider array.",
+        f"one of {PORT_BITS} and at most port_bits={{port_bits}}",
+        lambda config, value: value in PORT_BITS and value <= config.port_bits)
+    inbox_bytes: int = _parameter(0,
+        "Size of the inbox in bytes, 0 without one. It is on-chip memory that the host writes activations to; without "
+        "one they pass through the memory. Two images of one token's activations let one arrive while the other is "
+        "used.",
+        f"0 or a power of two from 1024 to {INBOX_LIMIT}",
+        lambda _config, value: value == 0 or _is_power(value, 1024, INBOX_LIMIT))
 
     def __post_init__(self):
-        if self.port_bits not in PORT_BITS:
-            raise ConfigError(f"port_bits must be one of {PORT_BITS}, not {self.port_bits!r}")
         if self.memory_bits is None:
             object.__setattr__(self, "memory_bits", self.port_bits)
-        if self.memory_bits not in PORT_BITS or self.memory_bits > self.port_bits:
-            raise ConfigError(f"memory_bits must be one of {PORT_BITS} and at most port_bits={self.port_bits}, "
-                              f"not {self.memory_bits!r}")
-        if not isinstance(self.rows, int) or not _is_power_of_two(self.rows) or self.rows > 64:
-            raise ConfigError(f"rows must be a power of two from 1 to 64, not {self.rows!r}")
-        if not _is_power_of_two(self.k_max) or not 512 <= self.k_max <= K_LIMIT:
-            raise ConfigError(f"k_max must be a power of two from 512 to {K_LIMIT}, not {self.k_max!r}")
-        if not _is_power_of_two(self.buffer_beats) or not 64 <= self.buffer_beats <= 16384:
-            raise ConfigError(f"buffer_beats must be a power of two from 64 to 16384, not {self.buffer_beats!r}")
-        if not _is_power_of_two(self.queue_depth) or not 2 <= self.queue_depth <= 64:
-            raise ConfigError(f"queue_depth must be a power of two from 2 to 64, not {self.queue_depth!r}")
-        if not _is_power_of_two(self.scalers) or self.rows % self.scalers:
-            raise ConfigError(f"scalers must be a power of two that divides rows={self.rows}, not {self.scalers!r}")
-        if self.read_ports not in (1, 2, 4):
-            raise ConfigError(f"read_ports must be 1, 2 or 4, not {self.read_ports!r}")
-        if self.inbox_bytes and not (_is_power_of_two(self.inbox_bytes) and 1024 <= self.inbox_bytes <= INBOX_LIMIT):
-            raise ConfigError(f"inbox_bytes must be 0 or a power of two from 1024 to {INBOX_LIMIT}, "
-                              f"not {self.inbox_bytes!r}")
-        if self.pe not in PE_KINDS:
-            raise ConfigError(f"pe must be one of {PE_KINDS}, not {self.pe!r}")
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if not each.metadata["valid"](self, value):
+                must = each.metadata["must"].format(PE_KINDS=PE_KINDS, **vars(self))
+                raise ConfigError(f"{each.name} must be {must}, not {value!r}")
 
     @property
     def lanes(self):
@@ -134,3 +163,45 @@ class Config:
 
     def to_dict(self):
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """What tables need of an entry of `Config`: a number, a flag, or a name of PE_KINDS."""
+
+    name: str
+    default: object
+    text: str
+    must: str   # for people: without the values of others
+
+    @property
+    def is_flag(self):
+        return isinstance(self.default, bool)
+
+    @property
+    def is_name(self):
+        return isinstance(self.default, str)
+
+    @property
+    def brief(self):
+        """First sentence of the text, without its full stop."""
+        return self.text.partition(". ")[0].rstrip(".")
+
+    def encode(self, config):
+        """Value in the identity register."""
+        value = getattr(config, self.name)
+        if not self.is_name:
+            return int(value)
+        return PE_KINDS.index(value) if value in PE_KINDS else int(value.removeprefix(UNKNOWN_PE))
+
+    def decode(self, word):
+        """Value of the identity register; an element that PE_KINDS has not is ``unknown-`` and its index."""
+        if self.is_flag:
+            return bool(word)
+        if self.is_name:
+            return PE_KINDS[word] if word < len(PE_KINDS) else f"{UNKNOWN_PE}{word}"
+        return word
+
+
+PARAMETERS = tuple(Parameter(each.name, each.default, each.metadata["text"],
+    re.sub("={.*}", "", each.metadata["must"]).format(PE_KINDS=PE_KINDS)) for each in fields(Config))

@@ -16,48 +16,36 @@ last one. All regions start on a beat and results are padded with zeros to a who
 from dataclasses import dataclass
 from enum import IntEnum
 
-from mixpe_gateware.contract.config import CHANNELS_PER_BLOCK, GROUP_MIN, GROUP_SIZES, N_LIMIT
-
-GROUP_CODE_K = 7      # group code of G = k; codes 0 … 3 mean 32 << code
-FLAG_PLANES = 1 << 3  # W8: a channel is two W4 channels, high nibbles then low nibbles, of 2k weights and 2k/G groups
-FLAG_FUSED  = 1 << 4  # results as float32, dequantised per group
-FLAG_WIDE   = 1 << 5  # A16: rows 2t and 2t+1 are the high and low bytes of token t (fused only)
-FLAG_SHIFT  = 1 << 6  # a table of per-(row, group) alignment shifts follows the activations (fused only)
-FLAG_MASK   = 0x7F
-SHIFT_LIMIT = 15     # largest alignment shift
+from mixpe_gateware.contract.config import GROUP_MIN, GROUP_SIZES, N_LIMIT
+from mixpe_gateware.contract.descriptor import GROUP_CODE_K, WORDS
+from mixpe_gateware.contract.layout import shift_bytes, stream_bytes
 
 
 class JobCode(IntEnum):
-    """How a job ended."""
+    """How a job ended.
 
-    OK          = 0
-    SHAPE       = 1  # n or m is zero, k under 32, one over its limit, or k is no multiple of the group or of the lanes
-    GROUP       = 2  # the group size is not supported, or there are too many groups
-    ROWS        = 3  # m rows of k activations do not fit the on-chip buffers
-    UNSUPPORTED = 4  # flags that this build does not have
-    ALIGN       = 5  # an address does not start on a beat
-    MEMORY      = 6  # a region ends outside the memory
-    OVERLAP     = 7  # the results overlap the weights or the activations
-    SPACE       = 8  # the result buffer is smaller than the results
-    ABORTED     = 9  # reset by the host before it ended
+    Attributes
+    ----------
+    text : str
+        For people.
+    """
 
+    OK          = 0, "done"
+    SHAPE       = 1, "n or m is zero, k under 32, one over its limit, or k is no multiple of group size and lanes"
+    GROUP       = 2, "group size not supported, or too many groups for the on-chip memories"
+    ROWS        = 3, "m rows of k activations do not fit the on-chip buffers"
+    UNSUPPORTED = 4, "flags that this build does not have"
+    ALIGN       = 5, "an address is no multiple of the beat"
+    MEMORY      = 6, "a region ends outside the device's memory"
+    OVERLAP     = 7, "the results overlap the weights or the activations"
+    SPACE       = 8, "the result buffer is smaller than the results"
+    ABORTED     = 9, "aborted by a reset"
 
-JOB_TEXT = {
-    JobCode.OK:          "done",
-    JobCode.SHAPE:       "n or m is zero, k under 32, one over its limit, or k is no multiple of group size and lanes",
-    JobCode.GROUP:       "group size not supported, or too many groups for the on-chip memories",
-    JobCode.ROWS:        "m rows of k activations do not fit the on-chip buffers",
-    JobCode.UNSUPPORTED: "flags that this build does not have",
-    JobCode.ALIGN:       "an address is no multiple of the beat",
-    JobCode.MEMORY:      "a region ends outside the device's memory",
-    JobCode.OVERLAP:     "the results overlap the weights or the activations",
-    JobCode.SPACE:       "the result buffer is smaller than the results",
-    JobCode.ABORTED:     "aborted by a reset",
-}
-
-
-def _ceil(value, unit):
-    return -(-value//unit)*unit
+    def __new__(cls, value, text):
+        code = int.__new__(cls, value)
+        code._value_ = value
+        code.text = text
+        return code
 
 
 def group_code(group_size, k):
@@ -69,7 +57,7 @@ def group_code(group_size, k):
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A descriptor. Addresses are byte offsets in the accelerator's memory; the inbox starts at its size."""
+    """A descriptor: what the words of `contract.descriptor` carry, by the names of their fields."""
 
     weights_addr: int
     act_addr: int
@@ -85,10 +73,20 @@ class Job:
     planes: bool = False
     tag: int = 0
 
-    @property
-    def flags(self):
-        return (self.group | (FLAG_FUSED if self.fused else 0) | (FLAG_WIDE if self.wide else 0)
-            | (FLAG_SHIFT if self.shift else 0) | (FLAG_PLANES if self.planes else 0))
+    @classmethod
+    def from_words(cls, words):
+        """Invert `words`: a Job, or None where bits are set that no field has."""
+        values = {}
+        for word, value in zip(WORDS, words, strict=True):
+            found = word.unpack(int(value))
+            if found is None:
+                return None
+            values.update(found)
+        return cls(**values)
+
+    def words(self):
+        """The 32-bit words that are written to the job registers, in order: list of int."""
+        return [word.pack(self) for word in WORDS]
 
     @property
     def group_size(self):
@@ -104,11 +102,6 @@ class Job:
         """Times that a channel's stream runs over the activations."""
         return 2 if self.planes else 1
 
-    def words(self):
-        """Descriptor as the nine 32-bit words that are written to the job registers, in order."""
-        return [self.weights_addr, self.act_addr, self.out_addr, self.n, self.k, self.m, self.flags, self.out_bytes,
-            self.tag]
-
     def tiles(self, config):
         return -(-self.m//config.rows)
 
@@ -116,27 +109,13 @@ class Job:
         return stream_bytes(self.n, self.passes*self.k, self.passes*self.groups, config)
 
     def act_bytes(self, config):
-        """Activations, and with `shift` one byte a row and group, each row padded to a beat."""
-        table = self.m*_ceil(self.groups, config.beat_bytes) if self.shift else 0
-        return self.m*self.k + table
+        """Activations, and with `shift` their table."""
+        return self.m*self.k + (shift_bytes(self.m, self.groups, config) if self.shift else 0)
 
     def result_bytes(self, config):
         """Bytes written, padded to a whole beat."""
         words = self.n*(self.m//2 if self.wide else self.m)*(1 if self.fused else self.passes*self.groups)
-        return _ceil(4*words, config.beat_bytes)
-
-
-def block_bytes(k, groups, config):
-    """Bytes of one block of eight channels: scales, zeros, weights."""
-    beat   = config.beat_bytes
-    scales = _ceil(2*CHANNELS_PER_BLOCK*groups, beat)
-    zeros  = _ceil(CHANNELS_PER_BLOCK*groups//2, beat)
-    return scales + zeros + CHANNELS_PER_BLOCK*k//2
-
-
-def stream_bytes(n, k, groups, config):
-    """Bytes of the packed weight stream of n channels (n is padded to whole blocks)."""
-    return -(-n//CHANNELS_PER_BLOCK)*block_bytes(k, groups, config)
+        return -(-4*words//config.beat_bytes)*config.beat_bytes
 
 
 def in_inbox(job, mem_bytes):
@@ -145,9 +124,10 @@ def in_inbox(job, mem_bytes):
 
 
 def check_job(job, config, mem_bytes):
-    """What the gateware answers to this job at once: `JobCode.OK` or the first check that fails, in its order."""
-    if job.flags & ~FLAG_MASK:
-        return JobCode.UNSUPPORTED
+    """What the gateware answers to this job at once: `JobCode.OK` or the first check that fails, in its order.
+
+    Before all that come bits that no field has: `Job.from_words` is None, the gateware says `JobCode.UNSUPPORTED`.
+    """
     if job.fused and not config.fused:
         return JobCode.UNSUPPORTED
     if (job.wide or job.shift) and not job.fused:

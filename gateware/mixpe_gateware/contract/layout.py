@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Packed weight stream: how INT4 weights, scales and zero points lie in the accelerator's memory.
+"""How operands and results lie in the accelerator's memory, first of all the packed weight stream.
 
 The stream is what the array consumes, in order, so one sequential read feeds everything. A block holds eight output
 channels (n is padded with zero weights); everything is little-endian and each section is padded with zeros to a beat:
@@ -8,13 +8,57 @@ channels (n is padded with zero weights); everything is little-endian and each s
 
 Entry c·(k/G) + g of the first two sections belongs to channel 8b + c, group g. Weight i of a channel is bits
 4(i mod D) … +3 of its beat i div D, that is nibble i of its k/2 bytes, low nibble first.
+
+Results of partials are ordered by row tile, see `tile_results`; alignment shifts (A16) lie behind the activations, see
+`unpack_shifts`.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from mixpe_gateware.contract.config import CHANNELS_PER_BLOCK
 from mixpe_gateware.contract.errors import DtypeError, RangeError, ShapeError
-from mixpe_gateware.contract.jobs import block_bytes
+from mixpe_gateware.contract.widths import SHIFT_BITS, log2
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of a block: so many bits a channel and entry, an entry being a group or a weight."""
+
+    name: str
+    bits: int
+
+    @property
+    def entry_bytes(self):
+        """Bytes of an entry of all channels of a block."""
+        return CHANNELS_PER_BLOCK*self.bits//8
+
+    def beats(self, entries, config):
+        """Beats of a block's section with so many entries a channel: an int, or an expression of Migen."""
+        return (self.entry_bytes*entries + config.beat_bytes - 1) >> log2(config.beat_bytes)
+
+
+# In their order in a block. The first two have an entry a group, the last an entry a weight.
+SCALES  = Section("scales",  16)
+ZEROS   = Section("zeros",   4)
+WEIGHTS = Section("weights", 4)
+
+
+def block_beats(k, groups, config):
+    """Beats of each section of one block of eight channels, by Section: a dict in their order."""
+    return {SCALES: SCALES.beats(groups, config), ZEROS: ZEROS.beats(groups, config),
+        WEIGHTS: WEIGHTS.beats(k, config)}
+
+
+def block_bytes(k, groups, config):
+    """Bytes of one block of eight channels: scales, zeros, weights."""
+    return sum(block_beats(k, groups, config).values())*config.beat_bytes
+
+
+def stream_bytes(n, k, groups, config):
+    """Bytes of the packed weight stream of n channels (n is padded to whole blocks)."""
+    return -(-n//CHANNELS_PER_BLOCK)*block_bytes(k, groups, config)
 
 
 def _check(name, array, dtype, shape):
@@ -58,11 +102,13 @@ def unpack_nibbles(packed):
     return pairs.view(np.uint8).reshape(*packed.shape[:-1], 2*packed.shape[-1])
 
 
-def _sections(groups, config):
-    beat   = config.beat_bytes
-    scales = -(-2*CHANNELS_PER_BLOCK*groups//beat)*beat
-    zeros  = -(-CHANNELS_PER_BLOCK*groups//(2*beat))*beat
-    return scales, zeros
+def _slices(k, groups, config):
+    """Where the entries of each section lie in a block, without what pads them: dict of Section to slice of bytes."""
+    slices, start = {}, 0
+    for section, beats in block_beats(k, groups, config).items():
+        slices[section] = slice(start, start + section.entry_bytes*(k if section == WEIGHTS else groups))
+        start += beats*config.beat_bytes
+    return slices
 
 
 def pack_stream(packed, scales, zeros, config):
@@ -88,22 +134,22 @@ def pack_stream(packed, scales, zeros, config):
     if k % config.lanes:
         raise ShapeError(f"k must be a multiple of {config.lanes} lanes, not {k}")
     blocks = -(-n//CHANNELS_PER_BLOCK)
-    scale_bytes, zero_bytes = _sections(groups, config)
+    where  = _slices(k, groups, config)
     stream = np.zeros((blocks, block_bytes(k, groups, config)), np.uint8)
 
-    def section(start, size, rows):
+    def put(section, rows):
         # Whole blocks are one strided copy; the last block may have fewer than eight channels.
-        full = n//CHANNELS_PER_BLOCK
-        stream[:full, start:start + size] = rows[:full*CHANNELS_PER_BLOCK].reshape(full, size)
+        full, place = n//CHANNELS_PER_BLOCK, where[section]
+        stream[:full, place] = rows[:full*CHANNELS_PER_BLOCK].reshape(full, place.stop - place.start)
         rest = rows[full*CHANNELS_PER_BLOCK:].reshape(-1)
         if rest.size:
-            stream[full, start:start + rest.size] = rest
+            stream[full, place.start:place.start + rest.size] = rest
 
-    section(0, 2*CHANNELS_PER_BLOCK*groups, np.ascontiguousarray(scales).view(np.uint8))
-    entries = np.zeros((blocks, CHANNELS_PER_BLOCK*groups), np.uint8)
+    put(SCALES, np.ascontiguousarray(scales).view(np.uint8))
+    entries = np.zeros((blocks, CHANNELS_PER_BLOCK*groups), np.uint8)  # a nibble pair may be of two channels
     entries.reshape(-1)[:n*groups] = zeros.reshape(-1)
-    stream[:, scale_bytes:scale_bytes + CHANNELS_PER_BLOCK*groups//2] = pack_nibbles(entries)
-    section(scale_bytes + zero_bytes, CHANNELS_PER_BLOCK*k//2, packed)
+    stream[:, where[ZEROS]] = pack_nibbles(entries)
+    put(WEIGHTS, packed)
     return stream.reshape(-1)
 
 
@@ -118,8 +164,31 @@ def unpack_stream(stream, n, k, groups, config):
     blocks = -(-n//CHANNELS_PER_BLOCK)
     _check("stream", stream, np.uint8, (blocks*size,))
     stream = stream.reshape(blocks, size)
-    scale_bytes, zero_bytes = _sections(groups, config)
-    scales = np.ascontiguousarray(stream[:, :2*CHANNELS_PER_BLOCK*groups]).view(np.float16).reshape(-1, groups)[:n]
-    zeros = unpack_nibbles(stream[:, scale_bytes:scale_bytes + CHANNELS_PER_BLOCK*groups//2]).reshape(-1, groups)[:n]
-    packed = stream[:, scale_bytes + zero_bytes:].reshape(-1, k//2)[:n]
+    where  = _slices(k, groups, config)
+    scales = np.ascontiguousarray(stream[:, where[SCALES]]).view(np.float16).reshape(-1, groups)[:n]
+    zeros  = unpack_nibbles(stream[:, where[ZEROS]]).reshape(-1, groups)[:n]
+    packed = stream[:, where[WEIGHTS]].reshape(-1, k//2)[:n]
     return np.ascontiguousarray(packed), scales, zeros
+
+
+def shift_pitch(groups, config):
+    """Bytes from one row's alignment shifts to the next one's: one a group, padded to a beat."""
+    return -(-groups//config.beat_bytes)*config.beat_bytes
+
+
+def shift_bytes(m, groups, config):
+    """Bytes of the table of alignment shifts of m rows."""
+    return m*shift_pitch(groups, config)
+
+
+def unpack_shifts(table, m, groups, config):
+    """Alignment shifts from their table: (shift_bytes,) uint8 → (m, groups) uint8, the low bits of each byte."""
+    return table.reshape(m, shift_pitch(groups, config))[:, :groups] & ((1 << SHIFT_BITS) - 1)
+
+
+def tile_results(partial, config):
+    """Words of a job's results in partials mode: (m, n, groups) int32 → (n, tiles·groups·rows of the tile) int32."""
+    words = partial.transpose(1, 2, 0)
+    n, m  = words.shape[0], words.shape[2]
+    tiles = [words[:, :, start:start + config.rows].reshape(n, -1) for start in range(0, m, config.rows)]
+    return np.concatenate(tiles, axis=1)

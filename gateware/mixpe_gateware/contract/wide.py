@@ -16,8 +16,8 @@ Source: architecture of the project; alignment as in FIGNA (HPCA 2024), group-wi
 
 import numpy as np
 
+from mixpe_gateware.contract.config import SHIFT_LIMIT
 from mixpe_gateware.contract.errors import RangeError
-from mixpe_gateware.contract.jobs import SHIFT_LIMIT
 
 ALIGNED_BITS = 14  # |a| <= 2**ALIGNED_BITS
 

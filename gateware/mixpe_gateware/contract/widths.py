@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Widths of the numbers in the datapath, each from the limit that it must hold."""
 
-from mixpe_gateware.contract.config import K_LIMIT
-from mixpe_gateware.contract.jobs import SHIFT_LIMIT
+from mixpe_gateware.contract.config import K_LIMIT, SHIFT_LIMIT
 
 
 def log2(value):

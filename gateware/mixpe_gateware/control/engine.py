@@ -5,7 +5,7 @@ from litex.gen import LiteXModule
 from litex.soc.interconnect import stream
 from migen import Signal
 
-from mixpe_gateware.control.queue import SLOT_WORDS
+from mixpe_gateware.contract.descriptor import SLOT_WORDS
 
 EVENTS = ("busy", "wait_weights", "wait_results", "beats_in", "beats_out")  # that an engine counts
 

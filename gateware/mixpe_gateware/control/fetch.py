@@ -4,7 +4,7 @@
 from litex.gen import LiteXModule
 from migen import Cat, If, Signal
 
-from mixpe_gateware.control.queue import SLOT_WORDS
+from mixpe_gateware.contract.descriptor import SLOT_WORDS
 
 
 class WordFetch(LiteXModule):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Job queue: descriptors in one memory, word by word in and word by word out.
 
-    words of the job registers ─► memory (2·queue_depth slots of 16 words) ─► checker
+    words of the job registers ─► memory (2·queue_depth slots of SLOT_WORDS) ─► checker
 
 A slot is written while the host fills it and read when the checker comes to it, so a descriptor is never held in
 registers: 288 bits a job would be most of a small FPGA.
@@ -10,7 +10,7 @@ registers: 288 bits a job would be most of a small FPGA.
 from litex.gen import LiteXModule
 from migen import READ_FIRST, If, Memory, Signal
 
-SLOT_WORDS = 16  # of which a descriptor uses nine
+from mixpe_gateware.contract.descriptor import SLOT_WORDS
 
 
 class JobQueue(LiteXModule):
@@ -25,13 +25,13 @@ class JobQueue(LiteXModule):
 
     Attributes
     ----------
-    word : Signal(4), data : Signal(32), write : Signal(), in
+    word : Signal(max=SLOT_WORDS), data : Signal(32), write : Signal(), in
         A word of the next descriptor.
     post : Signal(), in
         With the last word: the descriptor is complete.
     valid : Signal(), out
         There is a descriptor to read.
-    index : Signal(4), in
+    index : Signal(max=SLOT_WORDS), in
         Word of the oldest descriptor; `value` shows it in the next cycle.
     value : Signal(32), out
     pop : Signal(), in

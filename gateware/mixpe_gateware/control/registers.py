@@ -2,22 +2,46 @@
 """The accelerator's CSR bank, made from the table in `contract.registers`."""
 
 from litex.gen import LiteXModule
-from litex.soc.interconnect.csr import CSR, CSRStatus, CSRStorage
-from migen import Cat, If, Signal
+from litex.soc.interconnect.csr import CSR, CSRAccess, CSRField, CSRFieldAggregate, CSRStatus, CSRStorage
+from migen import If, Signal
 
-from mixpe_gateware.contract.registers import (
-    CONTROL_COUNTERS,
-    CONTROL_LATCH,
-    CONTROL_RESET,
-    JOB,
-    REGISTERS,
-    STATUS_DONE_LSB,
-    STATUS_LEVEL_LSB,
-    identity_values,
-)
+from mixpe_gateware.contract.identity import identity_values
+from mixpe_gateware.contract.registers import CONTROL, JOB, REGISTERS
 from mixpe_gateware.contract.widths import log2
 
-WIDTHS = {"control": max(CONTROL_RESET, CONTROL_COUNTERS, CONTROL_LATCH).bit_length()}  # of registers with few bits
+
+def csr_fields(register, value=0):
+    """LiteX's fields of a register of the table, each with its part of a reset value: list of CSRField."""
+    return [CSRField(field.name, field.width, field.lsb, reset=field.of(value), description=field.text,
+        values=[(str(code), text) for code, text in field.values] or None) for field in register.fields]
+
+
+class WriteOnly(CSR):
+    """A CSR that reads as zero, with the text and the fields of its register; LiteX has none.
+
+    Parameters
+    ----------
+    register : Register
+        Of the table.
+    """
+
+    def __init__(self, register):
+        CSR.__init__(self, 32, name=register.name)
+        self.description = register.text
+        if register.fields:
+            self.fields = CSRFieldAggregate(csr_fields(register), CSRAccess.WriteOnly)
+
+
+def make_csr(register, value=0):
+    """The CSR of a register of the table, and its `access` for `control.csr_map`; `value` is what it reads at reset."""
+    if register.access == "wo":
+        csr = WriteOnly(register)
+    else:
+        kind = CSRStorage if register.access == "rw" else CSRStatus
+        # A register's fields give its size and reset value where it has any.
+        csr = kind(32, value, fields=csr_fields(register, value), name=register.name, description=register.text)
+    csr.access = register.access
+    return csr
 
 
 class AcceleratorRegisters(LiteXModule):
@@ -36,33 +60,33 @@ class AcceleratorRegisters(LiteXModule):
         config = accelerator.config
         identity = identity_values(config, clock_hz=clock_hz, mem_base=mem_base, mem_bytes=mem_bytes,
             inbox_base=inbox_base)
-        csrs = {}
-        for register in REGISTERS:
-            if register.access == "wo":
-                csr = CSR(32, name=register.name)
-            elif register.access == "rw":
-                csr = CSRStorage(WIDTHS.get(register.name, 32), name=register.name, description=register.text)
-            else:
-                csr = CSRStatus(32, name=register.name, description=register.text,
-                    **({"reset": identity[register.name]} if register.name in identity else {}))
-            csrs[register.name] = csr
-            setattr(self, "_" + register.name, csr)
+        csrs = {register.name: make_csr(register, identity.get(register.name, 0)) for register in REGISTERS}
+        for name, csr in csrs.items():
+            setattr(self, "_" + name, csr)
 
         # # #
 
         # Control and status. ------------------------------------------------------------------------------------------
         control  = csrs["control"]
+        status   = csrs["status"].fields
         counters = accelerator.counters
         overrun  = Signal()
-        strobe   = {bit: Signal() for bit in (CONTROL_RESET, CONTROL_COUNTERS, CONTROL_LATCH)}
-        self.comb += [signal.eq(control.re & control.storage[log2(bit)]) for bit, signal in strobe.items()]
+        strobe   = {field.name: control.re & control.r[field.lsb] for field in CONTROL.fields}
         self.comb += [
-            accelerator.reset.eq(strobe[CONTROL_RESET]),
-            counters.clear.eq(strobe[CONTROL_COUNTERS]),
-            counters.latch.eq(strobe[CONTROL_LATCH]),
-            csrs["status"].status.eq(Cat(accelerator.busy, overrun, checksum.busy, ready, counters.latching)),
-            csrs["status"].status[STATUS_LEVEL_LSB:STATUS_LEVEL_LSB + 8].eq(accelerator.posted),
-            csrs["status"].status[STATUS_DONE_LSB:STATUS_DONE_LSB + 8].eq(accelerator.ended),
+            accelerator.reset.eq(strobe["reset"]),
+            counters.clear.eq(strobe["counters"]),
+            counters.latch.eq(strobe["latch"]),
+            status.busy.eq(accelerator.busy),
+            status.overrun.eq(overrun),
+            status.checksum.eq(checksum.busy),
+            status.ready.eq(ready),
+            status.latching.eq(counters.latching),
+            status.posted.eq(accelerator.posted),
+            status.ended.eq(accelerator.ended),
+        ]
+        self.sync += [
+            If(accelerator.dropped, overrun.eq(1)),
+            If(strobe["reset"], overrun.eq(0)),
         ]
 
         # Jobs: the words go to the queue's memory, the last one posts. ------------------------------------------------
@@ -74,17 +98,13 @@ class AcceleratorRegisters(LiteXModule):
                 accelerator.data.eq(csr.r),
             )
         self.comb += csrs["job_check"].status.eq(accelerator.check)
-        self.sync += [
-            If(accelerator.dropped, overrun.eq(1)),
-            If(strobe[CONTROL_RESET], overrun.eq(0)),
-        ]
 
         # Ended jobs: collecting names the tag, so that a repeated write does no harm. ---------------------------------
         done    = accelerator.source
         collect = csrs["done_collect"]
         self.comb += [
             csrs["done_tag"].status.eq(done.tag),
-            csrs["done_code"].status.eq(done.code),
+            csrs["done_code"].fields.code.eq(done.code),
             csrs["done_cycles"].status.eq(done.cycles),
             done.ready.eq(collect.re & (collect.r == done.tag)),
         ]

@@ -12,11 +12,11 @@ from litex.soc.interconnect import stream
 from migen import FSM, Case, If, Mux, NextState, NextValue, Signal, bits_for
 
 from mixpe_gateware.contract.config import GROUP_MIN, N_LIMIT
+from mixpe_gateware.contract.descriptor import SLOT_WORDS
 from mixpe_gateware.contract.jobs import JobCode
 from mixpe_gateware.contract.widths import log2
 from mixpe_gateware.control.fetch import WordFetch
 from mixpe_gateware.control.multiplier import Multiplier
-from mixpe_gateware.control.queue import SLOT_WORDS
 from mixpe_gateware.control.regions import Overlap, RegionCheck
 from mixpe_gateware.gemm.descriptor import WORDS, Descriptor
 from mixpe_gateware.gemm.shape import Shape
@@ -41,7 +41,7 @@ class JobChecker(LiteXModule):
 
     Attributes
     ----------
-    valid : Signal(), in; index : Signal(4), out; value : Signal(32), in; pop : Signal(), out
+    valid : Signal(), in; index : Signal(max=SLOT_WORDS), out; value : Signal(32), in; pop : Signal(), out
         Of a `JobQueue`.
     source : Endpoint(ticket_layout(config, address_bits)), out
     now : Signal(32), in

@@ -5,14 +5,10 @@ from litex.gen import LiteXModule
 from migen import Case, If, Mux, Signal, bits_for
 
 from mixpe_gateware.contract.config import N_LIMIT
-from mixpe_gateware.contract.jobs import FLAG_MASK
+from mixpe_gateware.contract.descriptor import FLAG_BITS, INDEX, SLOT_WORDS
 from mixpe_gateware.contract.widths import log2
-from mixpe_gateware.control.queue import SLOT_WORDS
 
-# Words of `contract.jobs.Job.words`.
-WEIGHTS_ADDR, ACT_ADDR, OUT_ADDR, N, K, M, FLAGS, OUT_BYTES, TAG = range(9)
-WORDS     = TAG  # that the engine reads; the tag is the queue's
-FLAG_BITS = FLAG_MASK.bit_length()
+WORDS = INDEX["out_bytes"] + 1  # that the engine reads; the tag is the queue's
 
 
 class Descriptor(LiteXModule):
@@ -63,7 +59,7 @@ class Descriptor(LiteXModule):
         over  = Signal()
         self.comb += [
             beats.eq(word[beat_log2:]),
-            over.eq(word > Mux(self.which == N, N_LIMIT, config.k_max)),
+            over.eq(word > Mux(self.which == INDEX["n"], N_LIMIT, config.k_max)),
         ]
 
         def address(register):
@@ -80,14 +76,14 @@ class Descriptor(LiteXModule):
             If(self.clear,
                 *[flag.eq(0) for flag in (self.bad_shape, self.misaligned, self.outside)],
             ),
-            If(self.valid, Case(self.which, {
-                WEIGHTS_ADDR: address(self.weights_beat),
-                ACT_ADDR:     address(self.act_beat),
-                OUT_ADDR:     address(self.out_beat),
-                N:            size(self.n),
-                K:            size(self.k),
-                M:            size(self.m),
-                FLAGS:        [self.flags.eq(word), self.bad_flags.eq(word[FLAG_BITS:] != 0)],
-                OUT_BYTES:    self.space.eq(Mux(beats >> size_bits != 0, (1 << size_bits) - 1, beats)),
-            })),
+            If(self.valid, Case(self.which, {INDEX[name]: statements for name, statements in {
+                "weights_addr": address(self.weights_beat),
+                "act_addr":     address(self.act_beat),
+                "out_addr":     address(self.out_beat),
+                "n":            size(self.n),
+                "k":            size(self.k),
+                "m":            size(self.m),
+                "flags":        [self.flags.eq(word), self.bad_flags.eq(word[FLAG_BITS:] != 0)],
+                "out_bytes":    self.space.eq(Mux(beats >> size_bits != 0, (1 << size_bits) - 1, beats)),
+            }.items()})),
         ]

@@ -5,7 +5,15 @@ from litex.gen import LiteXModule
 from migen import If, Mux, Signal, bits_for
 
 from mixpe_gateware.contract.config import CHANNELS_PER_BLOCK, GROUP_SIZES
-from mixpe_gateware.contract.jobs import FLAG_FUSED, FLAG_PLANES, FLAG_SHIFT, FLAG_WIDE, GROUP_CODE_K
+from mixpe_gateware.contract.descriptor import (
+    FLAG_FUSED,
+    FLAG_PLANES,
+    FLAG_SHIFT,
+    FLAG_WIDE,
+    FLAGS,
+    GROUP_CODE_K,
+)
+from mixpe_gateware.contract.layout import SCALES, ZEROS
 from mixpe_gateware.contract.widths import log2
 
 
@@ -50,7 +58,8 @@ class Shape(LiteXModule):
         # # #
 
         # Groups. ------------------------------------------------------------------------------------------------------
-        code        = flags[:3]
+        field       = FLAGS.field("group")
+        code        = flags[field.lsb:field.msb + 1]
         lanes_log2  = log2(config.lanes)
         ragged      = Signal()
         groups      = Signal(bits_for(config.k_max))
@@ -99,8 +108,8 @@ class Shape(LiteXModule):
         zero_beats  = Signal(len(ticket.groups) + 3)
         table_beats = Signal.like(ticket.groups)
         self.comb += [
-            scale_beats.eq((2*CHANNELS_PER_BLOCK*ticket.stream_groups + config.beat_bytes - 1) >> beat_log2),
-            zero_beats.eq((CHANNELS_PER_BLOCK//2*ticket.stream_groups + config.beat_bytes - 1) >> beat_log2),
+            scale_beats.eq(SCALES.beats(ticket.stream_groups, config)),
+            zero_beats.eq(ZEROS.beats(ticket.stream_groups, config)),
             table_beats.eq((ticket.groups + config.beat_bytes - 1) >> beat_log2),
         ]
         self.sync += [

@@ -14,6 +14,7 @@ from litex.soc.interconnect import stream
 from migen import FSM, READ_FIRST, Array, Cat, If, Memory, NextState, NextValue, Signal, bits_for
 
 from mixpe_gateware.contract.config import CHANNELS_PER_BLOCK
+from mixpe_gateware.contract.layout import SCALES, ZEROS
 from mixpe_gateware.contract.widths import log2
 from mixpe_gateware.gemm.ticket import ticket_layout
 from mixpe_gateware.stream.reader import RegionReader
@@ -170,8 +171,8 @@ class WeightStream(LiteXModule):
         address_bits = ports[0].address_width - log2(config.words_per_beat)
         self.sink   = sink = stream.Endpoint(ticket_layout(config, address_bits, *FIELDS))
         self.buffer = WeightBuffer(config.port_bits, config.buffer_beats)
-        self.scales = ScaleMemory("scales", 16, config)
-        self.zeros  = ScaleMemory("zeros", 4, config)
+        self.scales = ScaleMemory(SCALES.name, SCALES.bits, config)
+        self.zeros  = ScaleMemory(ZEROS.name, ZEROS.bits, config)
         self.block_done   = Signal()
         self.blocks_ready = Signal(max=3)
         self.beat         = Signal()
@@ -180,7 +181,6 @@ class WeightStream(LiteXModule):
 
         self.reader = reader = RegionReader(ports, fifo_depth=max(64, chunk_beats if len(ports) > 1 else 0),
             chunk_beats=chunk_beats, data_width=config.port_bits, buffered=not config.is_shallow)
-        beat_log2 = log2(config.beat_bytes)
         count     = Signal(bits_for(CHANNELS_PER_BLOCK*2*config.act_words))
         half      = Signal()
         block     = Signal.like(sink.blocks_last)
@@ -205,8 +205,8 @@ class WeightStream(LiteXModule):
         self.sync += [
             self.blocks_ready.eq(self.blocks_ready + stored - self.block_done),
             # Of the job; they have settled when SCALES begins.
-            scale_last.eq(((2*CHANNELS_PER_BLOCK*job.stream_groups + config.beat_bytes - 1) >> beat_log2) - 1),
-            zero_last.eq(((CHANNELS_PER_BLOCK//2*job.stream_groups + config.beat_bytes - 1) >> beat_log2) - 1),
+            scale_last.eq(SCALES.beats(job.stream_groups, config) - 1),
+            zero_last.eq(ZEROS.beats(job.stream_groups, config) - 1),
             weight_last.eq((job.stream_words << log2(CHANNELS_PER_BLOCK)) - 1),
         ]
 

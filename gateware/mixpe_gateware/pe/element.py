@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The processing element that a configuration names."""
 
+from mixpe_gateware.contract.errors import ConfigError
 from mixpe_gateware.pe.bitplane import BitPlaneA8
 from mixpe_gateware.pe.pair_plane import PairPlaneA8
 from mixpe_gateware.pe.shift_add import ShiftAddA8
@@ -20,6 +21,8 @@ def element(config, target="portable"):
     Raises
     ------
     ConfigError
-        The design has no primitives of that family.
+        The design has no primitives of that family, or there is no such design here.
     """
+    if config.pe not in DESIGNS:
+        raise ConfigError(f"pe must be one of {', '.join(DESIGNS)} to be built, not {config.pe!r}")
     return DESIGNS[config.pe](lanes=config.lanes, target=target)

@@ -6,7 +6,7 @@ from importlib import metadata
 
 import mixpe
 from mixpe.devices.memory import size_text
-from mixpe_gateware.contract.registers import VERSION, digest
+from mixpe_gateware.contract.digest import VERSION, digest
 
 DESCRIPTION = "Print the contract of this installation and, with --device, what a device says about itself."
 

@@ -6,6 +6,7 @@ import json
 import sys
 
 from mixpe.errors import ToolError
+from mixpe_gateware.contract.config import PARAMETERS, PE_KINDS
 
 DESCRIPTION = """\
 Build the simulated SoC (once; later starts take it from a cache), start it, print its URL and leave it running until
@@ -18,14 +19,9 @@ The simulation's clock stands still while no byte moves and no job runs, so it t
 lets it run. With --cpu-type vexriscv LiteX's BIOS has its console in this terminal.
 Builds are kept in $MIXPE_CACHE, or mixpe/sim in the user's cache folder."""
 
-CONFIG_HELP = {
-    "rows":         "activation rows R of the array (8)",
-    "k_max":        "activations per row in one on-chip buffer (16384)",
-    "buffer_beats": "depth of the weight buffer (1024)",
-    "queue_depth":  "jobs that can be posted (16)",
-    "scalers":      "scale-accumulate units (2)",
-    "read_ports":   "memory ports of the weight stream: 1, 2 or 4 (1)",
-}
+# Numbers that follow neither the memory nor what the simulation wants.
+CONFIG_HELP = {each.name: f"{each.brief} ({each.default})" for each in PARAMETERS
+    if not each.is_flag and not each.is_name and each.name not in ("port_bits", "memory_bits", "inbox_bytes")}
 
 
 def add_parser(subparsers):
@@ -47,7 +43,8 @@ def add_parser(subparsers):
         accelerator.add_argument(f"--{name.replace('_', '-')}", type=int, default=None, metavar="N", help=text)
     accelerator.add_argument("--no-fused", dest="fused", action="store_false", default=None,
                              help="leave the scale-accumulate out")
-    accelerator.add_argument("--pe", default=None, help="processing element: shift-add (default), bitplane or dense")
+    accelerator.add_argument("--pe", default=None, choices=PE_KINDS,
+                             help=f"processing element ({PE_KINDS[0]})")
     accelerator.add_argument("--no-accelerator", action="store_true", help="the bare SoC")
     litex = p.add_argument_group("simulation, as LiteX's litex_sim takes them")
     litex.add_argument("--cpu-type", default=None, help="CPU beside the accelerator: vexriscv (none)")

@@ -3,7 +3,9 @@
 
 import time
 
+from mixpe_gateware.contract.digest import VERSION, digest
 from mixpe_gateware.contract.errors import ConfigError, ContractError, DeviceError, NotMixpeError
+from mixpe_gateware.contract.identity import config_from_identity
 from mixpe_gateware.contract.memory_init import FAILED, INIT_OFFSET
 from mixpe_gateware.contract.registers import (
     COUNTER_OFFSET,
@@ -14,9 +16,6 @@ from mixpe_gateware.contract.registers import (
     IDENTITY,
     MAGIC,
     OFFSETS,
-    VERSION,
-    config_from_identity,
-    digest,
 )
 
 POLL_S_MAX    = 0.005  # between two looks at a device that works

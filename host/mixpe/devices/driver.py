@@ -10,6 +10,7 @@ from mixpe.devices.memory import Allocator
 from mixpe.devices.sdram import init_method, initialise_sdr
 from mixpe.devices.stage import Stage
 from mixpe.devices.transfer import Transfer
+from mixpe_gateware.contract.digest import VERSION, digest
 from mixpe_gateware.contract.errors import (
     ConfigError,
     DeviceError,
@@ -21,8 +22,6 @@ from mixpe_gateware.contract.registers import (
     COUNTERS,
     STATUS_LATCHING,
     STATUS_READY,
-    VERSION,
-    digest,
 )
 
 RESULT_BYTES = 4 << 20  # largest result buffer of one job

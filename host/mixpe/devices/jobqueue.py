@@ -6,17 +6,17 @@ from collections import deque
 from dataclasses import dataclass, replace
 
 from mixpe.devices.bank import POLL_S_MAX
+from mixpe_gateware.contract.descriptor import fold_words
 from mixpe_gateware.contract.errors import DeviceError, JobError, LinkError
-from mixpe_gateware.contract.jobs import JOB_TEXT, JobCode, check_job, in_inbox
+from mixpe_gateware.contract.jobs import JobCode, check_job, in_inbox
 from mixpe_gateware.contract.registers import (
     CONTROL_RESET,
     JOB,
     JOB_CHECK,
     OFFSETS,
-    STATUS_DONE_LSB,
-    STATUS_LEVEL_LSB,
+    STATUS_ENDED,
     STATUS_OVERRUN,
-    fold_words,
+    STATUS_POSTED,
 )
 from mixpe_gateware.contract.timing import memory_timing, predict
 
@@ -92,7 +92,7 @@ class JobQueue:
         self.bank.write(JOB[0].name, *words)
         self._posted.append(job)
         if self.verify:
-            found, sent = self.bank.read(JOB_CHECK[0].name), fold_words(words)
+            found, sent = self.bank.read(JOB_CHECK.name), fold_words(words)
             if found != sent:
                 raise LinkError(f"a descriptor arrived damaged: its check word is 0x{sent:08x}, the device has "
                                 f"0x{found:08x}")
@@ -118,9 +118,9 @@ class JobQueue:
             words  = self.bank.read("status", BURST_WORDS)
             status = words[0]
             waited_s = time.monotonic() - start
-            if (status >> STATUS_DONE_LSB) & 0xFF:
+            if STATUS_ENDED.of(status):
                 break
-            level = (status >> STATUS_LEVEL_LSB) & 0xFF
+            level = STATUS_POSTED.of(status)
             if level < self.level:
                 raise JobError(f"the device holds {level} jobs, not the {self.level} that were posted: "
                     f"{'its queue overran' if status & STATUS_OVERRUN else 'a descriptor was lost on the link'}")
@@ -151,7 +151,7 @@ class JobQueue:
         while True:
             words  = self.bank.read("status", BURST_WORDS)
             status = words[0]
-            ended, level = (status >> STATUS_DONE_LSB) & 0xFF, (status >> STATUS_LEVEL_LSB) & 0xFF
+            ended, level = STATUS_ENDED.of(status), STATUS_POSTED.of(status)
             if ended:
                 self.bank.write("done_collect", words[BURST_DONE])
             elif not level:
@@ -172,5 +172,5 @@ def raise_for(job, done):
     JobError
     """
     if done.code != JobCode.OK:
-        raise JobError(f"the device refused a job of m={job.m}, n={job.n}, k={job.k}: {JOB_TEXT[done.code]} "
+        raise JobError(f"the device refused a job of m={job.m}, n={job.n}, k={job.k}: {done.code.text} "
             f"(code {done.code.value})", done.code)

@@ -14,7 +14,7 @@ from mixpe.errors import LinkTimeout, NotMixpeError, ToolError, UrlError
 from mixpe.link import open_link, parse_url
 from mixpe.link.etherbone import EtherboneLink
 from mixpe.reference.device import ReferenceLink
-from mixpe_gateware.contract.config import Config
+from mixpe_gateware.contract.config import PARAMETERS, Config
 
 SIM_TIMEOUT_S = 20.0   # of one transfer: other programs may have the processor
 SIM_RATE_HZ   = 20_000  # cycles a second that the slowest simulation worth waiting for makes
@@ -33,9 +33,7 @@ def _verify(text):
 
 
 DRIVER_OPTIONS = {"verify": _verify, "floor_s": float, "ready_s": float, "rate_hz": float, "csr_base": _integer}
-CONFIG_OPTIONS = {"rows": _integer, "port_bits": _integer, "k_max": _integer, "buffer_beats": _integer,
-    "queue_depth": _integer, "fused": _boolean, "scalers": _integer, "read_ports": _integer, "pe": str,
-    "memory_bits": _integer, "inbox_bytes": _integer}
+CONFIG_OPTIONS = {each.name: _boolean if each.is_flag else str if each.is_name else _integer for each in PARAMETERS}
 REFERENCE_OPTIONS = {"mem_bytes": _integer, "clock_hz": _integer}
 SIM_OPTIONS = {
     "memory": str, "link": str, "probe": _boolean, "refresh": _boolean, "cpu_type": str, "sdram_verbosity": _integer,

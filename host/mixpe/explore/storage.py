@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from mixpe.explore.arithmetic import OLACCEL_OUTLIERS
 from mixpe_gateware.baselines.olaccel import CHANNELS
 from mixpe_gateware.contract.config import Config
-from mixpe_gateware.contract.jobs import stream_bytes
+from mixpe_gateware.contract.layout import stream_bytes
 
 GROUP = 128
 SCALE = 16  # FP16

@@ -28,7 +28,7 @@ import numpy as np
 
 from mixpe.errors import LinkError, LinkTimeout, RangeError
 from mixpe.link.base import Link
-from mixpe_gateware.contract.registers import MAGIC, OFFSETS, STATUS_CHECKSUM, STATUS_DONE_LSB
+from mixpe_gateware.contract.registers import JOB, MAGIC, OFFSETS, STATUS_CHECKSUM, STATUS_ENDED
 
 HEADER    = struct.pack(">HBBI", 0x4E6F, 0x10, 0x44, 0)  # magic, version 1, 32-bit addresses and words, number
 NUMBER    = slice(4, 8)              # in a packet
@@ -39,7 +39,7 @@ ANSWER_S  = 0.1                      # to an answer, until some were seen; doubl
 ANSWER_S_MIN = 0.02                  # a host may be busy elsewhere for so long
 WINDOW    = 2                        # packets under way: the bridge keeps four of them and drops what is more
 SCRATCH, JOB_FIRST, JOB_LAST, CONTROL = (OFFSETS[name] for name in
-    ("scratch", "job_weights_addr", "job_tag", "control"))
+    ("scratch", JOB[0].name, JOB[-1].name, "control"))
 # Registers that cannot be read back: what they do is seen in others.
 STATUS, DONE_TAG, COLLECT, CHECKSUM, CHECKSUM_VALUE = (OFFSETS[name] for name in
     ("status", "done_tag", "done_collect", "checksum_addr", "checksum_value"))
@@ -311,7 +311,7 @@ class EtherboneLink(Link):
         for attempt in range(RETRIES + 1):
             self._send(write_packet(self._bank + COLLECT, words))
             seen = self._registers(STATUS, DONE_TAG)
-            if not (seen[0] >> STATUS_DONE_LSB & 0xFF and seen[-1] == words[0]):
+            if not (STATUS_ENDED.of(seen[0]) and seen[-1] == words[0]):
                 self.counters.written_bytes += 4
                 return
             self.counters.retries += attempt < RETRIES

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from mixpe_gateware.contract.config import CHANNELS_PER_BLOCK, GROUP_SIZES, K_LIMIT, N_LIMIT
 from mixpe_gateware.contract.errors import ConfigError
-from mixpe_gateware.contract.jobs import block_bytes, group_code
+from mixpe_gateware.contract.jobs import group_code
+from mixpe_gateware.contract.layout import block_bytes
 
 ALIGN_BYTES = 64  # of what lies in the device's memory: a multiple of every beat
 

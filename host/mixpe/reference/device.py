@@ -14,18 +14,10 @@ import numpy as np
 from mixpe.link import Link
 from mixpe.reference.execute import Executor
 from mixpe_gateware.contract.config import Config
+from mixpe_gateware.contract.descriptor import fold_words
 from mixpe_gateware.contract.errors import ConfigError, LinkError
-from mixpe_gateware.contract.jobs import (
-    FLAG_FUSED,
-    FLAG_MASK,
-    FLAG_PLANES,
-    FLAG_SHIFT,
-    FLAG_WIDE,
-    GROUP_CODE_K,
-    Job,
-    JobCode,
-    in_inbox,
-)
+from mixpe_gateware.contract.identity import identity_values
+from mixpe_gateware.contract.jobs import Job, JobCode, in_inbox
 from mixpe_gateware.contract.registers import (
     CONTROL_COUNTERS,
     CONTROL_LATCH,
@@ -35,14 +27,16 @@ from mixpe_gateware.contract.registers import (
     CSR_BANK,
     CSR_BASES,
     CSR_PAGE_BYTES,
+    DONE,
     JOB,
+    OFFSETS,
     REGISTERS,
-    STATUS_DONE_LSB,
-    STATUS_LEVEL_LSB,
+    STATUS,
+    STATUS_ENDED,
     STATUS_OVERRUN,
+    STATUS_POSTED,
     STATUS_READY,
-    fold_words,
-    identity_values,
+    Effect,
 )
 from mixpe_gateware.contract.timing import memory_timing, predict
 
@@ -52,20 +46,8 @@ MEM_LIMIT    = 0xB0000000  # up to the CSRs
 INBOX_BASE   = 0x30000000
 CLOCK_HZ     = 100_000_000
 UNMAPPED     = 0xFFFFFFFF  # what a LiteX bus reads where nothing answers
-NAMES        = [register.name for register in REGISTERS]
-HIDDEN       = {register.name for register in REGISTERS if register.access == "wo"}
-JOB_NAMES    = {register.name for register in JOB}
-WRITABLE     = {register.name for register in REGISTERS if register.access == "rw"} | HIDDEN
-
-
-def job_of_words(words):
-    """Descriptor from the nine words of the job registers; None if its flags are no flags of this contract."""
-    weights_addr, act_addr, out_addr, n, k, m, flags, out_bytes, tag = (int(word) for word in words)
-    if flags & ~FLAG_MASK:
-        return None
-    return Job(weights_addr=weights_addr, act_addr=act_addr, out_addr=out_addr, n=n, k=k, m=m,
-        group=flags & GROUP_CODE_K, out_bytes=out_bytes, fused=bool(flags & FLAG_FUSED), wide=bool(flags & FLAG_WIDE),
-        shift=bool(flags & FLAG_SHIFT), planes=bool(flags & FLAG_PLANES), tag=tag)
+BY_OFFSET    = {OFFSETS[register.name]: register for register in REGISTERS}
+ENDED        = [register.name for register in DONE if register.access == "ro"]  # tag, code, cycles
 
 
 class ReferenceLink(Link):
@@ -93,7 +75,7 @@ class ReferenceLink(Link):
         self.mem_bytes = mem_bytes
         self.memory   = np.zeros(mem_bytes + config.inbox_bytes, np.uint8)  # the inbox follows the memory
         self.executor = Executor(config, self.memory)
-        self.values   = dict.fromkeys(NAMES, 0)
+        self.values   = dict.fromkeys(OFFSETS, 0)  # of registers, as last written or computed
         self.values.update(identity_values(config, clock_hz=clock_hz, mem_base=MEM_BASE, mem_bytes=mem_bytes,
             inbox_base=INBOX_BASE))
         self.bank     = CSR_BASES[0] + CSR_BANK*CSR_PAGE_BYTES
@@ -102,6 +84,8 @@ class ReferenceLink(Link):
         self.done     = deque()
         self.folded   = []  # words of the descriptor that is being written
         self.overrun  = False
+        self.effects  = {Effect.STROBE: self._strobe, Effect.WORD: self._word, Effect.POST: self._post,
+            Effect.COLLECT: self._collect, Effect.CHECK: self._check}
         self.closed   = False
 
     def read_words(self, addr, n, *, increment=True, retry=True):
@@ -169,53 +153,31 @@ class ReferenceLink(Link):
                 return first + addr - base
         return None
 
-    def _name(self, addr):
-        index, rest = divmod(addr - self.bank, 4)
-        return NAMES[index] if rest == 0 and 0 <= index < len(NAMES) else None
-
     def _read(self, addr):
-        name = self._name(addr)
-        if name is None:
+        register = BY_OFFSET.get(addr - self.bank)
+        if register is None:
             index, rest = divmod(addr - self.bank - COUNTER_OFFSET, 4)
             return self.latched[index] if rest == 0 and 0 <= index < len(self.latched) else UNMAPPED
-        if name in HIDDEN:
+        if register.access == "wo":
             return 0
-        if name == "status":
-            return (STATUS_READY | (STATUS_OVERRUN if self.overrun else 0) | len(self.done) << STATUS_LEVEL_LSB
-                | len(self.done) << STATUS_DONE_LSB)
-        if name.startswith("done_") and name != "done_collect":
-            tag, code, cycles = self.done[0] if self.done else (0, 0, 0)
-            return {"done_tag": tag, "done_code": int(code), "done_cycles": cycles}[name]
-        return self.values[name]
+        if register is STATUS:
+            count = len(self.done)
+            return (STATUS_READY | (STATUS_OVERRUN if self.overrun else 0) | STATUS_POSTED.put(count)
+                | STATUS_ENDED.put(count))
+        if register.name in ENDED:
+            return int(self.done[0][ENDED.index(register.name)]) if self.done else 0
+        return self.values[register.name]
 
     def _write(self, addr, value):
-        name = self._name(addr)
-        if name not in WRITABLE:
+        register = BY_OFFSET.get(addr - self.bank)
+        if register is None or register.access == "ro":
             return
-        self.values[name] = value
-        if name == "control":
-            self._control(value)
-        elif name == "done_collect":
-            if self.done and self.done[0][0] == value:
-                self.done.popleft()
-        elif name in JOB_NAMES:
-            self._fold(name, value)
-        elif name == "checksum_bytes":
-            start = self.values["checksum_addr"]
-            region = self.memory[start:min(start + value, self.mem_bytes)]
-            self.values["checksum_value"] = zlib.crc32(region) if len(region) == value else 0
+        self.values[register.name] = value
+        if register.effect in self.effects:
+            self.effects[register.effect](register, value)
 
-    def _fold(self, name, value):
-        if name == JOB[0].name:
-            self.folded = []
-        self.folded.append(value)
-        self.values["job_check"] = fold_words(self.folded)
-        if name == JOB[-1].name:
-            self._post()
-
-    def _control(self, value):
+    def _strobe(self, _register, value):
         # Jobs end when they are posted, so there is never one to abort.
-        self.values["control"] = 0
         if value & CONTROL_RESET:
             self.overrun = False
         if value & CONTROL_COUNTERS:
@@ -223,13 +185,29 @@ class ReferenceLink(Link):
         if value & CONTROL_LATCH:
             self.latched = [word for count in self.counts.values() for word in (count & 0xFFFFFFFF, count >> 32)]
 
-    def _post(self):
+    def _collect(self, _register, value):
+        if self.done and self.done[0][0] == value:
+            self.done.popleft()
+
+    def _check(self, _register, value):
+        start  = self.values["checksum_addr"]
+        region = self.memory[start:min(start + value, self.mem_bytes)]
+        self.values["checksum_value"] = zlib.crc32(region) if len(region) == value else 0
+
+    def _word(self, register, value):
+        if register is JOB[0]:
+            self.folded = []
+        self.folded.append(value)
+        self.values["job_check"] = fold_words(self.folded)
+
+    def _post(self, register, value):
+        self._word(register, value)
         words = [self.values[register.name] for register in JOB]
         if len(self.done) >= self.config.queue_depth:
             self.overrun = True
             self.counts["errors"] += 1
             return
-        job  = job_of_words(words)
+        job  = Job.from_words(words)
         code = JobCode.UNSUPPORTED if job is None else self.executor.run(job)
         self.counts["jobs"] += 1
         cycles = 0
@@ -243,4 +221,4 @@ class ReferenceLink(Link):
             self.counts["beats_out"] += job.result_bytes(self.config)//beat
         else:
             self.counts["errors"] += 1
-        self.done.append((words[-1], code, cycles))
+        self.done.append((value, code, cycles))

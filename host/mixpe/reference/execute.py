@@ -6,7 +6,7 @@ from collections import OrderedDict
 import numpy as np
 
 from mixpe_gateware.contract.jobs import JobCode, check_job
-from mixpe_gateware.contract.layout import unpack_nibbles, unpack_stream
+from mixpe_gateware.contract.layout import tile_results, unpack_nibbles, unpack_shifts, unpack_stream
 from mixpe_gateware.contract.reference import accumulate, partials_of, row_sums, spread
 from mixpe_gateware.contract.wide import join
 
@@ -49,11 +49,11 @@ class Executor:
             return code
         act = self.memory[job.act_addr:job.act_addr + job.m*job.k].view(np.int8).reshape(job.m, job.k)
         planes, scales, zeros = self._weights(job)
-        partial = [partials_of(act, plane) for plane in planes]
+        partial = np.concatenate([partials_of(act, plane) for plane in planes], axis=2)
         if job.fused:
-            words = self._fused(job, act, np.concatenate(partial, axis=2), scales, zeros)
+            words = self._fused(job, act, partial, scales, zeros)
         else:
-            words = self._by_tile(partial)
+            words = tile_results(partial, self.config)
         size = job.result_bytes(self.config)
         self.written(job.out_addr, size)
         out = self.memory[job.out_addr:job.out_addr + size]
@@ -81,22 +81,13 @@ class Executor:
         self._cache.move_to_end(key)
         return self._cache[key]
 
-    def _by_tile(self, partial):
-        """(m, n, groups) a pass → the words (n, tiles, passes·groups, rows of the tile) int32."""
-        words = np.concatenate(partial, axis=2).transpose(1, 2, 0)
-        n, m, rows = words.shape[0], words.shape[2], self.config.rows
-        tiles = [words[:, :, start:start + rows].reshape(n, -1) for start in range(0, m, rows)]
-        return np.concatenate(tiles, axis=1)
-
     def _fused(self, job, act, partial, scales, zeros):
         """The words (n, tokens) float32."""
         sums = np.tile(row_sums(act, job.group_size), (1, job.passes))
         shifts = None
         if job.shift:
-            beat, start = self.config.beat_bytes, job.act_addr + job.m*job.k
-            pitch = -(-job.groups//beat)*beat
-            table = self.memory[start:start + job.m*pitch].reshape(job.m, pitch)[:, :job.groups]
-            shifts = np.tile(table & 15, (1, job.passes))
+            table  = self.memory[job.act_addr + job.m*job.k:job.act_addr + job.act_bytes(self.config)]
+            shifts = np.tile(unpack_shifts(table, job.m, job.groups, self.config), (1, job.passes))
         if job.wide:
             partial, sums = join(partial), join(sums)
             shifts = None if shifts is None else shifts[0::2]

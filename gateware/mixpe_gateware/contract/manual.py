@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The page of the contract, from its tables: ``python -m mixpe_gateware.contract.manual`` writes docs/registers.md."""
+
+from pathlib import Path
+
+from mixpe_gateware.contract.config import PARAMETERS, PE_KINDS
+from mixpe_gateware.contract.descriptor import WORDS
+from mixpe_gateware.contract.digest import VERSION, digest
+from mixpe_gateware.contract.jobs import JobCode
+from mixpe_gateware.contract.layout import SCALES, WEIGHTS, ZEROS
+from mixpe_gateware.contract.registers import (
+    ACCESS,
+    COUNTER_BANK,
+    COUNTER_OFFSET,
+    COUNTER_TEXT,
+    CSR_BANK,
+    CSR_PAGE_BYTES,
+    JOB,
+    OFFSETS,
+    REGISTERS,
+)
+
+PAGE = Path(__file__).parents[3]/"docs"/"registers.md"
+
+TEXT = """\
+# Registers and descriptors
+
+Written by `python -m mixpe_gateware.contract.manual` from the tables in `gateware/mixpe_gateware/contract`:
+`registers.py`, `descriptor.py`, `config.py`. From the same tables come the CSRs of the gateware, the driver, the
+reference device, and the `csr.svd`, `csr.csv` and `csr.json` of each build.
+
+Contract version {version}, digest `{digest:016x}`. A driver refuses a device with another one. The digest covers
+registers, descriptor, counters, codes of jobs, and by golden vectors (`golden.py`) layout and arithmetic. It covers no
+texts, and not which processing elements there are.
+
+## Registers
+
+Words of 32 bits at CSR bank {bank}, that is CSR base + 0x{bank_offset:x}. {access}.
+
+{registers}
+
+## Counters
+
+Low and high word of each, as of the last `latch`, at CSR bank {counter_bank}, 0x{counter_offset:x} behind the others.
+
+{counters}
+
+## Descriptor
+
+The words of a job in the order in which they are written to the `job_` registers; the last one posts it. Bits that no
+field has must be zero.
+
+{words}
+
+## How a job ends
+
+{codes}
+
+## Configuration
+
+Parameters of `Config`. A device tells them in its identity registers, the processing element by its index in {kinds}.
+
+{parameters}
+
+## Weight stream
+
+A block of eight output channels has these sections in this order, each padded to a beat; see `contract/layout.py`.
+
+{sections}
+"""
+
+
+def _table(head, rows):
+    lines = [head, ["---"]*len(head), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+
+
+def _bits(field):
+    return str(field.lsb) if field.is_flag else f"{field.msb}:{field.lsb}"
+
+
+def _text(word):
+    """A word's text and fields in one cell."""
+    parts = [word.text]
+    for field in word.fields:
+        codes = "; ".join(f"{code} {text}" for code, text in field.values)
+        parts.append(f"`{_bits(field)}` **{field.name}** {field.text}{f' ({codes})' if codes else ''}")
+    return "<br>".join(parts)
+
+
+def _registers():
+    for register in REGISTERS:
+        text   = register.text if register in JOB else _text(register)  # fields of words stand with the descriptor
+        yield [f"`0x{OFFSETS[register.name]:02x}`", f"`{register.name}`", register.access, text,
+            register.effect.value]
+
+
+def _counters():
+    for index, (name, text) in enumerate(COUNTER_TEXT.items()):
+        yield [f"`0x{8*index:02x}`", f"`{name}`", text]
+
+
+def _words():
+    for index, word in enumerate(WORDS):
+        yield [index, f"`{word.name}`", _text(word)]
+
+
+def _parameters():
+    for each in PARAMETERS:
+        default = "as port_bits" if each.default is None else each.default
+        yield [f"`{each.name}`", default, each.must, each.text]
+
+
+def _sections():
+    for section, entry in ((SCALES, "group"), (ZEROS, "group"), (WEIGHTS, "weight")):
+        yield [section.name, f"{section.bits} bits", f"a channel and {entry}"]
+
+
+def manual():
+    """The page: str."""
+    return TEXT.format(
+        version=VERSION, digest=digest(),
+        bank=CSR_BANK, bank_offset=CSR_BANK*CSR_PAGE_BYTES,
+        access="; ".join(f"{name}: {text}" for name, text in ACCESS.items()),
+        registers=_table(["offset", "register", "access", "what", "what writing it does"], _registers()),
+        counter_bank=COUNTER_BANK, counter_offset=COUNTER_OFFSET,
+        counters=_table(["offset", "counter", "what"], _counters()),
+        words=_table(["word", "name", "what"], _words()),
+        codes=_table(["code", "name", "what"], [[code.value, f"`{code.name}`", code.text] for code in JobCode]),
+        kinds=", ".join(PE_KINDS),
+        parameters=_table(["parameter", "default", "must be", "what"], _parameters()),
+        sections=_table(["section", "size", "of"], _sections()))
+
+
+def main():
+    """Write the page."""
+    PAGE.write_text(manual(), encoding="utf-8")
+    print(PAGE)
+
+
+if __name__ == "__main__":
+    main()
