@@ -1,20 +1,26 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The accelerator: what connects queue, engines and ended jobs.
 
-    words ─► queue ─► engine ─► supervisor ─► ledger ─► ended jobs
-               │        ▲│ memory ports         ▲
-              tag ───────┴──────────────────────┘
+    words ─┬─► queue ─► dispatcher ─► engines ◄─► memory ports
+           │                             │
+          tag                            ▼
+           └─► ledger ◄─────────────  supervisor
+                 └─► ended jobs
 
-Jobs that are posted together must not depend on each other's results.
+Jobs run ahead of each other as far as their engine can. One that uses the results of jobs before it has a fence.
 """
+
+from functools import reduce
+from operator import add, and_
 
 from litex.gen import LiteXModule
 from migen import Cat, ClockDomain, ClockDomainsRenamer, ClockSignal, If, Mux, Signal
 
-from mixpe_gateware.contract.descriptor import POST, SLOT_WORDS
-from mixpe_gateware.contract.jobs import JobCode
+from mixpe_gateware.contract.descriptor import POST, SLOT_WORDS, Opcode
+from mixpe_gateware.contract.jobs import WATCHDOG_CYCLES, JobCode
 from mixpe_gateware.control.counters import Counters
-from mixpe_gateware.control.engine import EVENTS
+from mixpe_gateware.control.dispatch import Dispatcher
+from mixpe_gateware.control.engine import EVENTS, PROGRESS
 from mixpe_gateware.control.ledger import Ledger
 from mixpe_gateware.control.queue import JobQueue
 from mixpe_gateware.control.supervisor import Supervisor
@@ -35,6 +41,8 @@ class Accelerator(LiteXModule):
         Words of a DRAM row.
     target : str
         FPGA family for vendor primitives in the processing elements, or ``"portable"``.
+    watchdog_cycles : int
+        See `Supervisor`.
 
     Attributes
     ----------
@@ -60,7 +68,8 @@ class Accelerator(LiteXModule):
         The system clock with the engines' reset; simulators that drive clocks themselves drive it too.
     """
 
-    def __init__(self, config, mem_bytes, weight_ports, act_port, out_port, *, chunk_beats=128, target="portable"):
+    def __init__(self, config, mem_bytes, weight_ports, act_port, out_port, *, chunk_beats=128, target="portable",
+                 watchdog_cycles=WATCHDOG_CYCLES):
         self.config  = config
         self.word    = Signal(max=SLOT_WORDS)
         self.data    = Signal(32)
@@ -73,11 +82,13 @@ class Accelerator(LiteXModule):
 
         self.cd_mixpe   = ClockDomain("mixpe")
         self.counters   = counters   = Counters()
-        self.supervisor = supervisor = Supervisor()
+        self.supervisor = supervisor = Supervisor(watchdog_cycles)
         self.ledger     = ledger     = Ledger(config.queue_depth)
         self.queue      = queue      = ClockDomainsRenamer("mixpe")(JobQueue(config.queue_depth))
         self.gemm       = engine     = ClockDomainsRenamer("mixpe")(GemmEngine(config, mem_bytes, weight_ports,
             act_port, out_port, chunk_beats=chunk_beats, target=target))
+        engines = {Opcode.GEMM: engine}
+        self.dispatcher = dispatcher = ClockDomainsRenamer("mixpe")(Dispatcher(engines, config.queue_depth))
         self.source = ledger.source
         self.reset  = supervisor.reset
         self.busy   = ledger.busy
@@ -87,7 +98,7 @@ class Accelerator(LiteXModule):
         # Posting: descriptor and tag go in together. ------------------------------------------------------------------
         post = Signal()
         self.comb += [
-            self.ready.eq((ledger.posted != config.queue_depth) & ~supervisor.aborting),
+            self.ready.eq((ledger.posted != config.queue_depth) & (~supervisor.aborting | supervisor.dead)),
             post.eq(self.write & (self.word == POST) & self.ready),
             self.dropped.eq(self.write & (self.word == POST) & ~self.ready),
             queue.word.eq(self.word),
@@ -103,12 +114,12 @@ class Accelerator(LiteXModule):
 
         # Working and ending. ------------------------------------------------------------------------------------------
         self.comb += [
-            engine.valid.eq(queue.valid),
-            engine.value.eq(queue.value),
-            queue.index.eq(engine.index),
-            queue.pop.eq(engine.pop),
-            engine.now.eq(supervisor.now),
-            engine.source.connect(supervisor.sink),
+            dispatcher.valid.eq(queue.valid),
+            dispatcher.value.eq(queue.value),
+            queue.index.eq(dispatcher.index),
+            queue.pop.eq(dispatcher.pop),
+            dispatcher.source.connect(supervisor.sink),
+            *[engine.now.eq(supervisor.now) for engine in engines.values()],
             supervisor.source.connect(ledger.sink),
         ]
 
@@ -118,13 +129,14 @@ class Accelerator(LiteXModule):
         self.comb += [
             self.cd_mixpe.clk.eq(ClockSignal()),
             self.cd_mixpe.rst.eq(reset),
-            supervisor.quiet.eq(engine.quiet),
+            supervisor.quiet.eq(reduce(and_, [engine.quiet for engine in engines.values()])),
+            supervisor.progress.eq(Cat(ledger.sink.valid, *[counters.events[name] for name in PROGRESS]) != 0),
             supervisor.busy.eq(ledger.busy),
             supervisor.known.eq(ledger.known),
         ]
         self.sync += [
             reset.eq(supervisor.clear),
-            engine.enable.eq(~supervisor.aborting),
+            *[engine.enable.eq(~supervisor.aborting) for engine in engines.values()],
         ]
 
         # Counting. ----------------------------------------------------------------------------------------------------
@@ -133,5 +145,6 @@ class Accelerator(LiteXModule):
             counters.events["cycles"].eq(ledger.busy),
             counters.events["jobs"].eq(ledger.sink.valid),
             counters.events["errors"].eq(ledger.sink.valid & (ledger.sink.code != JobCode.OK)),
-            *[counters.events[name].eq(engine.events[name]) for name in EVENTS],
+            *[counters.events[name].eq(reduce(add, [engine.events[name] for engine in engines.values()]))
+                for name in EVENTS],
         ]

@@ -20,8 +20,8 @@ def open_harness():
     """Open an accelerator in Verilator; small memories and DRAM rows so that every wrap-around happens."""
     opened = []
 
-    def open_(**options):
-        harness = Harness(Config(**{**SMALL, **options}), MEM_BYTES, chunk_beats=16)
+    def open_(*, watchdog_cycles=1 << 20, **options):
+        harness = Harness(Config(**{**SMALL, **options}), MEM_BYTES, chunk_beats=16, watchdog_cycles=watchdog_cycles)
         harness.memory[:] = np.random.default_rng(0).integers(0, 256, len(harness.memory), dtype=np.uint8)
         opened.append(harness)
         return harness

@@ -6,9 +6,17 @@ the documentation. A word is one line here, a field of the same name in `Job`, a
 """
 
 from dataclasses import dataclass
+from enum import IntEnum
 
 from mixpe_gateware.contract.config import GROUP_SIZES
 from mixpe_gateware.contract.fields import Field, WithFields
+
+
+class Opcode(IntEnum):
+    """Engines, by the operation that a descriptor names."""
+
+    GEMM = 1
+
 
 GROUP_CODE_K = 7  # group code of G = k; the others are indices in GROUP_SIZES
 
@@ -46,6 +54,10 @@ GROUP_CODES = (*((code, f"G = {size}") for code, size in enumerate(GROUP_SIZES))
 
 # In the order in which they are written; the last one posts the job.
 WORDS = (
+    Word("op",           "which engine works, and when", (
+        Field("opcode", 0, 8, "engine", tuple((code.value, code.name) for code in Opcode)),
+        Field("fence",  8, 1, "begin when all jobs posted before have ended, so that their results may be used"),
+    )),
     Word("weights_addr", "byte offset of the weight stream in the memory"),
     Word("act_addr",     "byte offset of the activations; the inbox starts behind the memory"),
     Word("out_addr",     "byte offset of the result buffer"),

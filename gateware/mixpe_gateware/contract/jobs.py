@@ -17,8 +17,10 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from mixpe_gateware.contract.config import GROUP_MIN, GROUP_SIZES, N_LIMIT
-from mixpe_gateware.contract.descriptor import GROUP_CODE_K, WORDS
+from mixpe_gateware.contract.descriptor import GROUP_CODE_K, WORDS, Opcode
 from mixpe_gateware.contract.layout import shift_bytes, stream_bytes
+
+WATCHDOG_CYCLES = 1 << 20  # without a beat from or to memory, or a step of an engine, after which jobs are aborted
 
 
 class JobCode(IntEnum):
@@ -34,12 +36,13 @@ class JobCode(IntEnum):
     SHAPE       = 1, "n or m is zero, k under 32, one over its limit, or k is no multiple of group size and lanes"
     GROUP       = 2, "group size not supported, or too many groups for the on-chip memories"
     ROWS        = 3, "m rows of k activations do not fit the on-chip buffers"
-    UNSUPPORTED = 4, "flags that this build does not have"
+    UNSUPPORTED = 4, "an operation or flags that this build does not have"
     ALIGN       = 5, "an address is no multiple of the beat"
     MEMORY      = 6, "a region ends outside the device's memory"
     OVERLAP     = 7, "the results overlap the weights or the activations"
     SPACE       = 8, "the result buffer is smaller than the results"
     ABORTED     = 9, "aborted by a reset"
+    WATCHDOG    = 10, "nothing moved for too long: the memory does not answer"
 
     def __new__(cls, value, text):
         code = int.__new__(cls, value)
@@ -72,6 +75,8 @@ class Job:
     shift: bool = False
     planes: bool = False
     tag: int = 0
+    opcode: int = Opcode.GEMM
+    fence: bool = False
 
     @classmethod
     def from_words(cls, words):
@@ -128,6 +133,8 @@ def check_job(job, config, mem_bytes):
 
     Before all that come bits that no field has: `Job.from_words` is None, the gateware says `JobCode.UNSUPPORTED`.
     """
+    if job.opcode != Opcode.GEMM:
+        return JobCode.UNSUPPORTED
     if job.fused and not config.fused:
         return JobCode.UNSUPPORTED
     if (job.wide or job.shift) and not job.fused:

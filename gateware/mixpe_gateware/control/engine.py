@@ -7,7 +7,8 @@ from migen import Signal
 
 from mixpe_gateware.contract.descriptor import SLOT_WORDS
 
-EVENTS = ("busy", "wait_weights", "wait_results", "beats_in", "beats_out")  # that an engine counts
+PROGRESS = ("busy", "beats_in", "beats_out")               # events that say that a job goes on
+EVENTS   = (*PROGRESS, "wait_weights", "wait_results")     # that an engine counts
 
 
 class Engine(LiteXModule):

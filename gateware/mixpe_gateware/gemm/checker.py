@@ -18,7 +18,7 @@ from mixpe_gateware.contract.widths import log2
 from mixpe_gateware.control.fetch import WordFetch
 from mixpe_gateware.control.multiplier import Multiplier
 from mixpe_gateware.control.regions import Overlap, RegionCheck
-from mixpe_gateware.gemm.descriptor import WORDS, Descriptor
+from mixpe_gateware.gemm.descriptor import WORDS_READ, Descriptor
 from mixpe_gateware.gemm.shape import Shape
 from mixpe_gateware.gemm.ticket import ticket_layout
 
@@ -62,7 +62,7 @@ class JobChecker(LiteXModule):
         self.ticket = ticket = source.payload
         size_bits   = address_bits + 2                              # of a region's size or end in beats
         words_bits  = max(size_bits + 3, len(source.kwords) + 1)  # of the products; results are counted in words
-        self.fetch      = fetch      = WordFetch(WORDS)
+        self.fetch      = fetch      = WordFetch(WORDS_READ)
         self.descriptor = descriptor = Descriptor(config, address_bits)
         self.shape      = Shape(config, descriptor, ticket)
         self.multiplier = Multiplier(words_bits, bits_for(N_LIMIT))
@@ -140,7 +140,7 @@ class JobChecker(LiteXModule):
         fsm.act("FLAGS",
             NextValue(self.outside, descriptor.outside),
             self._checks([
-                self._refuse(descriptor.bad_flags | (shape.fused & (not config.fused))
+                self._refuse(descriptor.bad_op | descriptor.bad_flags | (shape.fused & (not config.fused))
                     | ((shape.wide | shape.shift) & ~shape.fused), JobCode.UNSUPPORTED),
                 self._refuse(descriptor.bad_shape | (descriptor.k < GROUP_MIN)
                     | (shape.wide & (descriptor.m[0] | (config.rows % 2))), JobCode.SHAPE),

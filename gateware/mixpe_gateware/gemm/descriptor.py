@@ -5,10 +5,11 @@ from litex.gen import LiteXModule
 from migen import Case, If, Mux, Signal, bits_for
 
 from mixpe_gateware.contract.config import N_LIMIT
-from mixpe_gateware.contract.descriptor import FLAG_BITS, INDEX, SLOT_WORDS
+from mixpe_gateware.contract.descriptor import FLAG_BITS, INDEX, SLOT_WORDS, WORDS, Opcode
 from mixpe_gateware.contract.widths import log2
 
-WORDS = INDEX["out_bytes"] + 1  # that the engine reads; the tag is the queue's
+WORDS_READ = INDEX["out_bytes"] + 1  # by the engine; the tag is the queue's
+OP = WORDS[INDEX["op"]]
 
 
 class Descriptor(LiteXModule):
@@ -31,9 +32,9 @@ class Descriptor(LiteXModule):
     weights_beat, act_beat, out_beat : Signal, out
     space : Signal(address_bits + 2), out
         Of the result buffer in beats, or the largest number.
-    bad_flags, bad_shape, misaligned, outside : Signal(), out
-        Unknown flags; a size of zero or over its limit; an address that is no multiple of the beat; one that has more
-        bits than the memory's.
+    bad_op, bad_flags, bad_shape, misaligned, outside : Signal(), out
+        Another operation; unknown flags; a size of zero or over its limit; an address that is no multiple of the beat;
+        one that has more bits than the memory's.
     """
 
     def __init__(self, config, address_bits):
@@ -51,7 +52,7 @@ class Descriptor(LiteXModule):
         self.act_beat     = Signal(address_bits + config.inbox_bits)
         self.out_beat     = Signal(address_bits)
         self.space = Signal(size_bits)
-        self.bad_flags, self.bad_shape, self.misaligned, self.outside = (Signal() for _ in range(4))
+        self.bad_op, self.bad_flags, self.bad_shape, self.misaligned, self.outside = (Signal() for _ in range(5))
 
         # # #
 
@@ -77,6 +78,7 @@ class Descriptor(LiteXModule):
                 *[flag.eq(0) for flag in (self.bad_shape, self.misaligned, self.outside)],
             ),
             If(self.valid, Case(self.which, {INDEX[name]: statements for name, statements in {
+                "op":           self.bad_op.eq(word & ~OP.field("fence").mask != Opcode.GEMM),
                 "weights_addr": address(self.weights_beat),
                 "act_addr":     address(self.act_beat),
                 "out_addr":     address(self.out_beat),

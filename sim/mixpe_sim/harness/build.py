@@ -37,7 +37,7 @@ def build_harness(config, mem_bytes, **options):
     config : Config
     mem_bytes : int
     options
-        `chunk_beats` and `target` of the accelerator.
+        Of the accelerator: `chunk_beats`, `target`, `watchdog_cycles`.
 
     Raises
     ------

@@ -28,7 +28,7 @@ struct Ended {
 
 enum Error { NONE, OUTSIDE, NO_DATA };
 
-const unsigned POST_WORD = 8;
+const unsigned POST_WORD = JOB_WORDS - 1;
 
 struct Harness {
     Vaccelerator*        top;
@@ -136,7 +136,7 @@ void harness_setup(Harness* h, uint64_t seed, uint32_t stall, uint32_t latency) 
     h->latency = latency;
 }
 
-void harness_post(Harness* h, const uint32_t* words) { h->jobs.emplace_back(words, words + 9); }
+void harness_post(Harness* h, const uint32_t* words) { h->jobs.emplace_back(words, words + JOB_WORDS); }
 
 // Runs until `count` jobs have ended, at most `limit` cycles. Returns the cycles run, or -error.
 int64_t harness_run(Harness* h, uint64_t count, uint64_t limit) {

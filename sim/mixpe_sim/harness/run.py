@@ -5,6 +5,7 @@ import ctypes
 
 import numpy as np
 
+from mixpe_gateware.contract.descriptor import WORDS
 from mixpe_gateware.contract.errors import MixpeError
 from mixpe_gateware.contract.jobs import JobCode
 from mixpe_gateware.contract.registers import COUNTERS
@@ -50,7 +51,7 @@ class Harness:
 
     def post(self, job):
         """Offer a job; it waits outside while the queue is full."""
-        words = (ctypes.c_uint32*9)(*job.words())
+        words = (ctypes.c_uint32*len(WORDS))(*job.words())
         self._library.harness_post(self._handle, words)
 
     def run(self, jobs, *, limit_cycles):

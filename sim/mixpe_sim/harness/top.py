@@ -7,13 +7,14 @@ from litex.gen.fhdl.verilog import convert
 from migen import ClockDomain, Signal
 
 from mixpe_gateware.accelerator import Accelerator
+from mixpe_gateware.contract.descriptor import WORDS
 from mixpe_gateware.contract.registers import COUNTERS
 
 
 class HarnessTop(LiteXModule):
     """See `harness.cpp` for who drives what."""
 
-    def __init__(self, config, mem_bytes, *, chunk_beats=128, target="portable"):
+    def __init__(self, config, mem_bytes, *, chunk_beats=128, **options):
         self.cd_sys = ClockDomain("sys")
         modes = ["read"]*(config.read_ports + 1) + ["write"]
         word_bytes = config.memory_bits//8
@@ -22,7 +23,7 @@ class HarnessTop(LiteXModule):
         ports = [LiteDRAMNativePort(mode, address_bits + (config.inbox_bits if index == config.read_ports else 0),
             config.memory_bits, id=index) for index, mode in enumerate(modes)]
         self.accelerator = accelerator = Accelerator(config, mem_bytes, ports[:config.read_ports], ports[-2], ports[-1],
-            chunk_beats=chunk_beats, target=target)
+            chunk_beats=chunk_beats, **options)
         self.ios = {self.cd_sys.clk, self.cd_sys.rst}
 
         # # #
@@ -67,7 +68,8 @@ def write_verilog(path, config, mem_bytes, **options):
 
 def port_header(config):
     """C++ accessors of this configuration's ports, for `harness.cpp`."""
-    lines = [f"#define NPORTS {config.read_ports + 2}", f"#define BEAT_BYTES {config.memory_bits//8}"]
+    lines = [f"#define NPORTS {config.read_ports + 2}", f"#define BEAT_BYTES {config.memory_bits//8}",
+        f"#define JOB_WORDS {len(WORDS)}"]
     entries = []
     for index in range(config.read_ports + 2):
         is_write = index == config.read_ports + 1
