@@ -58,6 +58,8 @@ def test_good_job():
     ({"out_addr": (512 << 10) + 2048}, JobCode.OK),
     ({"out_addr": GOOD.weight_bytes(CONFIG) - 16}, JobCode.OVERLAP),
     ({"out_addr": GOOD.weight_bytes(CONFIG)}, JobCode.OK),
+    # Another engine's job.
+    ({"opcode": 0}, JobCode.UNSUPPORTED), ({"opcode": 2, "n": 0}, JobCode.UNSUPPORTED), ({"fence": True}, JobCode.OK),
     # Result buffer.
     ({"out_bytes": GOOD.out_bytes - 1}, JobCode.SPACE), ({"out_bytes": GOOD.out_bytes + 1}, JobCode.OK),
 ])
@@ -85,9 +87,9 @@ def test_one_row_cannot_hold_a_token_of_a16():
     assert refused(single, fused=True, wide=True, m=2) == JobCode.SHAPE
 
 
-def test_every_code_but_aborted_is_reached_above():
+def test_every_code_of_the_checks_is_reached_above():
     reached = {mark for _, mark in test_code.pytestmark[0].args[1]}
-    assert reached == set(JobCode) - {JobCode.ABORTED}
+    assert reached == set(JobCode) - {JobCode.ABORTED, JobCode.WATCHDOG}
     assert all(code.text for code in JobCode)
 
 
@@ -101,10 +103,10 @@ def test_group_code(group_size, k, code):
 
 def test_words_carry_everything():
     job = Job(weights_addr=1, act_addr=2, out_addr=3, n=4, k=5, m=6, group=7, out_bytes=8, fused=True, wide=True,
-        shift=True, planes=True, tag=9)
+        shift=True, planes=True, tag=9, fence=True)
     words = [job.words()[INDEX[name]] for name in
-        ("weights_addr", "act_addr", "out_addr", "n", "k", "m", "flags", "out_bytes", "tag")]
-    assert words == [1, 2, 3, 4, 5, 6, 0x7F, 8, 9]
+        ("op", "weights_addr", "act_addr", "out_addr", "n", "k", "m", "flags", "out_bytes", "tag")]
+    assert words == [0x101, 1, 2, 3, 4, 5, 6, 0x7F, 8, 9]
 
 
 @pytest.mark.parametrize("fused, wide, planes, words", [
