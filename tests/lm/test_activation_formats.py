@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import mixpe
-from mixpe.cli.demo import LAYERS, held_out_text, record_inputs
+from mixpe.bench.block import LAYERS, block_inputs, held_out_text
 from mixpe.lm import checkpoint
 from mixpe.quant.sqnr import sqnr_db
 
@@ -14,14 +14,14 @@ from mixpe.quant.sqnr import sqnr_db
 def block():
     config, tensors = checkpoint.read(None)
     _, text = held_out_text(64)
-    return tensors, record_inputs(config, tensors, 0, text)
+    return tensors, block_inputs(config, tensors, 0, text, 16)
 
 
 @pytest.mark.parametrize("part", LAYERS)
 def test_a16_is_20_db_above_a8(part, block):
     """Against float64 with the same quantised weights."""
     tensors, inputs = block
-    x = np.ascontiguousarray(inputs[LAYERS[part]][-16:])
+    x = inputs[LAYERS[part]]
     matrix = mixpe.quantize(np.asarray(tensors[f"model.layers.0.{part}.weight"], np.float32))
     exact = x.astype(np.float64) @ matrix.dequantize().astype(np.float64).T
     with mixpe.open("reference") as device:

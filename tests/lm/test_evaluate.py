@@ -11,7 +11,8 @@ import pytest
 from mixpe.cli import evaluate as command
 from mixpe.cli import generate as writer
 from mixpe.errors import MixpeError, ModelError, RangeError
-from mixpe.lm import LlamaModel, evaluate, gptq, report
+from mixpe.lm import LlamaModel, evaluate, report
+from mixpe.lm.calibration import calibration_windows
 
 TEXT = np.random.default_rng(0).integers(97, 123, 301).astype(np.uint8)
 
@@ -60,7 +61,7 @@ def test_gzip_is_gzip_9():
 
 
 def test_quantised_variants_lie_near_the_float_one(config, tensors):
-    calibration = gptq.calibration_windows(TEXT, 48, 16)
+    calibration = calibration_windows(TEXT, 48, 16)
     rows = evaluate.evaluate(config, tensors, TEXT, calibration=calibration)
     assert [(r["quantiser"], r["format"], r["group_size"]) for r in rows] == [(None, "FP32", None)] + [
         (q, a, g) for q in ("nearest", "gptq") for a in ("W4A16", "W4A8") for g in (32, 64, 128)]

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from mixpe.formats import safetensors
-from mixpe.lm import LlamaModel, checkpoint, evaluate, gptq
+from mixpe.lm import LlamaModel, checkpoint, evaluate
+from mixpe.lm.calibration import calibration_windows
 from mixpe.models import corpus
 
 WEIGHTS = checkpoint.PACKAGED / "model.safetensors"
@@ -36,7 +37,7 @@ def test_it_is_small_and_fits_the_array(packaged):
 def test_it_beats_gzip_and_calibrated_w4a8_costs_at_most_two_percent(packaged, held_out):
     text  = np.frombuffer(held_out.joined(), np.uint8)
     train = np.frombuffer(corpus.load("train").joined(), np.uint8)
-    calibration = gptq.calibration_windows(train, packaged[0].max_position_embeddings, 32)
+    calibration = calibration_windows(train, packaged[0].max_position_embeddings, 32)
     rows = evaluate.evaluate(*packaged, text, limit=32, calibration=calibration,
                              chosen=[("gptq", "a8", 128), ("nearest", "a8", 128)])
     strongest = min(evaluate.gzip_bits_per_byte([content for _, content in held_out.files]))

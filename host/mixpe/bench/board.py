@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What language models would take on a board: a model, not a measurement.
 
+    jobs     those that `mixpe.plan` cuts a layer into for any device
     device   cycles of `contract.timing` at the board's clock, with the memory's rate as measured in simulation, or
              assumed from that where such a memory was not simulated
     link     the driver's own requests and checks over a wire of the board's speed (`virtual`)
@@ -11,52 +12,22 @@ Nothing overlaps, as there. Attention, normalisation and sampling are the host's
 
 import re
 from dataclasses import asdict, dataclass
-from types import SimpleNamespace
 
 import numpy as np
 
-from mixpe.bench.virtual import TURN_S, NullDevice, open_virtual
-from mixpe.devices.activations import Activations
-from mixpe.devices.calls import FusedCall, PartialsCall
+from mixpe.bench.virtual import TURN_S, NullCall, NullDevice, open_virtual
 from mixpe.devices.driver import Device
 from mixpe.errors import ConfigError
 from mixpe.lm.board import LINKS, Board
 from mixpe.lm.statistics import Phase
-from mixpe.plan.cut import cut_k, slab_block_bytes
+from mixpe.plan.layer import LayerPlan, LayerShape
 from mixpe.quant.matrix import group_span
-from mixpe_gateware.contract.config import CHANNELS_PER_BLOCK
 from mixpe_gateware.contract.timing import memory_timing
 
 MEM_ROOM   = 64 << 20   # beside the largest layer, in the device that only counts
 LOAD_BYTES = 256 << 10  # of an upload, to find its rate
 ETHERNET   = {"arty_a7": "ethernet-100"}  # its PHY; the other boards' are gigabit
 UNITS      = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
-
-
-class _Layer:
-    """As much of a `DeviceLinear` as cutting it into jobs needs: its shape, and no weights."""
-
-    def __init__(self, device, n, k, group_size, activations):
-        config = device.config
-        span   = group_span(group_size, k)
-        padded = -(-k//span)*span
-        self.device = device
-        self.matrix = SimpleNamespace(n=n, k=k, k_padded=padded, span=span, planes=1, groups=padded//span)
-        self.slabs  = cut_k(padded, span, 1, config)
-        self.fused  = config.fused and len(self.slabs) == 1 and not (activations == "a16" and config.rows % 2)
-        blocks      = -(-n//CHANNELS_PER_BLOCK)
-        self.stream_bytes = sum(blocks*slab_block_bytes(slab, 1, config) for slab in self.slabs)
-        self.addrs  = [0]*len(self.slabs)
-
-    def ensure(self, _checksum, _write):
-        """Weights are where they are."""
-
-
-class _Partials(PartialsCall):
-    """Partial sums that nobody adds up."""
-
-    def _taker(self, _slab, _target, _finish):
-        return lambda raw: None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,24 +177,25 @@ class BoardModel:
         device.transfer.upload(0, np.zeros(LOAD_BYTES, np.uint8), True)
         return LOAD_BYTES/(wire.end - start)
 
+    def plan(self, shape):
+        """How a layer of a model is cut for this board: LayerPlan."""
+        wanted = LayerShape(n=shape.n, k=shape.k, span=group_span(self.group_size, shape.k))
+        return LayerPlan(wanted, self.board.config, wide=self.activations == "a16")
+
     def _run(self, shape, tokens):
         """One layer: bytes each way, counters, seconds on the link; its weights' bytes."""
         key = shape.n, shape.k, tokens
         if key not in self._known:
             room   = shape.n*shape.k + MEM_ROOM
             device, wire = self._open(-(-room//4096)*4096)
-            layer  = _Layer(device, shape.n, shape.k, self.group_size, self.activations)
-            device.memory.allocate(layer.stream_bytes)
-            rows   = np.zeros((2*tokens if self.activations == "a16" else tokens, layer.matrix.k_padded), np.int8)
-            shifts = np.zeros((tokens, layer.matrix.groups), np.uint8) if self.activations == "a16" else None
-            acts   = Activations(rows, layer.matrix.span, np.ones(tokens, np.float32), shifts)
-            call   = (FusedCall(layer, acts, device.out_bytes_max) if layer.fused
-                else _Partials(layer, acts, device.out_bytes_max, raw=False))
+            layer  = self.plan(shape)
+            addrs  = [device.memory.allocate(size) for size in layer.stream_bytes]
+            plan   = layer.call(tokens, out_bytes_max=device.out_bytes_max, room_bytes=device.memory.largest_bytes)
             before, start = device.link_bytes(), wire.end
-            device.execute([call])
+            device.execute([NullCall(plan, addrs)])
             after, seconds = device.link_bytes(), wire.end - start
             self._known[key] = (after["sent"] - before["sent"], after["received"] - before["received"],
-                device.counters(), seconds, layer.stream_bytes)
+                device.counters(), seconds, sum(layer.stream_bytes))
         return self._known[key]
 
     def _phase(self, model, tokens):

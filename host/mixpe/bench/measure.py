@@ -107,7 +107,7 @@ def measure(device, case, *, group_size, read_rate, seed=0):
         "wide": case.activations == "a16"}
     size    = Job(weights_addr=0, act_addr=0, out_addr=0, out_bytes=0, **shape).result_bytes(config)
     regions = [device.memory.allocate(part) for part in (stream.size, size)]
-    place   = device.allocate_activations(act.size)
+    place   = device.act_space.allocate(act.size)
     try:
         job = Job(weights_addr=regions[0], act_addr=place, out_addr=regions[1], out_bytes=size, **shape)
         device.write_memory(regions[0], stream)
@@ -121,7 +121,7 @@ def measure(device, case, *, group_size, read_rate, seed=0):
     finally:
         for region in regions:
             device.memory.free(region)
-        device.free_activations(place)
+        device.act_space.free(place)
     spent = {name: after[name] - before[name] for name in after}
     payload = n*k//2 + n*groups*2 + n*groups/2
     prediction = predict(job, config, memory_timing(config), inbox=in_inbox(job, device.mem_bytes))

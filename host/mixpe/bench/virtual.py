@@ -48,6 +48,21 @@ class NullDevice(ReferenceLink):
         self.executor = NullExecutor(config, self.memory)
 
 
+class NullCall:
+    """A planned call without numbers: its activations are zeros, and nobody takes its results."""
+
+    def __init__(self, plan, addrs):
+        self.plan, self.addrs, self.acts = plan, addrs, self
+        self._sizes = {step.acts: step.act_bytes for step in plan.steps}
+
+    def image(self, block, _beat_bytes):
+        """As `Activations.image`."""
+        return np.zeros(self._sizes[block], np.uint8)
+
+    def take(self, step, raw):
+        """As `FusedCall.take`."""
+
+
 class Wire:
     """Two directions and a bridge, each busy until some time; and the time that it is for the host."""
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from mixpe.errors import ModelError
-from mixpe.lm import checkpoint, evaluate, gptq, report
+from mixpe.lm import checkpoint, evaluate, report
+from mixpe.lm.calibration import calibration_windows
 from mixpe.models import corpus
 from mixpe.progress import Progress
 
@@ -71,8 +72,8 @@ def run(args):
     text = np.frombuffer(joined, np.uint8)
     calibration = None
     if train is not None:
-        calibration = gptq.calibration_windows(np.frombuffer(train, np.uint8), config.max_position_embeddings,
-                                               args.calibration)
+        calibration = calibration_windows(np.frombuffer(train, np.uint8), config.max_position_embeddings,
+                                          args.calibration)
     chosen = evaluate.variants(args.group_sizes, args.activations, args.quantisers)
     limit  = None if args.all else args.windows
     pieces = len(evaluate.windows(text, config.max_position_embeddings, limit))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mixpe.lm import LlamaModel, checkpoint, gptq
+from mixpe.lm import LlamaModel, calibration, checkpoint
 from mixpe.lm.board import LINKS, Board
 from mixpe.models import corpus
 
@@ -47,8 +47,8 @@ def _quantiser(args):
         return None
     config, tensors = checkpoint.read(args.model)
     text = np.frombuffer(corpus.load("train").joined(), np.uint8)
-    windows = gptq.calibration_windows(text, config.max_position_embeddings)
-    return gptq.quantiser(gptq.calibrate(config, tensors, windows), args.group_size)
+    windows = calibration.calibration_windows(text, config.max_position_embeddings)
+    return calibration.quantiser(calibration.calibrate(config, tensors, windows), args.group_size)
 
 
 def run(args):

@@ -7,8 +7,8 @@ import os
 import pkgutil
 import sys
 from importlib import metadata
+from pathlib import Path
 
-import mixpe.cli
 from mixpe.errors import MixpeError
 
 DESCRIPTION = "Quantised LLM layers on an FPGA, on its simulation, or on the numpy reference."
@@ -35,7 +35,7 @@ def _missing_text(error):
 
 
 def _command_names():
-    found = {module.name for module in pkgutil.iter_modules(mixpe.cli.__path__)} - {"main"}
+    found = {module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)])} - {"main"}
     return [name for name in ORDER if name in found] + sorted(found - set(ORDER))
 
 

@@ -5,7 +5,7 @@ import numpy as np
 
 from mixpe.quant.quantize import quantize_activations
 from mixpe_gateware.contract.errors import DtypeError, RangeError, ShapeError
-from mixpe_gateware.contract.reference import output, row_sums
+from mixpe_gateware.contract.reference import row_sums
 from mixpe_gateware.contract.wide import align, join, split
 
 KINDS = ("a8", "a16")
@@ -55,29 +55,25 @@ class Activations:
         self._sums   = None
 
     @classmethod
-    def of(cls, x, kind, matrix):
-        """Quantise or align float activations for a matrix: `kind` is ``a8`` or ``a16``."""
+    def of(cls, x, kind, k_padded, span):
+        """Quantise or align float activations for groups of span: `kind` is ``a8`` or ``a16``."""
         if kind == "a8":
             codes, factors = quantize_activations(x)
-            return cls(_padded(codes, matrix.k_padded), matrix.span, factors)
+            return cls(_padded(codes, k_padded), span, factors)
         if not np.isfinite(x).all():
             raise RangeError("activations must be finite, found Inf or NaN")
-        aligned, shifts, units = align(_padded(x, matrix.k_padded), matrix.span)
-        return cls(split(aligned), matrix.span, units.astype(np.float32), shifts)
+        aligned, shifts, units = align(_padded(x, k_padded), span)
+        return cls(split(aligned), span, units.astype(np.float32), shifts)
 
     @classmethod
-    def of_codes(cls, xq, matrix):
+    def of_codes(cls, xq, k_padded, span):
         """int8 activations as they are."""
-        return cls(_padded(xq, matrix.k_padded), matrix.span, None)
+        return cls(_padded(xq, k_padded), span, None)
 
     @property
     def wide(self):
         """Two rows a token."""
         return self.shifts is not None
-
-    @property
-    def tokens(self):
-        return len(self.rows)//2 if self.wide else len(self.rows)
 
     @property
     def sums(self):
@@ -86,27 +82,25 @@ class Activations:
             self._sums = row_sums(self.rows, self.span)
         return self._sums
 
-    def image(self, rows, slab, beat_bytes, table):
-        """What lies in the device's memory for these rows (a slice) of a slab: (bytes,) uint8.
+    def image(self, block, beat_bytes):
+        """What lies in the device's memory for a `plan.call.RowBlock`: (bytes,) uint8.
 
-        `table` adds the alignment shifts, one row after another, each padded to a beat.
+        Alignment shifts come one row after another, each padded to a beat.
         """
-        codes = np.ascontiguousarray(self.rows[rows, slab.start:slab.stop]).view(np.uint8).reshape(-1)
-        if not table:
+        codes = np.ascontiguousarray(self.rows[block.start:block.stop, block.k_start:block.k_stop])
+        codes = codes.view(np.uint8).reshape(-1)
+        if not block.table:
             return codes
-        shifts = np.zeros((rows.stop - rows.start, -(-slab.groups//beat_bytes)*beat_bytes), np.uint8)
-        tokens = self.shifts[rows.start//2:rows.stop//2, slab.first_group:slab.first_group + slab.groups]
-        shifts[:, :slab.groups] = np.repeat(tokens, 2, axis=0)
+        tokens = self.shifts[block.start//2:block.stop//2, block.k_start//self.span:-(-block.k_stop//self.span)]
+        groups = tokens.shape[1]
+        shifts = np.zeros((block.stop - block.start, -(-groups//beat_bytes)*beat_bytes), np.uint8)
+        shifts[:, :groups] = np.repeat(tokens, 2, axis=0)
         return np.concatenate([codes, shifts.reshape(-1)])
 
     def combine(self, partial, rows):
         """Partial sums and row sums per token of these rows: 256·hi + lo if there are two rows a token."""
         sums = self.sums[rows]
         return (join(partial), join(sums)) if self.wide else (partial, sums)
-
-    def finish(self, channel_sums):
-        """Dequantised sums (m, n) float32 → results, in place of the activations' own scale."""
-        return output(channel_sums, self.factors)
 
 
 def _padded(x, k_padded):

@@ -1,21 +1,15 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The driver: one class for every device, over a link that reads and writes bus addresses."""
 
-from collections import Counter, deque
-
 from mixpe.devices.bank import RegisterBank
 from mixpe.devices.jobqueue import JobQueue
 from mixpe.devices.linear import DeviceLinear
-from mixpe.devices.memory import Allocator
+from mixpe.devices.memory import ActivationSpace, Allocator
 from mixpe.devices.sdram import init_method, initialise_sdr
 from mixpe.devices.stage import Stage
 from mixpe.devices.transfer import Transfer
 from mixpe_gateware.contract.digest import VERSION, digest
-from mixpe_gateware.contract.errors import (
-    ConfigError,
-    DeviceError,
-    MixpeError,
-)
+from mixpe_gateware.contract.errors import ConfigError, DeviceError, MixpeError
 from mixpe_gateware.contract.registers import (
     CONTROL_COUNTERS,
     CONTROL_LATCH,
@@ -54,6 +48,9 @@ class Device:
     clock_hz : int
     epoch : int
         Counts recoveries: weights loaded before one are checked again before they are used.
+    memory, inbox : Allocator
+    act_space : ActivationSpace
+        Over both.
     transfer : Transfer
         To and from its memory.
     streamed_bytes : int
@@ -72,7 +69,9 @@ class Device:
         self.mem_bytes = self.bank.identity["mem_bytes"]
         self.verify    = verify
         self.memory    = Allocator(self.mem_bytes)
-        self.inbox     = Allocator(self.config.inbox_bytes)
+        # The device computes checksums of its memory only, so where all is verified nothing goes to the inbox.
+        self.inbox     = Allocator(0 if verify == "all" else self.config.inbox_bytes)
+        self.act_space = ActivationSpace(self.memory, self.inbox, self.mem_bytes)
         self.queue     = JobQueue(self.bank, rate_hz=rate_hz or self.clock_hz, floor_s=floor_s, verify=verify == "all")
         self.out_bytes_max = min(RESULT_BYTES, self.mem_bytes//8)
         self.epoch     = 0
@@ -140,11 +139,6 @@ class Device:
         linear.place(self.memory, lambda addr, stream: self.transfer.upload(addr, stream, self.verify != "none"))
         return linear
 
-    def forget(self, _linear, addrs):
-        """Give back a layer's memory; called by `DeviceLinear.free`."""
-        for addr in addrs:
-            self.memory.free(addr)
-
     def run(self, requests):
         """Run independent layers without waiting between them.
 
@@ -157,30 +151,37 @@ class Device:
         -------
         list of (m, n) float32
         """
+        self.check_open()
         shared = {}
         calls = []
         for linear, x in requests:
             if linear.device is not self:
                 raise DeviceError(f"a layer of {linear.device.url} cannot run on {self.url}")
             calls.append(linear.call(x, shared))
+        self.prepare([linear for linear, _ in requests])
         self.execute(calls)
         return [call.result() for call in calls]
 
     # Jobs.
 
-    def execute(self, calls):
-        """Run the jobs of calls with the queue kept full: activations of the next are written while one runs."""
+    def prepare(self, linears):
+        """Recover after trouble, and bring back what weights of these layers it has cost."""
         self._recover()
-        for linear in {id(call.linear): call.linear for call in calls}.values():
-            linear.ensure(self.checksum, lambda addr, stream: self.transfer.upload(addr, stream, True))
-        tasks = deque(task for call in calls for task in call.tasks())
-        stage = Stage(self, Counter(task.act_key for task in tasks))
+        for linear in linears:
+            if linear.epoch != self.epoch:
+                linear.ensure(self.checksum, lambda addr, stream: self.transfer.upload(addr, stream, True))
+
+    def execute(self, calls):
+        """Carry out planned calls with the queue kept full: activations of the next job are written while one runs.
+
+        Parameters
+        ----------
+        calls : list of FusedCall, PartialsCall or alike
+        """
+        self._recover()
+        stage = Stage(self, calls)
         try:
-            while tasks or stage.pending:
-                if tasks and self.queue.level < self.queue.depth and stage.post(tasks[0]):
-                    tasks.popleft()
-                else:
-                    stage.collect()
+            stage.run()
         except BaseException as error:
             self._suspect = True
             stage.drop()
@@ -207,31 +208,6 @@ class Device:
             raise
 
     # Memory.
-
-    def allocate_activations(self, size):
-        """Take memory for a job's activations: of the inbox where they fit it.
-
-        With ``verify="all"`` never of the inbox: the device computes checksums of its memory only.
-
-        Returns
-        -------
-        int
-            Offset for `write_memory` and for the job.
-
-        Raises
-        ------
-        DeviceMemoryError
-        """
-        if size <= self.inbox.largest_bytes and self.verify != "all":
-            return self.mem_bytes + self.inbox.allocate(size)
-        return self.memory.allocate(size, top=True)
-
-    def free_activations(self, offset):
-        """Give back what `allocate_activations` gave."""
-        if offset >= self.mem_bytes:
-            self.inbox.free(offset - self.mem_bytes)
-        else:
-            self.memory.free(offset)
 
     def write_memory(self, offset, data):
         """Write a buffer or array at an offset of the device's memory, unverified."""

@@ -5,9 +5,9 @@ import zlib
 
 from mixpe.devices.activations import KINDS, Activations, check_codes, check_floats
 from mixpe.devices.calls import FusedCall, PartialsCall
-from mixpe.plan.cut import cut_k
+from mixpe.plan.layer import LayerPlan, LayerShape
 from mixpe.quant.matrix import QuantizedMatrix
-from mixpe_gateware.contract.errors import ConfigError, DeviceError, DtypeError, RangeError
+from mixpe_gateware.contract.errors import DeviceError, DtypeError, RangeError
 from mixpe_gateware.contract.layout import pack_stream
 
 
@@ -19,11 +19,14 @@ class DeviceLinear:
     matrix : Int4Matrix or Int8Matrix
     activations : str
         ``a8`` or ``a16``.
+    plan : LayerPlan
+        How it is cut.
     fused : bool
         Groups are dequantised on the device. Both ways give the same bits.
-    slabs : list of Slab
     addrs : list of int
-        Where each slab's weight stream lies in the device's memory.
+        Where each slab's weight stream lies in the device's memory; None once it is freed.
+    epoch : int
+        Recoveries of the device when its weights were last known to be what was sent.
     """
 
     def __init__(self, device, matrix, activations, fused):
@@ -31,19 +34,15 @@ class DeviceLinear:
             raise DtypeError(f"load takes an Int4Matrix or Int8Matrix from mixpe.quantize, not {type(matrix).__name__}")
         if activations not in KINDS:
             raise RangeError(f"activations must be one of {KINDS}, not {activations!r}")
-        config = device.config
         self.device = device
         self.matrix = matrix
         self.activations = activations
-        self.slabs  = cut_k(matrix.k_padded, matrix.span, matrix.planes, config)
-        able = config.fused and len(self.slabs) == 1 and not (activations == "a16" and config.rows % 2)
-        if fused and not able:
-            raise ConfigError(f"this device cannot dequantise k={matrix.k} with {activations} itself "
-                f"(fused {config.fused}, rows {config.rows}, k_max {config.k_max}); leave fused out")
-        self.fused  = able if fused is None else bool(fused)
+        shape = LayerShape(n=matrix.n, k=matrix.k, span=matrix.span, planes=matrix.planes)
+        self.plan   = LayerPlan(shape, device.config, wide=activations == "a16", fused=fused)
+        self.fused  = self.plan.fused
         self.addrs  = []
+        self.epoch  = None
         self._crcs  = []
-        self._epoch = None
 
     @property
     def shape(self):
@@ -53,7 +52,7 @@ class DeviceLinear:
     @property
     def weight_bytes(self):
         """Bytes of its weight streams in the device's memory."""
-        return sum(size for size, _ in self._crcs)
+        return sum(self.plan.stream_bytes)
 
     def __call__(self, x):
         """Multiply: (m, k) float32 or float16 → (m, n) float32."""
@@ -64,37 +63,37 @@ class DeviceLinear:
 
         8-bit weights: 16·P_hi + P_lo.
         """
-        self.check_usable()
-        check_codes(xq, self.matrix.k)
-        call = PartialsCall(self, Activations.of_codes(xq, self.matrix), self.device.out_bytes_max, raw=True)
+        self._check_loaded()
+        self.device.check_open()
+        check_codes(xq, self.plan.k)
+        acts = Activations.of_codes(xq, self.plan.k_padded, self.plan.span)
+        call = PartialsCall(self._planned(len(xq), raw=True), self.addrs, acts, self.matrix)
+        self.device.prepare([self])
         self.device.execute([call])
         return call.result()
 
     def free(self):
         """Give its memory back. The layer cannot be used after this; a second call does nothing."""
         addrs, self.addrs = self.addrs, None
-        self.device.forget(self, addrs or [])
-
-    def check_usable(self):
-        """Raise DeviceError if the layer was freed or its device closed."""
-        if self.addrs is None:
-            raise DeviceError("this layer was freed; load it again")
-        self.device.check_open()
+        for addr in addrs or []:
+            self.device.memory.free(addr)
 
     def call(self, x, shared):
         """The call for float activations; `shared` holds what was quantised for others already."""
-        self.check_usable()
-        check_floats(x, self.matrix.k)
-        key = id(x), self.activations, self.matrix.k_padded, self.matrix.span
+        self._check_loaded()
+        plan = self.plan
+        check_floats(x, plan.k)
+        key = id(x), self.activations, plan.k_padded, plan.span
         if key not in shared:
-            shared[key] = Activations.of(x, self.activations, self.matrix)
-        if self.fused:
-            return FusedCall(self, shared[key], self.device.out_bytes_max)
-        return PartialsCall(self, shared[key], self.device.out_bytes_max, raw=False)
+            shared[key] = Activations.of(x, self.activations, plan.k_padded, plan.span)
+        planned = self._planned(len(x))
+        if planned.fused:
+            return FusedCall(planned, self.addrs, shared[key])
+        return PartialsCall(planned, self.addrs, shared[key], self.matrix)
 
     def streams(self):
         """Weight streams, one a slab: (bytes,) uint8."""
-        for slab in self.slabs:
+        for slab in self.plan.slabs:
             packed, scales, zeros = self.matrix.stream_parts(slab.start, slab.stop)
             yield pack_stream(packed, scales, zeros, self.device.config)
 
@@ -103,22 +102,30 @@ class DeviceLinear:
         try:
             for stream in self.streams():
                 self.addrs.append(memory.allocate(stream.size))
-                self._crcs.append((stream.size, zlib.crc32(stream)))
+                self._crcs.append(zlib.crc32(stream))
                 write(self.addrs[-1], stream)
         except BaseException:
             for addr in self.addrs:
                 memory.free(addr)
             self.addrs = None
             raise
-        self._epoch = self.device.epoch
+        self.epoch = self.device.epoch
 
     def ensure(self, checksum, write):
         """After trouble on the device, see that the weights are still what was sent, and send them again if not."""
-        if self._epoch == self.device.epoch:
-            return
-        sound = [checksum(addr, size) == crc for addr, (size, crc) in zip(self.addrs, self._crcs, strict=True)]
+        sound = [checksum(addr, size) == crc
+            for addr, size, crc in zip(self.addrs, self.plan.stream_bytes, self._crcs, strict=True)]
         if not all(sound):
             for good, addr, stream in zip(sound, self.addrs, self.streams(), strict=True):
                 if not good:
                     write(addr, stream)
-        self._epoch = self.device.epoch
+        self.epoch = self.device.epoch
+
+    def _check_loaded(self):
+        if self.addrs is None:
+            raise DeviceError("this layer was freed; load it again")
+
+    def _planned(self, tokens, *, raw=False):
+        device = self.device
+        return self.plan.call(tokens, raw=raw, out_bytes_max=device.out_bytes_max,
+            room_bytes=device.memory.largest_bytes)

@@ -77,3 +77,36 @@ class Allocator:
             else:
                 merged.append((start, end))
         self._free = merged
+
+
+class ActivationSpace:
+    """Where activations of jobs lie: in the inbox where it has room, else in the memory.
+
+    Parameters
+    ----------
+    memory, inbox : Allocator
+    inbox_start : int
+        Offset of the inbox's first byte for the transfer and for jobs: the size of the memory.
+    """
+
+    def __init__(self, memory, inbox, inbox_start):
+        self._memory, self._inbox, self._inbox_start = memory, inbox, inbox_start
+
+    def allocate(self, size):
+        """Take size bytes; return their offset for the transfer and for jobs.
+
+        Raises
+        ------
+        DeviceMemoryError
+            There is room in neither.
+        """
+        if size <= self._inbox.largest_bytes:
+            return self._inbox_start + self._inbox.allocate(size)
+        return self._memory.allocate(size, top=True)
+
+    def free(self, offset):
+        """Give back what `allocate` gave."""
+        if offset >= self._inbox_start:
+            self._inbox.free(offset - self._inbox_start)
+        else:
+            self._memory.free(offset)

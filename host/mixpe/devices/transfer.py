@@ -60,21 +60,15 @@ class Transfer:
         VerifyError
             A chunk stays wrong.
         """
+        if data.size <= CHUNK_BYTES:
+            self._send(offset, data, verify, None)
+            return
         with Progress("upload", data.size, "B") as progress:
             for start in range(0, data.size, CHUNK_BYTES):
                 chunk = data[start:start + CHUNK_BYTES]
-                for _attempt in range(ATTEMPTS):
-                    self.link.write_bytes(self.mem_base + offset + start, chunk,
-                        progress=lambda done, before=start: progress.at(before + done))
-                    if not verify:
-                        if start + chunk.size < data.size:
-                            self.bank.read("scratch")  # comes back when the bytes before it are in memory
-                        break
-                    if self.checksum(offset + start, chunk.size) == zlib.crc32(chunk):
-                        break
-                else:
-                    raise VerifyError(f"{chunk.size} bytes at {offset + start} of the device's memory are not what was "
-                        f"sent, {ATTEMPTS} times; the link or the memory is faulty")
+                self._send(offset + start, chunk, verify, lambda done, before=start: progress.at(before + done))
+                if not verify and start + chunk.size < data.size:
+                    self.bank.read("scratch")  # comes back when the bytes before it are in memory
                 progress.at(start + chunk.size)
 
     def download(self, offset, size, verify):
@@ -91,6 +85,16 @@ class Transfer:
                 return raw
         raise VerifyError(f"{size} bytes read at {offset} of the device's memory are not what it holds, "
             f"{ATTEMPTS} times; the link is faulty")
+
+    def _send(self, offset, chunk, verify, progress):
+        """Write at an offset, in the memory or the inbox, until the device's checksum agrees; at once without."""
+        address = self._address(offset, chunk.size)
+        for _attempt in range(ATTEMPTS):
+            self.link.write_bytes(address, chunk, progress=progress)
+            if not verify or self.checksum(offset, chunk.size) == zlib.crc32(chunk):
+                return
+        raise VerifyError(f"{chunk.size} bytes at {offset} of the device's memory are not what was sent, {ATTEMPTS} "
+            "times; the link or the memory is faulty")
 
     def _address(self, offset, size):
         """Bus address of a region of the memory or of the inbox."""

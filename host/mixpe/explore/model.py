@@ -6,26 +6,16 @@ import hashlib
 import numpy as np
 
 from mixpe.lm import checkpoint, evaluate
-from mixpe.lm.model import FloatLinear, LlamaModel
+from mixpe.lm.linear import job_weight
+from mixpe.lm.model import LlamaModel
+from mixpe.lm.recorder import recorded
 from mixpe.models import corpus
 from mixpe.quant.sqnr import sqnr_db
 
 SAMPLE_ROWS    = 256  # activation rows a layer that SQNR is measured on
 SEED           = 0    # of the choice of rows, channels and tokens
 ENERGY_STREAMS = 80   # output channels and tokens that the energy proxy is measured on
-
-
-class _Recorder:
-    """A float layer that keeps some of its inputs."""
-
-    def __init__(self, weight):
-        self.weight = weight
-        self.inputs = []
-        self._linear = FloatLinear(weight)
-
-    def __call__(self, x):
-        self.inputs.append(np.array(x, np.float32).reshape(-1, x.shape[-1]))
-        return self._linear(x)
+ENERGY_JOB     = "layers.1.gate_up"
 
 
 def _fidelity_parts(config, tensors, text, windows):
@@ -43,6 +33,23 @@ def _fidelity_parts(config, tensors, text, windows):
     for module in (arithmetic, ant, olive, float16, model, evaluate):
         digest.update(inspect.getsource(module).encode())
     return {"step": "fidelity", "content": digest.hexdigest(), "windows": windows, "rows": SAMPLE_ROWS}
+
+
+def _inputs(config, tensors, text, pieces):
+    """Bits per byte of the float model, and what its jobs get: dict of job → list of (m, k) float32, in their order."""
+    inputs = {}
+    model  = LlamaModel(config, tensors, recorded(lambda name, x: inputs.setdefault(name, []).append(x)))
+    return evaluate.bits_per_byte(model, text, pieces), inputs
+
+
+def _float_run(config, tensors, text, pieces):
+    """Bits per byte of the float model, and some rows of what its jobs get: dict of job → (rows, k) float32."""
+    floats, inputs = _inputs(config, tensors, text, pieces)
+    rng, samples   = np.random.default_rng(SEED), {}
+    for name in list(inputs):
+        rows = np.concatenate(inputs.pop(name))
+        samples[name] = rows[rng.choice(len(rows), min(SAMPLE_ROWS, len(rows)), replace=False)]
+    return floats, samples
 
 
 def fidelity(windows, cache_folder=None, progress=None):
@@ -77,29 +84,17 @@ def fidelity(windows, cache_folder=None, progress=None):
         progress(sum(known[name] is not None for name in arithmetic.ARITHMETIC))
     if all(known.values()):
         return [row | about for row in known.values()]
-    recorders = {}
-
-    def record(name, weight):
-        recorders[name] = _Recorder(weight)
-        return recorders[name]
-
-    model = LlamaModel(config, tensors, record)
-    floats = evaluate.bits_per_byte(model, text, pieces)
-    rng = np.random.default_rng(SEED)
-    samples = {}
-    for name, recorder in recorders.items():
-        inputs = np.concatenate(recorder.inputs)
-        samples[name] = inputs[rng.choice(len(inputs), min(SAMPLE_ROWS, len(inputs)), replace=False)]
-        recorder.inputs.clear()
+    floats, samples = _float_run(config, tensors, text, pieces)
     known["FP32"] = {"arithmetic": "FP32", "sqnr_db": None, "bits_per_byte": floats}
     cache.put(cache.key(**parts, name="FP32"), known["FP32"])
     for name in arithmetic.ARITHMETIC:
         if known[name]:
             continue
         ratios = []
-        for job, recorder in recorders.items():
-            exact = samples[job].astype(np.float64) @ recorder.weight.astype(np.float64).T
-            ratios.append(sqnr_db(exact, arithmetic.layer(name, recorder.weight)(samples[job])))
+        for job, sample in samples.items():
+            weight = job_weight(tensors, job)
+            exact  = sample.astype(np.float64) @ weight.astype(np.float64).T
+            ratios.append(sqnr_db(exact, arithmetic.layer(name, weight)(sample)))
 
         def make(_job, weight, name=name):
             apply = arithmetic.layer(name, weight)
@@ -126,15 +121,10 @@ def energy_layer():
     """
     config, tensors = checkpoint.read()
     text = np.frombuffer(corpus.load("held-out").joined(), np.uint8)
-    recorders = {}
-
-    def record(name, weight):
-        recorders[name] = _Recorder(weight)
-        return recorders[name]
-
-    evaluate.bits_per_byte(LlamaModel(config, tensors, record), text, evaluate.windows(text, 256, 1))
-    layer = recorders["layers.1.gate_up"]
-    rng   = np.random.default_rng(SEED)
-    x     = layer.inputs[0][rng.choice(len(layer.inputs[0]), ENERGY_STREAMS, replace=False)]
-    w     = layer.weight[rng.choice(len(layer.weight), ENERGY_STREAMS, replace=False)]
-    return w, x, len(layer.weight)
+    _, inputs = _inputs(config, tensors, text, evaluate.windows(text, 256, 1))
+    inputs    = inputs[ENERGY_JOB][0]
+    weight    = job_weight(tensors, ENERGY_JOB)
+    rng = np.random.default_rng(SEED)
+    x   = inputs[rng.choice(len(inputs), ENERGY_STREAMS, replace=False)]
+    w   = weight[rng.choice(len(weight), ENERGY_STREAMS, replace=False)]
+    return w, x, len(weight)

@@ -10,11 +10,12 @@ import gzip
 
 import numpy as np
 
-from mixpe import quantize
 from mixpe.errors import ModelError, RangeError
-from mixpe.lm import gptq
+from mixpe.lm.calibration import calibrate
 from mixpe.lm.exact import ExactLinear
 from mixpe.lm.model import ACTIVATIONS, LlamaModel
+from mixpe.quant import gptq
+from mixpe.quant.quantize import quantize
 
 GROUP_SIZES = (32, 64, 128)
 QUANTISERS  = ("nearest", "gptq")
@@ -154,7 +155,7 @@ def evaluate(config, tensors, text, *, limit=256, calibration=None, chosen=None,
     if any(name == "gptq" for name, _, _ in chosen):
         if calibration is None:
             raise ModelError("GPTQ needs calibration text; give windows of training text")
-        hessians = gptq.calibrate(config, tensors, calibration, _labelled(progress, "calibration"))
+        hessians = calibrate(config, tensors, calibration, _labelled(progress, "calibration"))
 
     rows = [_row("FP32", None, None, LlamaModel(config, tensors), text, pieces, None, progress)]
     matrices = {}

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Bring the linear layers of a model to a device."""
 
-import mixpe
+from mixpe.devices import open_device
+from mixpe.quant.quantize import quantize
 
 
 class DeviceLoader:
@@ -18,11 +19,11 @@ class DeviceLoader:
     """
 
     def __init__(self, device, *, group_size=128, activations="a8", quantiser=None):
-        self._quantise = quantiser or (lambda name, weight: mixpe.quantize(weight, group_size))
+        self._quantise = quantiser or (lambda name, weight: quantize(weight, group_size))
         self._activations = activations
         self._owned  = isinstance(device, str)
         self._layers = []
-        self.device  = mixpe.open(device) if self._owned else device
+        self.device  = open_device(device) if self._owned else device
 
     def __call__(self, name, weight):
         """Load one job; returns what computes it, (m, k) float32 → (m, n) float32."""

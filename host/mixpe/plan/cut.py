@@ -82,6 +82,11 @@ def rows_per_job(k, planes, config):
     return min(tiles*config.rows, config.k_max)
 
 
+def roomy_bytes(rows, row_bytes, words, out_bytes_max):
+    """Free memory from which on `fit_buffers` changes nothing; parameters as there."""
+    return rows*row_bytes + max(out_bytes_max, 4*CHANNELS_PER_BLOCK*words*rows) + 2*ALIGN_BYTES
+
+
 def fit_buffers(rows, row_bytes, words, out_bytes_max, room_bytes):
     """Activation rows of one job and size of its results, so that both buffers fit together.
 

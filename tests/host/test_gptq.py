@@ -6,7 +6,7 @@ import pytest
 
 import mixpe
 from mixpe.errors import DtypeError, RangeError, ShapeError
-from mixpe.lm import LlamaModel, gptq
+from mixpe.quant import gptq
 
 
 def correlated(rng, tokens, k):
@@ -71,22 +71,3 @@ def test_inputs_that_are_always_zero_and_weights_of_zero():
 def test_wrong_input_is_refused(w, hessian, options, error, message):
     with pytest.raises(error, match=message):
         gptq.quantize(w, hessian, **options)
-
-
-def test_calibration_sees_every_jobs_inputs(config, tensors):
-    windows = gptq.calibration_windows(np.random.default_rng(0).integers(0, 256, 500).astype(np.uint8), 48, 10)
-    steps = []
-    hessians = gptq.calibrate(config, tensors, windows, steps.append)
-    model = LlamaModel(config, tensors)
-    assert set(hessians) == set(model.jobs) and sum(steps) == 10
-    assert hessians["layers.1.down"].shape == (96, 96)
-    # The first job's inputs are the normed embeddings, whose mean square is that of the norm's weights.
-    embedded = tensors["model.embed_tokens.weight"].astype(np.float64)[windows.reshape(-1)]
-    normed = embedded / np.sqrt((embedded**2).mean(axis=1, keepdims=True) + config.rms_norm_eps)
-    normed *= tensors["model.layers.0.input_layernorm.weight"].astype(np.float64)
-    np.testing.assert_allclose(hessians["layers.0.qkv"], normed.T @ normed, rtol=1e-4, atol=1e-2)
-
-
-def test_short_calibration_text_is_refused():
-    with pytest.raises(RangeError, match="at least 48 bytes, not 47"):
-        gptq.calibration_windows(np.zeros(47, np.uint8), 48)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Calibrated 4-bit quantisation: GPTQ with asymmetric groups.
+"""Calibrated 4-bit quantisation of one matrix: GPTQ with asymmetric groups.
 
 Round to nearest minimises the error of the weights; GPTQ minimises that of the layer's output on calibration inputs
 X, tr(ΔW·H·ΔWᵀ) with H = XᵀX. Columns are quantised one after the other, and the error of each is made up for by those
@@ -13,10 +13,8 @@ arXiv 2210.17323, algorithm 1 (lazy batches are the groups here); the range sear
 
 import numpy as np
 
-from mixpe.errors import DtypeError, RangeError, ShapeError
-from mixpe.lm.linear import FloatLinear
-from mixpe.lm.model import LlamaModel
 from mixpe.quant.matrix import Int4Matrix, group_span
+from mixpe_gateware.contract.errors import DtypeError, RangeError, ShapeError
 
 SHRINKS = np.linspace(1.0, 0.7, 13, dtype=np.float32)  # tried ranges, as shares of a group's whole range
 SMALLEST_SCALE = np.float16(2.0**-24)
@@ -119,71 +117,3 @@ def quantize(w, hessian, group_size=128, damping=0.01):
             block[:, j + 1:] -= errors[:, j:j + 1] * upper[begin + j, begin + j + 1:end]
         rest[:, end:] -= errors @ upper[begin:end, end:]
     return Int4Matrix.from_parts(q, scales, zeros, k if group_size is None else group_size)
-
-
-class _Recorder(FloatLinear):
-    """A float layer that adds up XᵀX of its inputs."""
-
-    def __init__(self, weight):
-        super().__init__(weight)
-        self.hessian = np.zeros((weight.shape[1],) * 2, np.float64)
-
-    def __call__(self, x):
-        self.hessian += x.T @ x
-        return super().__call__(x)
-
-
-def calibration_windows(text, context, count=64, seed=0):
-    """Draw calibration windows from a text.
-
-    Parameters
-    ----------
-    text : (t,) uint8
-        Training text; held-out text has no place here.
-    context : int
-        Bytes of a window.
-
-    Returns
-    -------
-    (count, context) int64
-
-    Raises
-    ------
-    RangeError
-        The text is shorter than one window.
-    """
-    if len(text) < context:
-        raise RangeError(f"calibration text must have at least {context} bytes, not {len(text)}")
-    starts = np.random.default_rng(seed).integers(len(text) - context + 1, size=count)
-    return text[starts[:, None] + np.arange(context)].astype(np.int64)
-
-
-def calibrate(config, tensors, windows, progress=None):
-    """Hessians of all jobs of a model on calibration text.
-
-    Parameters
-    ----------
-    config, tensors
-        As `checkpoint.read` gives them.
-    windows : (b, t) integers
-        Token sequences.
-    progress : callable, optional
-        Called with the number of windows done since the last call.
-
-    Returns
-    -------
-    dict of job → (k, k) float64
-        Of the float model's inputs; they do not depend on G.
-    """
-    model = LlamaModel(config, tensors, lambda name, weight: _Recorder(weight))
-    for i in range(0, len(windows), 8):
-        batch = windows[i:i + 8]
-        model.logits(batch)
-        if progress is not None:
-            progress(len(batch))
-    return {name: job.linear.hessian for name, job in model.jobs.items()}
-
-
-def quantiser(hessians, group_size=128):
-    """What `LlamaModel.from_pretrained` takes as `quantiser`: (name, weight) → Int4Matrix by GPTQ."""
-    return lambda name, weight: quantize(weight, hessians[name], group_size)
