@@ -86,7 +86,8 @@ def test_jobs_are_in_memory_when_they_end(options, stall, feed, seeded, simulate
     dut    = ResultWriter(config, memory.get_port("write"), burst_words=16,
         fifo_depth=2 if config.is_shallow else 16)
     places, size = MEM_BYTES//config.beat_bytes, config.beat_bytes
-    shapes = [(places - 1, 1), (0, 1), (5, 0), (7, 0), (100, 16), (200, 17), (300, 15), (0, 0), (3, 50), (places - 9, 9)]
+    shapes = [(places - 1, 1), (0, 1), (5, 0), (7, 0), (100, 16), (200, 17), (300, 15), (0, 0), (3, 50),
+        (places - 9, 9)]
     jobs   = [{"out_beat": start, "code": index + 1, "start": int(rng.integers(1 << 32))}
         for index, (start, _) in enumerate(shapes)]
     pieces = [rng.bytes(beats*size) for _, beats in shapes]
