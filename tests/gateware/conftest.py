@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
+"""Accelerators in Verilator that are compared with the reference, and blocks in the Migen simulator."""
+
 import numpy as np
 import pytest
+from migen import passive, run_simulation
 
 from mixpe.reference.execute import Executor
 from mixpe_gateware.contract.config import Config
@@ -52,3 +55,69 @@ def compare():
         return ended
 
     return compare_
+
+
+@pytest.fixture
+def seeded():
+    """Random numbers from a seed that is shown when the test fails."""
+    def seeded_(seed):
+        print(f"seed {seed}")
+        return np.random.default_rng(seed)
+
+    return seeded_
+
+
+@pytest.fixture
+def simulate():
+    """Run a block and its drivers in the Migen simulator; to be still busy at the cycle limit is a failure."""
+    def simulate_(dut, *generators, limit_cycles=20_000):
+        @passive
+        def limit():
+            for _ in range(limit_cycles):
+                yield
+            raise AssertionError(f"the drivers are not done after {limit_cycles} cycles")
+
+        run_simulation(dut, [*generators, limit()])
+
+    return simulate_
+
+
+@pytest.fixture
+def feed():
+    """Driver that offers items (dict of field: value) to an endpoint, with random pauses of probability `stall`.
+
+    Between items the fields hold random values, which must not matter.
+    """
+    def feed_(endpoint, items, rng, stall):
+        for item in items:
+            while rng.random() < stall:
+                for name in item:
+                    yield getattr(endpoint, name).eq(int(rng.integers(1 << 32)))
+                yield
+            for name, value in item.items():
+                yield getattr(endpoint, name).eq(value)
+            yield endpoint.valid.eq(1)
+            yield
+            while not (yield endpoint.ready):
+                yield
+            yield endpoint.valid.eq(0)
+
+    return feed_
+
+
+@pytest.fixture
+def collect():
+    """Driver that takes `count` items of an endpoint into `out`, as tuples of fields, with random pauses."""
+    def collect_(endpoint, fields, count, out, rng, stall):
+        while len(out) < count:
+            ready = rng.random() >= stall
+            yield endpoint.ready.eq(int(ready))
+            yield
+            if ready and (yield endpoint.valid):
+                item = []
+                for name in fields:
+                    item.append((yield getattr(endpoint, name)))
+                out.append(tuple(item))
+        yield endpoint.ready.eq(0)
+
+    return collect_

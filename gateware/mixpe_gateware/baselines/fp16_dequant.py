@@ -137,13 +137,24 @@ class Fp16DequantUnit(Module):
 
         # # #
 
-        def register(value, bits, copies=1):
-            for _ in range(copies):
-                later = Signal(bits, reset_less=True)
-                self.sync += later.eq(value)
-                value = later
-            return value
+        self._accumulate(*self._multiply(*self._dequantise()))
+        last = self.last
+        for _ in range(4 + INTERLEAVE):
+            later = Signal()
+            self.sync += later.eq(last)
+            last = later
+        self.comb += self.done.eq(last)
 
+    def _register(self, value, bits, copies=1):
+        for _ in range(copies):
+            later = Signal(bits, reset_less=True)
+            self.sync += later.eq(value)
+            value = later
+        return value
+
+    def _dequantise(self):
+        """Stages 1 and 2: the weight as FP16, with the exponents' sum, the sign, the activation, and what is special."""
+        register = self._register
         # 1: (q − 8)·s.
         q = self.weights[:4]
         magnitude = Signal(4)
@@ -173,7 +184,11 @@ class Fp16DequantUnit(Module):
         overflow  = (rounded >= 1024) & (exponent > 29) | (rounded == 2048) & (exponent == 29)
         special2  = register(special1 | overflow, 1)
         sign2, x2 = register(sign1, 1), register(x1, 11)
+        return w2, x2, exponent2, sign2, special2
 
+    def _multiply(self, w2, x2, exponent2, sign2, special2):
+        """Stages 3 and 4: the exact product as mantissa, exponent and sign."""
+        register = self._register
         # 3: the product, exact.
         product   = register(w2*x2, 23)
         exponent3 = register(exponent2, 7)
@@ -186,7 +201,11 @@ class Fp16DequantUnit(Module):
         sign4     = register(sign3, 1)
         first4    = register(self.first, 1, 4)
         special4  = register(special2, 1, 2)
+        return mantissa4, exponent4, sign4, first4, special4
 
+    def _accumulate(self, mantissa4, exponent4, sign4, first4, special4):
+        """Stages 5 to 9: INTERLEAVE sums in turn, and the flag that belongs to each."""
+        register = self._register
         # Five stages that end in `sum`, which is their other operand again: INTERLEAVE sums in turn.
         sum_sign     = Signal(reset_less=True)
         sum_exponent = Signal(EXPONENT_BITS, reset_less=True)
@@ -239,12 +258,6 @@ class Fp16DequantUnit(Module):
         seen = register((flag & ~first4) | special4, 1, INTERLEAVE - 1)
         self.sync += flag.eq(seen)
         self.comb += self.flag.eq(flag)
-        last = self.last
-        for _ in range(4 + INTERLEAVE):
-            later = Signal()
-            self.sync += later.eq(last)
-            last = later
-        self.comb += self.done.eq(last)
 
 
 def leading_zeros(module, value, bits):

@@ -17,6 +17,7 @@ from litex.soc.interconnect import stream
 from migen import Case, Cat, If, Signal, bits_for
 
 from mixpe_gateware.contract.widths import log2
+from mixpe_gateware.stream.regions import RegionAnswers, RegionRequests
 
 
 class PortReader(LiteXModule):
@@ -83,6 +84,48 @@ class PortReader(LiteXModule):
         ]
 
 
+class Gatherer(LiteXModule):
+    """Gather the memory's words into beats, low word first.
+
+    A word a cycle; a beat leaves with its last word, in the same cycle.
+
+    Parameters
+    ----------
+    word_bits : int
+    parts : int
+        Words of a beat, a power of two. One: words pass as they are.
+
+    Attributes
+    ----------
+    sink : Endpoint([("data", word_bits)]), in
+    source : Endpoint([("data", parts·word_bits)]), out
+    """
+
+    def __init__(self, word_bits, parts):
+        self.sink   = sink   = stream.Endpoint([("data", word_bits)])
+        self.source = source = stream.Endpoint([("data", parts*word_bits)])
+
+        # # #
+
+        if parts == 1:
+            self.comb += sink.connect(source)
+            return
+
+        part  = Signal(log2(parts))
+        store = [Signal(word_bits) for _ in range(parts - 1)]
+        whole = Signal()
+        self.comb += [
+            whole.eq(part == parts - 1),
+            source.valid.eq(sink.valid & whole),
+            source.data.eq(Cat(*store, sink.data)),
+            sink.ready.eq(source.ready | ~whole),
+        ]
+        self.sync += If(sink.valid & sink.ready,
+            part.eq(part + 1),
+            Case(part, {index: word.eq(sink.data) for index, word in enumerate(store)}),
+        )
+
+
 class RegionReader(LiteXModule):
     """Read `beats` beats from beat address `start`, in order.
 
@@ -126,11 +169,6 @@ class RegionReader(LiteXModule):
 
         # # #
 
-        self.readers = readers = [PortReader(port, fifo_depth, buffered=buffered) for port in ports]
-        for reader in readers:
-            self.submodules += reader
-            self.comb += reader.enable.eq(self.enable)
-
         # Regions in words. --------------------------------------------------------------------------------------------
         start = Signal(address_bits)
         words = Signal(address_bits + 1)
@@ -138,98 +176,38 @@ class RegionReader(LiteXModule):
             start.eq(sink.start << parts_log2),
             words.eq(sink.beats << parts_log2),
         ]
-        source = stream.Endpoint([("data", ports[0].data_width)])
-        if parts == 1:
-            self.comb += source.connect(self.source)
-        else:
-            part  = Signal(parts_log2)
-            store = [Signal(ports[0].data_width) for _ in range(parts - 1)]
-            whole = Signal()
-            self.comb += [
-                whole.eq(part == parts - 1),
-                self.source.valid.eq(source.valid & whole),
-                self.source.data.eq(Cat(*store, source.data)),
-                source.ready.eq(self.source.ready | ~whole),
-            ]
-            self.sync += If(source.valid & source.ready,
-                part.eq(part + 1),
-                Case(part, {index: word.eq(source.data) for index, word in enumerate(store)}),
-            )
 
-        # Requests. Chunks are aligned to addresses, so that a chunk is a row whatever the region's start. -------------
-        chunk_log2  = log2(chunk_beats)
-        select_bits = log2(len(ports))
-        active  = Signal()
-        address = Signal(address_bits)
-        left    = Signal(address_bits + 1)
-        last    = Signal()
-        granted = Signal()
-        for index, reader in enumerate(readers):
-            chosen = address[chunk_log2:chunk_log2 + select_bits] == index if select_bits else 1
-            self.comb += [
-                reader.sink.address.eq(address),
-                If(chosen,
-                    reader.sink.valid.eq(active),
-                    If(reader.sink.ready & active, granted.eq(1)),
-                ),
-            ]
-        self.sync += [
-            If(granted,
-                address.eq(address + 1),
-                left.eq(left - 1),
-                last.eq(left == 2),
-                If(last, active.eq(0)),
-            ),
-            If(sink.valid & sink.ready,
-                active.eq(words != 0),
-                address.eq(start),
-                left.eq(words),
-                last.eq(words == 1),
-            ),
-        ]
-
-        # Answers: the same walk over the same regions says which port is next. ----------------------------------------
+        # Requests of all ports, and their answers in one row. ---------------------------------------------------------
+        self.requests = requests = RegionRequests(address_bits, len(ports), chunk_beats)
+        self.gatherer = gatherer = Gatherer(ports[0].data_width, parts)
         if len(ports) == 1:
-            self.comb += [
-                sink.ready.eq(~active & self.enable),
-                readers[0].source.connect(source),
-            ]
+            room, heard = 1, [gatherer.sink]
         else:
-            position_bits = chunk_log2 + select_bits
-            self.regions = regions = stream.SyncFIFO([("start", position_bits), ("words", address_bits + 1)], 4)
+            self.answers = answers = RegionAnswers(address_bits, ports[0].data_width, len(ports), chunk_beats)
+            room, heard  = answers.sink.ready, answers.sinks
             self.comb += [
-                sink.ready.eq(~active & self.enable & regions.sink.ready),
-                regions.sink.start.eq(start),
-                regions.sink.words.eq(words),
-                regions.sink.valid.eq(sink.valid & sink.ready & (words != 0)),
+                answers.sink.start.eq(start),
+                answers.sink.words.eq(words),
+                answers.sink.valid.eq(sink.valid & sink.ready & (words != 0)),
+                answers.source.connect(gatherer.sink),
             ]
-            walking  = Signal()
-            position = Signal(position_bits)
-            missing  = Signal(address_bits + 1)
-            final    = Signal()
-            for index, reader in enumerate(readers):
-                self.comb += If(walking & (position[chunk_log2:] == index),
-                    source.valid.eq(reader.source.valid),
-                    source.data.eq(reader.source.data),
-                    reader.source.ready.eq(source.ready),
-                )
-            self.comb += regions.source.ready.eq(~walking)
-            self.sync += [
-                If(source.valid & source.ready,
-                    position.eq(position + 1),
-                    missing.eq(missing - 1),
-                    final.eq(missing == 2),
-                    If(final, walking.eq(0)),
-                ),
-                If(regions.source.valid & regions.source.ready,
-                    walking.eq(1),
-                    position.eq(regions.source.start),
-                    missing.eq(regions.source.words),
-                    final.eq(regions.source.words == 1),
-                ),
+        self.comb += [
+            sink.ready.eq(requests.sink.ready & self.enable & room),
+            requests.sink.start.eq(start),
+            requests.sink.words.eq(words),
+            requests.sink.valid.eq(sink.valid & self.enable & room),
+            gatherer.source.connect(self.source),
+        ]
+        for index, (port, request, answer) in enumerate(zip(ports, requests.sources, heard, strict=True)):
+            reader = PortReader(port, fifo_depth, buffered=buffered)
+            self.add_module(name=f"port_{index}", module=reader)
+            self.comb += [
+                reader.enable.eq(self.enable),
+                request.connect(reader.sink),
+                reader.source.connect(answer),
             ]
 
         # Requests in flight, seen at the ports: an aborted read is over when the last answer has come. ----------------
         flight = Signal(bits_for(len(ports)*fifo_depth + 1))
         self.comb += self.idle.eq(flight == 0)
-        self.sync += flight.eq(flight + granted - reduce(add, [port.rdata.valid for port in ports]))
+        self.sync += flight.eq(flight + requests.made - reduce(add, [port.rdata.valid for port in ports]))
