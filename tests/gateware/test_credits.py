@@ -6,16 +6,14 @@ from litex.gen import LiteXModule
 from litex.soc.interconnect import stream
 from migen import Signal
 
-from mixpe_gateware.stream.credits import places
+from mixpe_gateware.stream.credits import Credits
 from mixpe_gateware.stream.fanout import delayed
 
 
 @pytest.mark.parametrize("depth", (1, 2, 4, 16))
 def test_places_are_counted(depth, seeded, simulate):
     """Taken and given in any order and at once, down to none and up to all."""
-    rng, dut = seeded(depth), LiteXModule()
-    take, give = Signal(), Signal()
-    full, one  = places(dut, depth, take, give)
+    rng, dut = seeded(depth), Credits(depth)
     seen = set()
 
     def drive():
@@ -25,10 +23,11 @@ def test_places_are_counted(depth, seeded, simulate):
                 bias = rng.random()
             taken = free > 0 and rng.random() < bias
             given = free < depth and rng.random() < 1 - bias
-            yield take.eq(int(taken))
-            yield give.eq(int(given))
+            yield dut.take.eq(int(taken))
+            yield dut.give.eq(int(given))
             yield
-            assert ((yield full), (yield one)) == (free == depth, free > 0), f"cycle {cycle}: {free} of {depth} free"
+            found = (yield dut.whole), (yield dut.room)
+            assert found == (free == depth, free > 0), f"cycle {cycle}: {free} of {depth} free"
             seen.add((free, taken, given))
             free += given - taken
 
@@ -44,9 +43,11 @@ def test_nothing_is_lost_behind_a_pipeline(depth, cycles, stall, collect, seeded
     rng, dut, out = seeded(depth), LiteXModule(), []
     dut.fifo = fifo = stream.SyncFIFO([("data", 16)], depth)
     want, go, number = Signal(), Signal(), Signal(16)
-    _, room = places(dut, depth, go, fifo.source.valid & fifo.source.ready)
+    dut.places = places = Credits(depth)
     dut.comb += [
-        go.eq(want & room),
+        places.take.eq(go),
+        places.give.eq(fifo.source.valid & fifo.source.ready),
+        go.eq(want & places.room),
         fifo.sink.valid.eq(delayed(dut, go, cycles)),
         fifo.sink.data.eq(delayed(dut, number, cycles)),
     ]

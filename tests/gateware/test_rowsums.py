@@ -4,7 +4,7 @@
 import numpy as np
 from migen import passive
 
-from mixpe_gateware.gemm.activations import RowSums
+from mixpe_gateware.gemm.rowsums import RowSums
 
 
 def test_sums_of_extreme_bytes(seeded, simulate):

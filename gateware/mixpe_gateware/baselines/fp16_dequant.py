@@ -153,7 +153,7 @@ class Fp16DequantUnit(Module):
         return value
 
     def _dequantise(self):
-        """Stages 1 and 2: the weight as FP16, with the exponents' sum, the sign, the activation, and what is special."""
+        """Stages 1 and 2: the weight as FP16, the exponents' sum, the sign, the activation, and what is special."""
         register = self._register
         # 1: (q − 8)·s.
         q = self.weights[:4]

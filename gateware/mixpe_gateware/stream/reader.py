@@ -17,6 +17,7 @@ from litex.soc.interconnect import stream
 from migen import Case, Cat, If, Signal, bits_for
 
 from mixpe_gateware.contract.widths import log2
+from mixpe_gateware.stream.credits import Credits
 from mixpe_gateware.stream.regions import RegionAnswers, RegionRequests
 
 
@@ -47,10 +48,8 @@ class PortReader(LiteXModule):
 
         # # #
 
-        free = Signal(max=depth + 1, reset=depth)  # places that are neither taken nor promised
-        room = Signal(reset=1)
-        made = Signal()
-        took = Signal()
+        self.places = places = Credits(depth)
+        room = places.room
         command = stream.Endpoint([("addr", port.address_width)])
         if buffered:
             self.command = buffer = stream.Buffer(command.description, pipe_ready=True)
@@ -64,23 +63,14 @@ class PortReader(LiteXModule):
             command.addr.eq(sink.address),
             command.valid.eq(sink.valid & room & self.enable),
             sink.ready.eq(command.ready & room & self.enable),
-            made.eq(command.valid & command.ready),
+            places.take.eq(command.valid & command.ready),
             fifo.sink.valid.eq(port.rdata.valid),
             fifo.sink.data.eq(port.rdata.data),
             port.rdata.ready.eq(1),
             source.valid.eq(fifo.source.valid),
             source.data.eq(fifo.source.data),
             fifo.source.ready.eq(source.ready | ~self.enable),
-            took.eq(fifo.source.valid & fifo.source.ready),
-        ]
-        self.sync += [
-            If(made & ~took,
-                free.eq(free - 1),
-                room.eq(free != 1),
-            ).Elif(took & ~made,
-                free.eq(free + 1),
-                room.eq(1),
-            ),
+            places.give.eq(fifo.source.valid & fifo.source.ready),
         ]
 
 
