@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """SQRL Acorn CLE-215+ (XC7A200T) and LiteFury (XC7A100T): DDR3 on an M.2 card. Bitstreams by Vivado."""
 
+from typing import Any
+
 from mixpe_boards.xilinx_ddr3 import Artix7Ddr3Board
 from mixpe_gateware.contract.config import Config
 
@@ -37,7 +39,7 @@ class Acorn(Artix7Ddr3Board):
         self.add_ddr3(soc, getattr(modules, CHIPS[self.name]), iodelay_clk_freq=200e6)
 
 
-FACTS = {
+FACTS: dict[str, Any] = {
     "toolchain": "vivado", "memory_mbps": 1600, "clock_hz": 100_000_000, "cpu": True, "baudrate": 3_000_000,
 }
 NOTE = "the link is a UART on the card's P2 connector, not PCIe"

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Colorlight i5 (LFE5U-25F) and i9 (LFE5U-45F) modules: 32-bit SDR memory, two gigabit Ethernet ports."""
 
+from typing import Any
+
 from mixpe_boards.board import Board
 from mixpe_gateware.contract.config import Config
 
@@ -36,7 +38,7 @@ class Colorlight(Board):
         soc.add_etherbone(phy=soc.ethphy, **options)
 
 
-FACTS = {
+FACTS: dict[str, Any] = {
     "toolchain": "trellis", "memory": "8 MiB SDR x32", "memory_mbps": 240, "clock_hz": 60_000_000, "target": "ecp5",
     "links": ("uart", "etherbone"),
     # The board carries a CMSIS-DAP adapter, whose UART bridge is the link.

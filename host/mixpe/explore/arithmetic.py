@@ -5,6 +5,7 @@ Every design's array is exact on the numbers it is given, so its result is that 
 activations; both are formed here in float64. Groups are of 128 unless said (k, if that is no multiple).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -206,8 +207,8 @@ class Arithmetic:
     """
 
     designs: tuple
-    weights: callable
-    activations: callable
+    weights: Callable
+    activations: Callable
     group: int | None = None
     width: int | None = None
     sum_bits: int | None = None

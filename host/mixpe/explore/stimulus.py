@@ -6,6 +6,7 @@ channel (OLAccel: of its 16, FP16 dequantisation: of the five that take turns). 
 while weights of many channels stream past, so each beat belongs to another channel, and writing is counted apart.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -42,7 +43,7 @@ class Stimulus:
     products: int = 0
     writes: int = 0
     positions: int = 1
-    decode: callable = None
+    decode: Callable | None = None
 
 
 def signed(value, bits):
