@@ -147,6 +147,16 @@ def test_simulation_and_boards_take_nothing_of_the_exploration(path):
     assert not [name for name in imports(path, everywhere=True) if part_of(name) in ("explore", "baselines")]
 
 
+@pytest.mark.parametrize("path", [path for path in SOURCES if not module_of(path).startswith("mixpe.tools")],
+    ids=lambda path: str(path.relative_to(ROOT)))
+def test_programs_are_found_and_run_by_one_package(path):
+    """Also inside functions."""
+    assert "subprocess" not in imports(path, everywhere=True), "start it with mixpe.tools"
+    calls = [node.func for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    names = {func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "") for func in calls}
+    assert not names & {"which", "system", "popen", "spawnv", "posix_spawn"}, "find it with mixpe.tools"
+
+
 def test_gateware_is_what_can_be_in_a_bitstream():
     """Everything but the compared designs is reached from what a SoC is built of."""
     files = {module_of(path): path for path in SOURCES if part_of(module_of(path)) in ("gateware", "contract")}

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""LiteX's build scripts, adapted to the tools that pip installs and to this gateware."""
+"""LiteX's build scripts: their commands, adapted to this gateware and to the tools that pip installs."""
 
-import os
 import re
+import shlex
 
 from mixpe.errors import ToolError
-
-CLOCK = re.compile(r'ctx\.addClock\("(\w+)", ([\d.]+)\)')
+from mixpe.tools.yowasp import clocks_to_constraints, relative_sources
 
 # Of nextpnr-ecp5, by the processing element. Dense arrays: router1 took a ULX3S from 83 MHz as placed to 99, router2
 # to 80, and on the Colorlight i9 router2 does not end. Arrays of the others: router2 ends in minutes, router1 does not.
@@ -14,7 +13,23 @@ ROUTERS = {"dense": "router1", "bitplane": "router2", "shift-add": "router2"}
 
 DEFAULT_CLOCK = ("nextpnr-himbaechel", "nextpnr-ice40")  # get the system clock for what has no constraint
 
-SOURCE = re.compile(r"^(read_verilog .*?)(/\S+)$", re.MULTILINE)
+STAGES = {"yosys": "synthesis", "nextpnr": "place and route", "ecppack": "bitstream", "icepack": "bitstream",
+    "gowin_pack": "bitstream"}
+
+
+def script_commands(text):
+    """Commands of LiteX's build script: list of lists of words."""
+    commands = []
+    for line in text.splitlines():
+        line = re.sub(r"\|\|.*$", "", line).strip()
+        if line and not line.startswith("#") and line != "set -e":
+            commands.append(shlex.split(line))
+    return commands
+
+
+def stage_of(command):
+    """What a command does, for people."""
+    return next((text for name, text in STAGES.items() if command[0].startswith(name)), command[0])
 
 
 def adapt_synthesis(folder, name):
@@ -22,8 +37,7 @@ def adapt_synthesis(folder, name):
 
     No memory here is read where it is written in the same cycle and the value used, so the logic that Yosys would put
     around each block RAM for that case is a loss of area and of a quarter of the clock. iCE40 gets no DSP blocks: Yosys
-    0.70 leaves products with two registers behind them unconnected (tests/cost/test_energy.py). Sources are named from
-    the build's folder, since the WebAssembly builds have a /tmp of their own.
+    0.70 leaves products with two registers behind them unconnected (tests/cost/test_energy.py).
     """
     script = folder/f"{name}.ys"
     text   = script.read_text(encoding="utf-8")
@@ -32,16 +46,14 @@ def adapt_synthesis(folder, name):
         raise ToolError(f"{script} has {len(found)} synthesis commands, not one; is this another LiteX?")
     text = text.replace(f"{found[0]} ", f"{found[0]} -no-rw-check ", 1)
     text = re.sub(r"^(synth_ice40 .*?) -dsp\b", r"\1", text, flags=re.MULTILINE)
-    text = SOURCE.sub(lambda match: match.group(1) + os.path.relpath(match.group(2), folder), text)
-    script.write_text(text, encoding="utf-8")
+    script.write_text(relative_sources(text, folder), encoding="utf-8")
 
 
 def adapt_placer(command, folder, pe, clock_hz=None):
-    """The command of nextpnr as the packages take it.
+    """The command of nextpnr for this gateware.
 
-    ECP5 gets the router of the array's processing element. The build of nextpnr-ice40 has no Python, so the clocks of
-    ``--pre-pack`` go to the constraints. LiteX gives Gowin no clock constraints, and those of iCE40 may name nets that
-    are gone: a clock without one is asked to reach the system clock.
+    ECP5 gets the router of the array's processing element. LiteX gives Gowin no clock constraints, and those of iCE40
+    may name nets that are gone: a clock without one is asked to reach the system clock.
 
     Parameters
     ----------
@@ -60,18 +72,4 @@ def adapt_placer(command, folder, pe, clock_hz=None):
         command = [*command, "--router", ROUTERS[pe]]
     if clock_hz and command[0] in DEFAULT_CLOCK and "--freq" not in command:
         command = [*command, "--freq", f"{clock_hz/1e6:g}"]
-    if "--pre-pack" not in command:
-        return command
-    at     = command.index("--pre-pack")
-    clocks = CLOCK.findall((folder/command[at + 1]).read_text(encoding="utf-8"))
-    pcf    = folder/command[command.index("--pcf") + 1]
-    lines  = [line for line in pcf.read_text(encoding="utf-8").splitlines() if not line.startswith("set_frequency")]
-    lines += [f"set_frequency {net} {float(mhz):g}" for net, mhz in clocks if net in _nets(folder, command)]
-    pcf.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return command[:at] + command[at + 2:]
-
-
-def _nets(folder, command):
-    """Names of nets of the netlist that the placer is given."""
-    text = (folder/command[command.index("--json") + 1]).read_text(encoding="utf-8")
-    return set(re.findall(r'^ {8}"(\w+)": \{$', text, re.MULTILINE))
+    return clocks_to_constraints(command, folder)

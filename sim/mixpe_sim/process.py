@@ -6,13 +6,13 @@ import os
 import select
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
 from mixpe.errors import DeviceError, ToolError
+from mixpe.tools import start_tool, stop_tool, wait_tool
 from mixpe_sim.build import build_sim
 from mixpe_sim.options import SimOptions
 
@@ -100,21 +100,15 @@ class SimProcess:
 
     def wait(self, limit_s=None):
         """Wait for the simulation to end and return its exit code; None when the limit came first."""
-        try:
-            return self.process.wait(limit_s)
-        except subprocess.TimeoutExpired:
-            return None
+        return wait_tool(self.process, limit_s)
 
     def close(self, limit_s=STOP_LIMIT_S):
         """Stop the simulation; kill it when it does not stop within the limit."""
         if os.getpid() != self.owner:
             return  # a forked child has no part in it
         atexit.unregister(self.close)
-        if self.is_running():
-            self.process.terminate()
-            if self.wait(limit_s) is None:
-                self.process.kill()
-                self.process.wait()
+        if self.process is not None:
+            stop_tool(self.process, limit_s)
         if self.is_temporary:
             shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -136,7 +130,6 @@ class SimProcess:
     def _start(self, port, idle, foreground, limit_s, tap):
         read_end, write_end = os.pipe()
         environment = {
-            **os.environ,
             "MIXPE_LINK_PORT": str(port),
             "MIXPE_LINK_REPORT": str(write_end),
             "MIXPE_LINK_PARENT": str(self.owner),
@@ -146,10 +139,8 @@ class SimProcess:
         try:
             with open(self.log, "wb") as log:
                 # A session of its own in the background: Ctrl-C at a prompt is not meant for the device.
-                self.process = subprocess.Popen(
-                    [str(self.build.folder / "Vsim")], cwd=self.folder, env=environment, pass_fds=[write_end],
-                    stdin=None if foreground else subprocess.DEVNULL, stdout=None if foreground else log,
-                    stderr=None if foreground else subprocess.STDOUT, start_new_session=not foreground)
+                self.process = start_tool([str(self.build.folder / "Vsim")], self.folder, log, environment=environment,
+                                          pass_fds=[write_end], foreground=foreground)
             os.close(write_end)
             write_end = None
             self.port = self._read_port(read_end, limit_s)

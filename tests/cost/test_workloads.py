@@ -11,7 +11,7 @@ from mixpe_gateware.contract.jobs import Job
 from mixpe_gateware.contract.timing import memory_timing, predict
 
 
-def unit(design="mixpe-a8", **columns):
+def unit(design="shift-add", **columns):
     return {"design": design, "p_lanes": 8, "device": DEVICE, "macs_per_cycle": 8, "luts": 640, "placed_luts": 720,
             "flip_flops": 400, "dsps": 0, "block_rams": 0, "fmax_mhz": 200.0, **columns}
 
@@ -48,13 +48,13 @@ def test_the_fastest_lanes_fill_the_budget():
     rows = [unit(p_lanes=lanes, macs_per_cycle=lanes, luts=80*lanes + 40, placed_luts=None, fmax_mhz=mhz)
             for lanes, mhz in ((4, 210.0), (8, 200.0), (32, 150.0))]
     found = resources.best_fits(rows, lambda row: row["design"], 80_000)
-    assert found["mixpe-a8"].row["p_lanes"] == 8
+    assert found["shift-add"].row["p_lanes"] == 8
 
 
 def test_bits_of_weights():
     """By hand, of 4096 × 4096 in groups of 128."""
     expected = {"int8": 8 + 16/4096, "qserve": 4 + 16/128 + 16/4096, "ant": 4 + 18/4096, "olive": 4 + 16/4096,
-                "fp16-dequant": 4 + 16/128, "mixpe-a8": 4 + 20/128, "table": 4 + 20/128,
+                "fp16-dequant": 4 + 16/128, "shift-add": 4 + 20/128, "table": 4 + 20/128,
                 "olaccel": 5*(16*0.03 + 0.97**16) + 16/4096}
     for design, bits in expected.items():
         assert storage.bits_per_weight(design) == pytest.approx(bits, rel=1e-9), design
@@ -83,7 +83,7 @@ def test_speed_of_a_workload():
         assert workloads.seconds(one, name, 1, "board") == pytest.approx(
             workloads.seconds(two, name, 1, "board"), rel=0.01)
     layers, hidden = workloads.WORKLOADS["OPT-6.7B"]
-    weights = layers*12*hidden**2*storage.bits_per_weight("mixpe-a8")/8
+    weights = layers*12*hidden**2*storage.bits_per_weight("shift-add")/8
     least   = weights/workloads.DDR3_BYTES_S
     assert least < workloads.seconds(one, "OPT-6.7B", 1, "board") < 1.2*least
     fitted = resources.fit(unit(), 7200)

@@ -28,7 +28,7 @@ from mixpe_sim import SimOptions, open_sim
 PROXY  = "127.0.0.3"
 CHILD = """
 import sys, time
-from mixpe.sim import open_sim
+from mixpe_sim import open_sim
 process = open_sim(**eval(sys.argv[1]))
 print(process.pid, flush=True)
 time.sleep(600)

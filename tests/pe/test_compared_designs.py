@@ -5,20 +5,11 @@ import numpy as np
 import pytest
 from migen.sim import run_simulation
 
-from mixpe_gateware.baselines import (
-    AntA8,
-    BitFusion,
-    BitPlaneInt8,
-    Int8,
-    OlAccel,
-    OliveA8,
-    QServeA8,
-    TableEncoder,
-    TableLookupA8,
-)
+from mixpe_gateware.baselines import AntA8, BitFusion, BitPlaneInt8, Int8, OlAccel, OliveA8, QServeA8, TableLookupA8
 from mixpe_gateware.baselines.ant import values
 from mixpe_gateware.baselines.bitfusion import MODES
 from mixpe_gateware.baselines.olive import decode_pairs
+from mixpe_gateware.baselines.table_lookup import TableEncoder
 from mixpe_gateware.contract.errors import ConfigError, RangeError
 
 SEED = 51122

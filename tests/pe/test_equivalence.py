@@ -5,8 +5,8 @@ import pytest
 from migen import Cat, Module, Signal
 
 from mixpe.explore.cost.equivalence import NotEqual, prove_equal, prove_units_equal
-from mixpe_gateware.baselines import AlignedA16, BitPlaneA8, BitPlaneInt8, PairPlaneA8
-from mixpe_gateware.pe import bitplane
+from mixpe_gateware.baselines import AlignedA16, BitPlaneInt8
+from mixpe_gateware.pe import BitPlaneA8, PairPlaneA8, bitplane
 from mixpe_gateware.pe.accumulator import GatedSum
 from mixpe_gateware.pe.bitplane import GatedAdder, gated_add
 from mixpe_gateware.pe.carry_chain import add_cell

@@ -4,8 +4,9 @@
 import numpy as np
 import pytest
 
-from mixpe_gateware.baselines import BitPlaneA8, OlAccel, PairPlaneA8, ShiftAddA8
+from mixpe_gateware.baselines import OlAccel
 from mixpe_gateware.contract.errors import ConfigError, DtypeError, RangeError, ShapeError
+from mixpe_gateware.pe import BitPlaneA8, PairPlaneA8, ShiftAddA8
 
 DESIGNS = [ShiftAddA8, BitPlaneA8, PairPlaneA8]
 SEED = 20251122

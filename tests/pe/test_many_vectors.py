@@ -8,19 +8,17 @@ from mixpe_gateware.baselines import (
     AlignedA16,
     AntA8,
     BitFusion,
-    BitPlaneA8,
     BitPlaneInt8,
     Int8,
     OlAccel,
     OliveA8,
-    PairPlaneA8,
     QServeA8,
-    ShiftAddA8,
     TableLookupA8,
 )
 from mixpe_gateware.baselines.ant import TYPES
 from mixpe_gateware.baselines.bitfusion import MODES
 from mixpe_gateware.baselines.olaccel import CHANNELS, SUM_BITS
+from mixpe_gateware.pe import BitPlaneA8, PairPlaneA8, ShiftAddA8
 
 SEED = 5
 VECTORS = 100_000

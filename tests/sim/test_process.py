@@ -20,7 +20,7 @@ SCRATCH_RESET = 0x12345678
 
 CHILD = """
 import sys, time
-from mixpe.sim import open_sim
+from mixpe_sim import open_sim
 process = open_sim(memory="sdr", accelerator=False)
 print(process.pid, flush=True)
 time.sleep(600)

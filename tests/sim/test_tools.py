@@ -2,7 +2,9 @@
 """What is said when a tool is missing or fails."""
 
 import os
+import re
 import stat
+import sys
 
 import pytest
 
@@ -21,6 +23,7 @@ def _only(tmp_path, monkeypatch, *tools):
                 (folder / tool).symlink_to(f"{place}/{tool}")
                 break
     monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setattr(sys, "executable", str(folder / "python"))  # programs beside it are found too
     return folder
 
 
@@ -29,7 +32,7 @@ def test_missing_tool_is_named_with_the_way_out(tmp_path, monkeypatch, missing):
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.delenv("CXX", raising=False)
     _only(tmp_path, monkeypatch, *({"verilator", "make", "cc", "g++"} - {missing}))
-    with pytest.raises(ToolError, match=f"needs {missing.replace('+', '.')}, which is not on PATH; .*apt-get install"):
+    with pytest.raises(ToolError, match=f"^{re.escape(missing)} is not on PATH; .*apt-get install"):
         check_tools()
 
 
@@ -54,7 +57,7 @@ def test_failing_tool_shows_its_words(tmp_path, monkeypatch):
     fake.chmod(fake.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     monkeypatch.setenv("MIXPE_CACHE", str(tmp_path / "cache"))
-    with pytest.raises(ToolError, match="verilate: verilator failed with 3; (.|\n)*no luck today"):
+    with pytest.raises(ToolError, match="verilate: verilator ended with 3: %Error: no luck today; all of its .*log"):
         build_sim(SimOptions.create(memory="sdr", accelerator=False))
     kept = [path.suffix for path in (tmp_path / "cache" / "sim").iterdir()]
     assert sorted(kept) == [".lock", ".log"]  # nothing half built

@@ -50,7 +50,7 @@ class AntA8(DotProduct):
     lane_product_bits: ClassVar[int] = 15  # 64·128
 
     @property
-    def weights_port_bits(self):
+    def weights_bits(self):
         return 4*self.lanes + 2
 
     @property

@@ -56,6 +56,10 @@ class BitFusion(DotProduct):
         return self.lanes//2
 
     @property
+    def weights_bits(self):
+        return 32*self.units + 3
+
+    @property
     def activation_bits(self):
         return 32*self.units
 
@@ -102,7 +106,7 @@ class BitFusionUnit(Module):
     """The unit of `BitFusion`: see there for its ports."""
 
     def __init__(self, params):
-        self.weights     = Signal(32*params.units + 3)
+        self.weights     = Signal(params.weights_bits)
         self.activations = Signal(params.activation_bits)
         self.latency     = params.latency
 

@@ -23,7 +23,7 @@ class ExponentIntegerUnit(Module):
     """
 
     def __init__(self, params):
-        self.weights     = Signal(params.weights_port_bits)
+        self.weights     = Signal(params.weights_bits)
         self.activations = Signal(8*params.lanes)
         self.latency     = params.latency
 

@@ -45,7 +45,7 @@ class OliveA8(DotProduct):
     lanes_min: ClassVar[int] = 2
 
     @property
-    def weights_port_bits(self):
+    def weights_bits(self):
         return 4*self.lanes
 
     @property

@@ -27,6 +27,10 @@ class QServeA8(DotProduct):
     multiplies: ClassVar[bool] = True
 
     @property
+    def weights_bits(self):
+        return 4*self.lanes + 16
+
+    @property
     def product_bits(self):
         return 16 + (self.lanes - 1).bit_length()
 
@@ -55,7 +59,7 @@ class QServeUnit(Module):
     """The unit of `QServeA8`: see `DotProduct` for its ports."""
 
     def __init__(self, params):
-        self.weights     = Signal(4*params.lanes + 16)
+        self.weights     = Signal(params.weights_bits)
         self.activations = Signal(8*params.lanes)
         self.latency     = params.latency
 

@@ -62,6 +62,9 @@ class TableLookupA8(DotProduct):
     def create(self):
         return TableLookupUnit(self)
 
+    def create_encoder(self):
+        return TableEncoder(self)
+
 
 class TableLookupUnit(Module):
     """The unit of `TableLookupA8`: see `DotProduct` for its ports."""

@@ -14,7 +14,8 @@ from operator import or_
 from litex.gen import LiteXModule
 from migen import CEInserter, If, Signal
 
-from mixpe_gateware.contract.widths import GROUP_SUM_BITS
+from mixpe_gateware.contract.config import K_LIMIT
+from mixpe_gateware.contract.widths import log2
 from mixpe_gateware.pe.element import element
 from mixpe_gateware.stream.fanout import ROWS_PER_COPY, delayed, levels, spread
 
@@ -26,9 +27,17 @@ class ArrayDatapath(LiteXModule):
 
     Latency `latency` cycles from `valid` to `done`; a beat a cycle; no back-pressure.
 
+    Parameters
+    ----------
+    config : Config
+    target : str
+        See `element`.
+    design : DotProduct, optional
+        Of `config.lanes` lanes: any that `create_group` of `DotProduct` serves. That of `config.pe` if None.
+
     Attributes
     ----------
-    weights : Signal(4·lanes), in
+    weights : Signal(design.weights_bits), in
     activations : list of R Signal, in
         As the processing element takes them, `levels` cycles after the weights that they meet.
     valid, first, last : Signal(), in
@@ -36,20 +45,22 @@ class ArrayDatapath(LiteXModule):
     rows : Signal(R), in
         Rows that the beat is for. The registers of the others stand still, which saves their toggling (and, in
         simulation, most of the time of decoding one token); their sums mean nothing.
-    sums : list of R Signal((GROUP_SUM_BITS, True)), out
+    sums : list of R Signal, out
+        Signed, of GROUP_SUM_BITS with the elements of `Config.pe`: as wide as the longest group needs.
     done : Signal(), out
         `sums` are those of a whole group.
     """
 
-    def __init__(self, config, *, target="portable"):
-        self.weights     = Signal(4*config.lanes)
-        design = element(config, target)
+    def __init__(self, config, *, target="portable", design=None):
+        design   = element(config, target) if design is None else design
+        sum_bits = design.product_bits + log2(K_LIMIT//config.lanes)
+        self.weights     = Signal(design.weights_bits)
         self.activations = [Signal(design.activation_bits) for _ in range(config.rows)]
         self.valid       = Signal()
         self.first       = Signal()
         self.last        = Signal()
         self.sums        = [
-            Signal((GROUP_SUM_BITS, True), name=f"sum_{row}", reset_less=True) for row in range(config.rows)]
+            Signal((sum_bits, True), name=f"sum_{row}", reset_less=True) for row in range(config.rows)]
         self.rows        = Signal(config.rows)
         self.done        = Signal()
 

@@ -23,7 +23,7 @@ GATED_ADD = add_cell(lambda a, b: a & b, lambda a, b, c, d: c & d)  # 0x7888
 class BitPlaneA8(DotProduct):
     """UINT4 × INT8 dot product by bit planes."""
 
-    name: ClassVar[str] = "bitplane-a8"
+    name: ClassVar[str] = "bitplane"
     summary: ClassVar[str] = "MixPE W4A8, bit planes with gates folded into the first adders"
     targets: ClassVar[tuple] = ("portable", "ecp5")
     lanes_min: ClassVar[int] = 2

@@ -2,11 +2,7 @@
 """The processing element that a configuration names."""
 
 from mixpe_gateware.contract.errors import ConfigError
-from mixpe_gateware.pe.bitplane import BitPlaneA8
-from mixpe_gateware.pe.pair_plane import PairPlaneA8
-from mixpe_gateware.pe.shift_add import ShiftAddA8
-
-DESIGNS = {"shift-add": ShiftAddA8, "bitplane": BitPlaneA8, "dense": PairPlaneA8}  # by Config.pe
+from mixpe_gateware.pe import DESIGNS
 
 
 def element(config, target="portable"):

@@ -50,7 +50,7 @@ class DotProduct:
 
     Interface of the module that `create` returns
     ---------------------------------------------
-    weights : Signal(weight_bits·lanes), in
+    weights : Signal(weights_bits), in
         Lane i at bits weight_bits·i and up.
     activations : Signal(activation_bits), in
         What `encode` gives; for most designs simply lane i's byte at bits 8·i and up.
@@ -86,6 +86,11 @@ class DotProduct:
     def macs_per_cycle(self):
         """Weight × activation products that one unit finishes in a cycle."""
         return self.lanes/self.cycles_per_input
+
+    @property
+    def weights_bits(self):
+        """Width of the `weights` port."""
+        return self.weight_bits*self.lanes
 
     @property
     def activation_bits(self):

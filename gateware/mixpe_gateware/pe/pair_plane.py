@@ -61,7 +61,7 @@ class PairPlaneA8(DotProduct):
     pipelined: bool = True
     adders_per_chain: int = 2
 
-    name: ClassVar[str] = "mixpe-a8-dense"
+    name: ClassVar[str] = "dense"
     summary: ClassVar[str] = "MixPE W4A8, signed-digit bit planes over stored pair sums and differences"
     targets: ClassVar[tuple] = ("portable", "ecp5")
     lanes_min: ClassVar[int] = 4

@@ -17,7 +17,7 @@ from mixpe_gateware.pe.interface import DotProduct
 class ShiftAddA8(DotProduct):
     """UINT4 × INT8 dot product; each lane's product is made by shift and add, then the lanes are added."""
 
-    name: ClassVar[str] = "mixpe-a8"
+    name: ClassVar[str] = "shift-add"
     summary: ClassVar[str] = "MixPE W4A8 as published: gated shifts and adds, then a tree over lanes"
 
     @property

@@ -3,7 +3,6 @@
 
 import socket
 import statistics
-import subprocess
 import sys
 import time
 
@@ -11,6 +10,7 @@ import numpy as np
 
 import mixpe
 from mixpe.errors import DeviceError
+from mixpe.tools import start_tool, stop_tool
 from mixpe_gateware.contract.layout import pack_stream
 
 SERVER_START_S = 20.0
@@ -68,7 +68,7 @@ def remote_client_rates(address, mem_base, words=REMOTE_WORDS, repeats=3):
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "litex.tools.litex_server", "--uart", f"--uart-port=socket://{address}",
         "--uart-baudrate=1000000", "--bind-ip=127.0.0.1", f"--bind-port={port}"]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+    server = start_tool(command, None)
     try:
         end = time.monotonic() + SERVER_START_S
         while True:
@@ -96,8 +96,7 @@ def remote_client_rates(address, mem_base, words=REMOTE_WORDS, repeats=3):
                 raise DeviceError("RemoteClient read other words than it wrote")
         client.close()
     finally:
-        server.terminate()
-        server.wait(10)
+        stop_tool(server)
     return {"upload_bytes_per_s": statistics.median(uploads), "download_bytes_per_s": statistics.median(downloads)}
 
 

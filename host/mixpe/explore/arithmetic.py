@@ -223,7 +223,7 @@ class Arithmetic:
                 and self.width in (None, row.get("p_width", 12)))
 
 
-MIXPE_A8 = ("mixpe-a8", "bitplane-a8", "mixpe-a8-dense", "table")
+MIXPE_A8 = ("shift-add", "bitplane", "dense", "table")
 EXACT_BITS = 12  # of one UINT4 × INT8 product
 
 

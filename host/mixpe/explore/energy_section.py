@@ -28,7 +28,7 @@ multiplies without dequantising in the loop; here it is the PEs' own toggles on 
 # Of MixPE-W4A8 in the authors' simulator: reduction over each design, geometric mean of the four workloads.
 PAPER_ENERGY = {"olaccel": "1.4 ×", "ant": "1.7 ×", "bitfusion": "2.6 ×", "int8 (LUT)": "2.9 ×",
                 "fp16-dequant": "5.8 ×"}
-OURS         = ("mixpe-a8", "bitplane-a8", "mixpe-a8-dense")
+OURS         = ("shift-add", "bitplane", "dense")
 OTHERS       = (*PAPER_ENERGY, "int8 (DSP)", "bitplane-int8", "olive", "qserve", "table")
 
 

@@ -4,11 +4,11 @@
 from mixpe.explore.grid import LANES
 from mixpe.explore.pareto import front
 
-MIXPE  = ("mixpe-a8", "mixpe-a8-dense", "bitplane-a8", "aligned-a16", "mixpe-a16")
+MIXPE  = ("shift-add", "dense", "bitplane", "aligned-a16", "mixpe-a16")
 STYLES = {  # family: (colour, mark), the same in all figures
-    "mixpe-a8":       ("#d62728", "o"),
-    "mixpe-a8-dense": ("#6a3d9a", "D"),
-    "bitplane-a8":    ("#ff7f0e", "s"),
+    "shift-add":       ("#d62728", "o"),
+    "dense": ("#6a3d9a", "D"),
+    "bitplane":    ("#ff7f0e", "s"),
     "aligned-a16":    ("#1f77b4", "^"),
     "mixpe-a16":      ("#2ca02c", "v"),
     "table":          ("#000000", "o"),

