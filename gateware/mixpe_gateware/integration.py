@@ -84,8 +84,9 @@ def add_mixpe(soc, config, *, memory=None, ready=1, target="portable"):
     soc : SoC
     config : Config
         `memory_bits` must be the width of the memory's port.
-    memory : LiteDRAMCrossbar, or anything with `get_port(mode=…)`, optional
-        Where the ports come from. None: `soc.sdram`.
+    memory : LiteDRAMCrossbar, optional
+        Where the ports come from, or anything else with `get_port(mode=…)`, `data_width` and `address_width`. None:
+        `soc.sdram`.
     ready : Signal() or 1
         High when the memory is initialised.
     target : str
@@ -112,7 +113,11 @@ def add_mixpe(soc, config, *, memory=None, ready=1, target="portable"):
     if hasattr(soc, "l2_cache"):
         raise ConfigError(f"the host reaches the memory through an L2 cache ({soc.constants['CONFIG_L2_SIZE']} bytes), "
                           "and the accelerator reads the memory itself: call add_sdram with l2_cache_size=0")
-    region     = soc.bus.regions["main_ram"]
+    region = soc.bus.regions["main_ram"]
+    if hasattr(memory, "address_width"):
+        size = memory.data_width//8 << memory.address_width
+        if region.size > size:
+            raise ConfigError(f"the memory has {size} bytes; the region main_ram must not have more: {region.size}")
     inbox_base = 0
     if config.inbox_bytes:
         soc.bus.add_region(INBOX, SoCRegion(size=config.inbox_bytes, cached=False))
