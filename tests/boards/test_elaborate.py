@@ -24,6 +24,7 @@ def test_board_elaborates(name, tmp_path):
     assert "module top" in verilog
     # The array is there: one accumulator a row.
     assert all(f"sum_{row}" in verilog or f"sum{row}" in verilog for row in (0, board.config.rows - 1))
+    assert "linkbridge" in verilog  # one bridge for simulation and boards
     csr = json.loads((tmp_path/"csr.json").read_text())
     assert csr["csr_bases"]["mixpe"] == CSR_BASES[0] + CSR_BANK*CSR_PAGE_BYTES
     registers = csr["csr_registers"]
@@ -48,7 +49,7 @@ def test_board_elaborates_with_etherbone(name, tmp_path):
     elaborate_board(BOARDS[name], tmp_path, {"rows": 1}, link="etherbone", ip_address="10.0.0.7", software=False)
     verilog = (tmp_path/"gateware"/"top.v").read_text()
     assert f"{10 << 24 | 7:08x}" in verilog.lower() or str(10 << 24 | 7) in verilog
-    assert "uartbone" not in verilog
+    assert "linkbridge" not in verilog and "rs232phy" not in verilog
 
 
 @pytest.mark.slow

@@ -63,7 +63,7 @@ class LinkBridge(LiteXModule):
             NextValue(self._left,      frame.words),
             NextValue(self._write,     frame.write),
             NextValue(self._increment, frame.increment),
-            If(frame.valid, NextState("BUS" if memory is None else "DECODE")),
+            If(frame.valid, NextState("WAIT" if memory is None else "DECODE")),
         )
         self._act_on_bus()
         if memory is not None:
@@ -77,28 +77,31 @@ class LinkBridge(LiteXModule):
         ]
 
     def _act_on_bus(self):
-        """One word after the other. A read begins when its answer has a place."""
-        deframer, bus = self.deframer, self.wishbone
+        """One word after the other. An access begins when its word is there, or its answer has a place."""
+        deframer, bus, fsm = self.deframer, self.wishbone, self.fsm
         done = Signal()
         self.comb += [
             bus.adr.eq(self._address),
             bus.dat_w.eq(deframer.word.data),
             bus.we.eq(self._write),
             bus.sel.eq(0xf),
-            done.eq(bus.cyc & (bus.ack | bus.err)),
+            done.eq(bus.ack | bus.err),
         ]
-        self.fsm.act("BUS",
-            bus.cyc.eq(Mux(self._write, deframer.word.valid, deframer.answer.ready)),
-            bus.stb.eq(bus.cyc),
+        fsm.act("WAIT",
+            If(Mux(self._write, deframer.word.valid, deframer.answer.ready), NextState("BUS")),
+            If(deframer.abort & self._write, NextState("HEADER")),
+        )
+        fsm.act("BUS",
+            bus.cyc.eq(1),  # from the state alone: the bus is long
+            bus.stb.eq(1),
             deframer.word.ready.eq(done & self._write),
             deframer.answer.valid.eq(done & ~self._write),
             deframer.answer.data.eq(bus.dat_r),
             If(done,
                 NextValue(self._address, self._address + self._increment),
                 NextValue(self._left, self._left - 1),
-                If(self._left == 1, NextState("HEADER")),
+                If(self._left == 1, NextState("HEADER")).Else(NextState("WAIT")),
             ),
-            If(deframer.abort & self._write, NextState("HEADER")),
         )
 
     def _act_on_memory(self, memory):
@@ -121,7 +124,7 @@ class LinkBridge(LiteXModule):
             If(self._write & inside,
                 NextState("WRITE-MEMORY"),
             ).Elif(~memory.pending,  # the controller has all writes before this access
-                If(inside, NextState("READ-MEMORY")).Else(NextState("BUS")),
+                If(inside, NextState("READ-MEMORY")).Else(NextState("WAIT")),
             ),
             If(deframer.abort & self._write, NextState("HEADER")),
         )
