@@ -3,6 +3,7 @@
 
 from typing import Any
 
+from mixpe_boards.memory import Memory
 from mixpe_boards.xilinx_ddr3 import Artix7Ddr3Board
 from mixpe_gateware.contract.config import Config
 
@@ -40,7 +41,7 @@ class Acorn(Artix7Ddr3Board):
 
 
 FACTS: dict[str, Any] = {
-    "toolchain": "vivado", "memory_mbps": 1600, "clock_hz": 100_000_000, "cpu": True, "baudrate": 3_000_000,
+    "toolchain": "vivado", "clock_hz": 100_000_000, "cpu": True, "baudrate": 3_000_000,
 }
 NOTE = "the link is a UART on the card's P2 connector, not PCIe"
 
@@ -48,7 +49,7 @@ ACORN = Acorn(
     name   = "acorn",
     title  = "SQRL Acorn CLE-215+",
     fpga   = "xc7a200tfbg484-3",
-    memory = "1 GiB DDR3 x16",
+    memory = Memory(kind="ddr3", size_bytes=1 << 30, data_bits=16, ratio=4),
     config = Config(rows=16, port_bits=128, k_max=8192, buffer_beats=1024, read_ports=2, pe="dense"),
     loader = ("-b", "acornCle215"),
     idcode = 0x03636093,
@@ -60,7 +61,7 @@ LITEFURY = Acorn(
     name   = "litefury",
     title  = "RHS Research LiteFury",
     fpga   = "xc7a100tfgg484-2",
-    memory = "512 MiB DDR3 x16",
+    memory = Memory(kind="ddr3", size_bytes=512 << 20, data_bits=16, ratio=4),
     config = Config(rows=8, port_bits=128, k_max=8192, buffer_beats=1024, read_ports=2, pe="dense"),
     loader = ("-c", "ft2232", "--fpga-part", "xc7a100tfgg484"),
     idcode = 0x03631093,

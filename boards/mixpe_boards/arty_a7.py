@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Digilent Arty A7-100T: DDR3, 100 Mbit Ethernet. Bitstream by Vivado."""
 
+from mixpe_boards.memory import Memory
 from mixpe_boards.xilinx_ddr3 import Artix7Ddr3Board
 from mixpe_gateware.contract.config import Config
 
@@ -29,12 +30,12 @@ ARTY_A7 = ArtyA7(
     title       = "Digilent Arty A7-100T",
     fpga        = "xc7a100tcsg324-1",
     toolchain   = "vivado",
-    memory      = "256 MiB DDR3 x16",
-    memory_mbps = 1600,
+    memory      = Memory(kind="ddr3", size_bytes=256 << 20, data_bits=16, ratio=4),
     clock_hz    = 100_000_000,
     config      = Config(rows=8, port_bits=128, k_max=8192, buffer_beats=1024, read_ports=2, pe="dense"),
     cpu         = True,
     links       = ("uart", "etherbone"),
+    ethernet    = 100,
     baudrate    = 3_000_000,
     loader      = ("-b", "arty_a7_100t"),
     idcode      = 0x03631093,

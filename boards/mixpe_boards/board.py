@@ -4,6 +4,7 @@
 from dataclasses import dataclass, replace
 
 from mixpe.errors import ConfigError
+from mixpe_boards.memory import Memory
 from mixpe_gateware.contract.config import Config
 
 TOOLCHAINS = ("trellis", "icestorm", "apicula", "vivado")  # the last is the vendor's
@@ -25,10 +26,7 @@ class Board:
     fpga : str
     toolchain : str
         One of `TOOLCHAINS`.
-    memory : str
-        For people.
-    memory_mbps : float
-        Peak of the memory's pins in MB/s at `clock_hz`.
+    memory : Memory
     clock_hz : int
         System clock, and clock of the array.
     config : Config
@@ -39,6 +37,8 @@ class Board:
         VexRiscv with LiteX's BIOS, which trains the memory.
     links : tuple of str
         Host links that the board has; the first is the default.
+    ethernet : int
+        Mbit/s of the wire, where `links` has ``"etherbone"``.
     baudrate : int
         The fastest that the board's UART bridge takes.
     loader : tuple of str
@@ -58,13 +58,13 @@ class Board:
     title: str
     fpga: str
     toolchain: str
-    memory: str
-    memory_mbps: float
+    memory: Memory
     clock_hz: int
     config: Config
     target: str = "portable"
     cpu: bool = False
     links: tuple = ("uart",)
+    ethernet: int = 0
     baudrate: int = 1_000_000
     loader: tuple = ()
     dfu: bool = False
@@ -102,6 +102,11 @@ class Board:
     def idcode_text(self):
         """The IDCODE for people, with a question mark for what does not matter."""
         return f"0x{self.idcode:08x}" if self.idcode_mask >> 28 else f"0x?{self.idcode & self.idcode_mask:07x}"
+
+    @property
+    def memory_mbps(self):
+        """Peak of the memory's pins in MB/s."""
+        return self.memory.mbps(self.clock_hz)
 
     @property
     def macs_per_cycle(self):

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from mixpe.errors import ConfigError, ToolError
+from mixpe.exports import copy_exports
 from mixpe.tools import CHAINS, ToolTimeout, check_chain, find_tool, package_versions, run_tool
 from mixpe.tools.programs import PROGRAMS
 from mixpe_boards import report as pnr
@@ -63,7 +64,8 @@ def check_link(board, link, ip_address):
                           f"not {ip_address!r}")
 
 
-def elaborate_board(board, folder, changes, *, link=None, ip_address="192.168.1.50", software=True, seed=1):
+def elaborate_board(board, folder, changes, *, link=None, ip_address="192.168.1.50", software=True, seed=1,
+                    savefile=False):
     """Write Verilog, constraints and scripts in `folder`, in a process of its own.
 
     Raises
@@ -76,7 +78,7 @@ def elaborate_board(board, folder, changes, *, link=None, ip_address="192.168.1.
     folder = Path(folder).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     options = {"board": board.name, "changes": changes, "folder": str(folder), "link": link, "software": software,
-        "ip_address": ip_address, "seed": seed}
+        "ip_address": ip_address, "seed": seed, "savefile": savefile}
     (folder/"options.json").write_text(json.dumps(options, indent=1), encoding="utf-8")
     log = folder/"elaborate.log"
     log.unlink(missing_ok=True)
@@ -160,7 +162,7 @@ def _run_tools(board, folder, seeds, say):
 
 
 def build_board(board, root, *, changes=None, link=None, ip_address="192.168.1.50", compile_gateware=True, seeds=(1,),
-                force=False, say=None):
+                force=False, exports=None, savefile=False, say=None):
     """Make the bitstream of a board.
 
     Parameters
@@ -179,6 +181,10 @@ def build_board(board, root, *, changes=None, link=None, ip_address="192.168.1.5
         Of the placer, tried in order until the clocks are met.
     force : bool
         Keep a bitstream whose timing is not met.
+    exports : dict of str to path, optional
+        Files about the SoC to write, as `mixpe.exports.copy_exports` takes them.
+    savefile : bool
+        Leave GTKWave's savefile in the build's folder, for a simulation of the Verilog.
     say : callable, optional
         Gets a line at the start of each stage.
 
@@ -206,7 +212,9 @@ def build_board(board, root, *, changes=None, link=None, ip_address="192.168.1.5
     if compile_gateware:
         check_chain(changed.toolchain)
     say(f"{board.name}: elaboration")
-    elaborate_board(board, folder, changes, link=link, ip_address=ip_address, seed=seeds[0])
+    elaborate_board(board, folder, changes, link=link, ip_address=ip_address, seed=seeds[0],
+        savefile=savefile)
+    copy_exports(folder, exports or {})
     result = {
         "board": board.name, "title": board.title, "fpga": board.fpga, "link": link or board.links[0],
         "baudrate": board.baudrate, "config": changed.config.to_dict(), "macs_per_cycle": changed.macs_per_cycle,

@@ -4,6 +4,7 @@
 from typing import Any
 
 from mixpe_boards.board import Board
+from mixpe_boards.memory import Memory
 from mixpe_gateware.contract.config import Config
 
 REVISIONS = {"i5": "7.0", "i9": "7.2"}
@@ -39,8 +40,8 @@ class Colorlight(Board):
 
 
 FACTS: dict[str, Any] = {
-    "toolchain": "trellis", "memory": "8 MiB SDR x32", "memory_mbps": 240, "clock_hz": 60_000_000, "target": "ecp5",
-    "links": ("uart", "etherbone"),
+    "toolchain": "trellis", "memory": Memory(kind="sdr", size_bytes=8 << 20, data_bits=32), "clock_hz": 60_000_000,
+    "target": "ecp5", "links": ("uart", "etherbone"), "ethernet": 1000,
     # The board carries a CMSIS-DAP adapter, whose UART bridge is the link.
     "baudrate": 1_000_000, "loader": ("-b", "colorlight-i5"),
 }

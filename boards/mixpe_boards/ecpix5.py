@@ -2,6 +2,7 @@
 """LambdaConcept ECPIX-5 with LFE5UM5G-85F, DDR3 and gigabit Ethernet."""
 
 from mixpe_boards.ecp5_ddr3 import Ecp5Ddr3Board
+from mixpe_boards.memory import Memory
 from mixpe_gateware.contract.config import Config
 
 
@@ -27,14 +28,14 @@ ECPIX5 = Ecpix5(
     title       = "LambdaConcept ECPIX-5 85F",
     fpga        = "LFE5UM5G-85F-8BG554I",
     toolchain   = "trellis",
-    memory      = "512 MiB DDR3 x16",
-    memory_mbps = 600,
+    memory      = Memory(kind="ddr3", size_bytes=512 << 20, data_bits=16, ratio=2),
     clock_hz    = 75_000_000,
     config      = Config(rows=8, port_bits=128, k_max=4096, buffer_beats=512, queue_depth=8, fused=False, scalers=1,
                          pe="dense"),
     target      = "ecp5",
     cpu         = True,
     links       = ("uart", "etherbone"),
+    ethernet    = 1000,
     baudrate    = 3_000_000,
     loader      = ("-b", "ecpix5"),
     idcode      = 0x81113043,

@@ -15,11 +15,12 @@ from mixpe_boards.adapt import adapt_synthesis
 from mixpe_boards.registry import find_board
 from mixpe_boards.soc import BoardSoC
 from mixpe_gateware.control.csr_map import complete_csr_maps
+from mixpe_gateware.soc.savefile import write_savefile
 
 BUILD_NAME = "top"  # of LiteX's own files; the bitstream gets its name at the end
 
 
-def elaborate(board, folder, *, link=None, ip_address="192.168.1.50", software=True, seed=1):
+def elaborate(board, folder, *, link=None, ip_address="192.168.1.50", software=True, seed=1, savefile=False):
     """Make the SoC and write Verilog, constraints, tool scripts and register maps.
 
     Parameters
@@ -30,16 +31,21 @@ def elaborate(board, folder, *, link=None, ip_address="192.168.1.50", software=T
         Compile the BIOS, where the board has a CPU. Without it the ROM is empty: for looking at the Verilog only.
     seed : int
         Of the placer.
+    savefile : bool
+        Write GTKWave's savefile too, for a simulation of the Verilog.
     """
     soc = BoardSoC(board, link=link, ip_address=ip_address)
     builder = Builder(soc, output_dir=str(folder), csr_json=str(Path(folder, "csr.json")),
-        csr_svd=str(Path(folder, "csr.svd")),
+        csr_svd=str(Path(folder, "soc.svd")),
         compile_software=software and board.cpu, compile_gateware=False)
     options = {"build_name": BUILD_NAME, "run": False}
     if board.is_open:
         options["seed"] = seed
-    builder.build(**options)
+    names = builder.build(**options)
     complete_csr_maps(builder)
+    if savefile:
+        write_savefile(soc, names, Path(folder, f"{BUILD_NAME}.gtkw"), dump=f"{BUILD_NAME}.vcd",
+            prefix=f"{BUILD_NAME}.")
     if board.is_open:
         adapt_synthesis(Path(builder.gateware_dir), BUILD_NAME)
     return soc

@@ -2,6 +2,7 @@
 """1BitSquared iCEBreaker: UP5K, whose 128 KiB of on-chip SPRAM are the memory."""
 
 from mixpe_boards.board import Board
+from mixpe_boards.memory import Memory
 from mixpe_gateware.contract.config import Config
 
 
@@ -24,8 +25,7 @@ ICEBREAKER = IceBreaker(
     title       = "1BitSquared iCEBreaker",
     fpga        = "iCE40UP5K-SG48",
     toolchain   = "icestorm",
-    memory      = "128 KiB SPRAM, on the chip",
-    memory_mbps = 32,
+    memory      = Memory(kind="spram", size_bytes=128 << 10, data_bits=16, place="on the chip"),
     clock_hz    = 16_000_000,  # the slowest that the PLL gives
     config      = Config(rows=1, port_bits=16, k_max=512, buffer_beats=128, queue_depth=2, fused=False, scalers=1,
                          pe="bitplane"),

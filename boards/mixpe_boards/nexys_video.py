@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Digilent Nexys Video: XC7A200T, DDR3, gigabit Ethernet. Bitstream by Vivado."""
 
+from mixpe_boards.memory import Memory
 from mixpe_boards.xilinx_ddr3 import Artix7Ddr3Board
 from mixpe_gateware.contract.config import Config
 
@@ -29,12 +30,12 @@ NEXYS_VIDEO = NexysVideo(
     title       = "Digilent Nexys Video",
     fpga        = "xc7a200tsbg484-1",
     toolchain   = "vivado",
-    memory      = "512 MiB DDR3 x16",
-    memory_mbps = 1600,
+    memory      = Memory(kind="ddr3", size_bytes=512 << 20, data_bits=16, ratio=4),
     clock_hz    = 100_000_000,
     config      = Config(rows=16, port_bits=128, k_max=8192, buffer_beats=1024, read_ports=2, pe="dense"),
     cpu         = True,
     links       = ("uart", "etherbone"),
+    ethernet    = 1000,
     baudrate    = 3_000_000,
     loader      = ("-b", "nexysVideo"),
     idcode      = 0x03636093,

@@ -2,6 +2,7 @@
 """OrangeCrab r0.2 with LFE5U-85F and DDR3."""
 
 from mixpe_boards.ecp5_ddr3 import Ecp5Ddr3Board
+from mixpe_boards.memory import Memory
 from mixpe_gateware.contract.config import Config
 
 
@@ -31,8 +32,7 @@ ORANGECRAB = OrangeCrab(
     title       = "OrangeCrab r0.2 85F",
     fpga        = "LFE5U-85F-8MG285C",
     toolchain   = "trellis",
-    memory      = "512 MiB DDR3 x16",
-    memory_mbps = 384,
+    memory      = Memory(kind="ddr3", size_bytes=512 << 20, data_bits=16, ratio=2),
     clock_hz    = 48_000_000,
     config      = Config(rows=8, port_bits=128, k_max=4096, buffer_beats=512, queue_depth=8, fused=False, scalers=1,
                          pe="dense"),

@@ -72,9 +72,9 @@ def board_rows(results=None):
         kept = [(link, results[result_key(board, link)]) for link in board.links if result_key(board, link) in results]
         rows.append({
             "board": board.name, "title": board.title, "fpga": board.fpga, "toolchain": board.toolchain,
-            "memory": board.memory, "memory_mbps": board.memory_mbps, "links": list(board.links),
-            "baudrate": board.baudrate, "array": board.config.name, "macs_per_cycle": board.macs_per_cycle,
-            "clock_hz": board.clock_hz, "cpu": board.cpu, "note": board.note,
+            "memory": board.memory.text, "memory_bytes": board.memory.size_bytes, "memory_mbps": board.memory_mbps,
+            "links": list(board.links), "baudrate": board.baudrate, "array": board.config.name,
+            "macs_per_cycle": board.macs_per_cycle, "clock_hz": board.clock_hz, "cpu": board.cpu, "note": board.note,
             "status": _status_of_links(board, results),
             "results": [{**result, "link": link, "current": _is_current(board, result)} for link, result in kept],
         })

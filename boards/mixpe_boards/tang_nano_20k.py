@@ -2,6 +2,7 @@
 """Sipeed Tang Nano 20K: GW2AR-18 with 32-bit SDR memory in its package."""
 
 from mixpe_boards.board import Board
+from mixpe_boards.memory import Memory
 from mixpe_gateware.contract.config import Config
 
 # Ports that the memory's pads have, by what LiteDRAM calls them: names that the tools recognise.
@@ -43,8 +44,7 @@ TANG_NANO_20K = TangNano20K(
     title       = "Sipeed Tang Nano 20K",
     fpga        = "GW2AR-LV18QN88C8/I7",
     toolchain   = "apicula",
-    memory      = "8 MiB SDR x32, in the package",
-    memory_mbps = 192,
+    memory      = Memory(kind="sdr", size_bytes=8 << 20, data_bits=32, place="in the package"),
     clock_hz    = 48_000_000,
     config      = Config(rows=4, port_bits=32, k_max=2048, buffer_beats=512, queue_depth=4, fused=False, scalers=1,
                          pe="bitplane"),

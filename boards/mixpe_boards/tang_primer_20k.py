@@ -2,6 +2,7 @@
 """Sipeed Tang Primer 20K on its dock: GW2A-18 with DDR3."""
 
 from mixpe_boards.board import Board
+from mixpe_boards.memory import Memory
 from mixpe_gateware.contract.config import Config
 
 
@@ -28,8 +29,7 @@ TANG_PRIMER_20K = TangPrimer20K(
     title       = "Sipeed Tang Primer 20K",
     fpga        = "GW2A-LV18PG256C8/I7",
     toolchain   = "apicula",
-    memory      = "128 MiB DDR3 x16",
-    memory_mbps = 384,
+    memory      = Memory(kind="ddr3", size_bytes=128 << 20, data_bits=16, ratio=2),
     clock_hz    = 48_000_000,
     config      = Config(rows=1, port_bits=128, k_max=2048, buffer_beats=128, queue_depth=4, fused=False, scalers=1,
                          pe="bitplane"),

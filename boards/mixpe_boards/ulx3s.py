@@ -2,6 +2,7 @@
 """Radiona ULX3S with LFE5U-85F and a 16-bit SDR memory."""
 
 from mixpe_boards.board import Board
+from mixpe_boards.memory import Memory
 from mixpe_gateware.contract.config import Config
 
 
@@ -29,8 +30,7 @@ ULX3S = Ulx3s(
     title       = "Radiona ULX3S 85F",
     fpga        = "LFE5U-85F-6BG381C",
     toolchain   = "trellis",
-    memory      = "32 MiB SDR x16",
-    memory_mbps = 160,
+    memory      = Memory(kind="sdr", size_bytes=32 << 20, data_bits=16),
     clock_hz    = 80_000_000,
     # The 16-bit port brings 4 weights a cycle; gathered to eight, 32 rows make 256 MACs, which prefill keeps busy.
     config      = Config(rows=32, port_bits=32, memory_bits=16, k_max=2048, buffer_beats=1024, queue_depth=8, scalers=2,

@@ -2,6 +2,7 @@
 """Lattice ECP5 Versa with LFE5UM5G-45F, DDR3 and gigabit Ethernet."""
 
 from mixpe_boards.ecp5_ddr3 import Ecp5Ddr3Board
+from mixpe_boards.memory import Memory
 from mixpe_gateware.contract.config import Config
 
 
@@ -27,14 +28,14 @@ VERSA_ECP5 = VersaEcp5(
     title       = "Lattice ECP5-5G Versa",
     fpga        = "LFE5UM5G-45F-8BG381C",
     toolchain   = "trellis",
-    memory      = "128 MiB DDR3 x16",
-    memory_mbps = 600,
+    memory      = Memory(kind="ddr3", size_bytes=128 << 20, data_bits=16, ratio=2),
     clock_hz    = 75_000_000,
     config      = Config(rows=4, port_bits=128, k_max=4096, buffer_beats=512, queue_depth=8, fused=False, scalers=1,
                          pe="dense"),
     target      = "ecp5",
     cpu         = True,
     links       = ("uart", "etherbone"),
+    ethernet    = 1000,
     baudrate    = 3_000_000,
     loader      = ("-c", "ft2232"),
     idcode      = 0x81112043,

@@ -18,8 +18,10 @@ from pathlib import Path
 
 import mixpe_sim
 from mixpe.errors import ToolError
+from mixpe.exports import FILES
 from mixpe.tools import compiler, run_tool
 from mixpe_sim.native import module_sources, own_files
+from mixpe_sim.savefile import FOLDER as SAVEFILE_FOLDER
 from mixpe_sim.sources import source_digest
 from mixpe_sim.toolchain import check_tools, litex_core_folder
 
@@ -40,7 +42,7 @@ class Build:
     Attributes
     ----------
     folder : Path
-        Holds ``Vsim``, ``modules/``, ``sim_config.js``, ``csr.csv``, ``csr.json``, ``csr.svd``.
+        Holds ``Vsim``, ``modules/``, ``sim_config.js``, ``csr.csv``, ``csr.json``, ``soc.svd``, ``savefile/``.
     key : str
         Digest of everything that it depends on.
     is_hit : bool
@@ -168,6 +170,13 @@ def design_key(options, versions, work):
     return f"d{digest.hexdigest()[:24]}"
 
 
+def _keep_exports(work, place):
+    """What other tools are given: no part of the program, so the newest is kept."""
+    for path in FILES.values():
+        shutil.copy2(work / path, place)
+    shutil.copytree(work / SAVEFILE_FOLDER, place / SAVEFILE_FOLDER, dirs_exist_ok=True)
+
+
 def _build_into(options, versions, folder, work, log, stages, limit_s):
     """Elaborate, verilate and compile into a folder; return the design's key, and whether it is there already."""
     end = time.monotonic() + limit_s
@@ -181,6 +190,7 @@ def _build_into(options, versions, folder, work, log, stages, limit_s):
     run(sys.executable, ["-m", "mixpe_sim.elaborate", settings, work], "elaborate", folder)
     key = design_key(options, versions, work)
     if (folder.parent / key / "Vsim").exists():
+        _keep_exports(work, folder.parent / key)
         stages.end()
         return key, True
     stages.begin("verilate")
@@ -197,9 +207,9 @@ def _build_into(options, versions, folder, work, log, stages, limit_s):
     # What a run needs; the rest is hundreds of megabytes.
     shutil.copy2(gateware / "obj_dir" / "Vsim", folder)
     shutil.copytree(gateware / "modules", folder / "modules")
-    for path in [gateware / "sim_config.js", *gateware.glob("*.init"), work / "csr.csv", work / "csr.json",
-                 work / "csr.svd"]:
+    for path in [gateware / "sim_config.js", *gateware.glob("*.init")]:
         shutil.copy2(path, folder)
+    _keep_exports(work, folder)
     return key, False
 
 

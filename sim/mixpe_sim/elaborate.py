@@ -13,13 +13,15 @@ from litex.build.sim.config import SimConfig
 from litex.soc.integration.builder import Builder
 
 from mixpe_gateware.control.csr_map import complete_csr_maps
+from mixpe_gateware.soc.savefile import write_savefile
 from mixpe_sim.native import LINK_MODULES
 from mixpe_sim.options import SimOptions
+from mixpe_sim.savefile import FOLDER, HERE, SAVEFILE, trace_name
 from mixpe_sim.soc import SimSoC
 
 
 def elaborate(options, folder):
-    """Build SoC, BIOS (with a CPU), Verilog, module configuration and CSR map in a folder."""
+    """Build SoC, BIOS (with a CPU), Verilog, module configuration, CSR maps and GTKWave's savefile in a folder."""
     soc = SimSoC(options.config, memory=options.memory, dram_verbosity=options.sdram_verbosity,
                  probe=options.probe, refresh=options.refresh, cpu_type=options.cpu_type, link=options.link)
     modules = SimConfig()
@@ -27,11 +29,14 @@ def elaborate(options, folder):
     modules.add_module(LINK_MODULES[options.link], {"uart": "link", "etherbone": "gmii"}[options.link])
     if options.cpu_type is not None:
         modules.add_module("serial2console", "serial")
-    builder = Builder(soc, output_dir=folder, csr_svd=str(Path(folder, "csr.svd")),
-                      compile_software=options.cpu_type is not None)
-    builder.build(sim_config=modules, run=False, interactive=False, trace=options.trace or options.trace_fst,
-                  trace_fst=options.trace_fst, trace_start=options.trace_start, trace_end=options.trace_end)
+    builder = Builder(soc, output_dir=folder, compile_software=options.cpu_type is not None,
+                      csr_svd=str(Path(folder, "soc.svd")))
+    names = builder.build(sim_config=modules, run=False, interactive=False, trace=options.trace or options.trace_fst,
+                          trace_fst=options.trace_fst, trace_start=options.trace_start, trace_end=options.trace_end)
     complete_csr_maps(builder)
+    Path(folder, FOLDER).mkdir()
+    write_savefile(soc, names, Path(folder, FOLDER, SAVEFILE), dump=f"{HERE}/{trace_name(options)}",
+                   prefix="TOP.sim.", folder=HERE)
     sources = {"files": [str(source[0]) for source in soc.platform.sources if not str(source[0]).endswith(".init")],
                "include": [str(path) for path in soc.platform.verilog_include_paths]}
     Path(folder, "sources.json").write_text(json.dumps(sources), encoding="utf-8")

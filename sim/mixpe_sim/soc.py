@@ -6,23 +6,22 @@ from litedram.core.controller import ControllerSettings
 from litedram.phy.model import SDRAMPHYModel
 from litex.build.generic_platform import Pins, Subsignal
 from litex.build.sim import SimPlatform
-from litex.soc.integration.soc_core import SoCCore
 from litex.soc.interconnect import stream
 from migen import Cat, ClockDomain, Module, Signal
 
 from mixpe.errors import ConfigError
-from mixpe_gateware.dram import add_dram_init, add_host_init
 from mixpe_gateware.dram.refresher import sdr_settings
-from mixpe_gateware.link import add_link, wide_layout
+from mixpe_gateware.link import wide_layout
+from mixpe_gateware.soc import BaseSoC
 from mixpe_sim.memory import DEFAULT_MEMORY, find_memory
-
-CSR_BASE = 0xf000_0000  # with and without a CPU, so that the driver finds the registers
 
 # Cycles after which the bridge forgets a frame that was cut off. LiteX's 100 ms would be ten million cycles, half a
 # minute of simulation. Host time counts only while a job runs: else the link module stops the clock inside a frame.
 BRIDGE_TIMEOUT_CYCLES = 1 << 18
 
 DRAM_SPEEDUP = 100  # a DRAM model needs no 600 us to power up; that would be half a second of simulation
+
+MEMTEST_BYTES = 8*1024  # with a CPU: the BIOS would simulate for minutes
 
 LINK_BYTES = 4  # a cycle, in each direction: simulated cycles are dear
 
@@ -74,7 +73,7 @@ class SimClock(Module):
         self.comb += [self.cd_sys.clk.eq(clk), self.cd_por.clk.eq(clk), self.cd_sys.rst.eq(~running)]
 
 
-class SimSoC(SoCCore):
+class SimSoC(BaseSoC):
     """A LiteX SoC in the style of ``litex_sim``: DRAM model, host link, accelerator.
 
     The memory is used without a cache, so the accelerator's DMA and the bus see the same bytes at once.
@@ -92,7 +91,7 @@ class SimSoC(SoCCore):
     link : str
         ``"uart"`` (our bridge) or ``"etherbone"`` (LiteEth's).
     **kwargs
-        Handed to LiteX's `SoCCore`.
+        Handed to `BaseSoC`.
 
     Attributes
     ----------
@@ -109,37 +108,25 @@ class SimSoC(SoCCore):
         if config is not None and config.memory_bits != chip.port_bits:
             raise ConfigError(f"memory_bits of memory {memory} is {chip.port_bits}, not {config.memory_bits}")
         platform = SimPlatform("SIM", _io())
-        self.crg = SimClock(platform.request("sys_clk"))
-        self.mem_map = dict(SoCCore.mem_map)  # SoCCore would write into its class
-        options = {
-            "ident": "mixpe simulation", "with_uart": False, "with_timer": False,
-            "integrated_rom_size": 0, "integrated_sram_size": 0,
-        }
-        if cpu_type is not None:
-            options.update(with_uart=True, uart_name="sim", with_timer=True,
-                           integrated_rom_size=0x20000, integrated_sram_size=0x2000)
-        options.update(kwargs)
-        SoCCore.__init__(self, platform, chip.clk_hz, cpu_type=cpu_type, **options)
-        self.mem_map["csr"] = CSR_BASE
+        super().__init__(platform, chip.clk_hz, SimClock(platform.request("sys_clk")), ident="mixpe simulation",
+            cpu_type=cpu_type, console="sim", **{"with_ctrl": True, **kwargs})
 
         # Memory.
         module = getattr(dram_modules, chip.module)(chip.clk_hz, chip.rate)
         self.sdrphy = SDRAMPHYModel(module=module, data_width=chip.data_bits, clk_freq=chip.clk_hz,
                                     verbosity=dram_verbosity)
-        settings = sdr_settings if self.sdrphy.settings.memtype == "SDR" else ControllerSettings
+        is_sdr   = self.sdrphy.settings.memtype == "SDR"
+        settings = sdr_settings if is_sdr else ControllerSettings
         self.add_sdram("sdram", phy=self.sdrphy, module=module, l2_cache_size=0,
                        controller_settings=settings(with_refresh=refresh))
         self.busy = Signal()
         working = []
-        if self.sdrphy.settings.memtype == "SDR" and config is not None and cpu_type is None:
-            self.ready = add_host_init(self)
+        if is_sdr and config is not None and cpu_type is None:
+            self.settle_memory("host")
         else:
-            self.ready = add_dram_init(self, speedup=DRAM_SPEEDUP)
+            self.settle_memory("gateware", speedup=DRAM_SPEEDUP,
+                               memtest_bytes=None if cpu_type is None else MEMTEST_BYTES)
             working.append(~self.ready)
-        if cpu_type is not None:
-            # A short memory test: the BIOS would simulate for minutes.
-            self.add_constant("MEMTEST_DATA_SIZE", 8*1024)
-            self.add_constant("MEMTEST_ADDR_SIZE", 8*1024)
 
         # Host link.
         if link == "etherbone":
@@ -148,16 +135,14 @@ class SimSoC(SoCCore):
             pads = platform.request("gmii", 0)
             working.append(add_sim_etherbone(self, pads))
         else:
-            pads = platform.request("link", 0)
-            bridge = add_link(self, LinkPads(pads), timeout_cycles=BRIDGE_TIMEOUT_CYCLES, wide=True,
-                ready=self.ready)
+            pads   = platform.request("link", 0)
+            bridge = self.add_link(LinkPads(pads), timeout_cycles=BRIDGE_TIMEOUT_CYCLES, wide=True, bursts=True)
             self.comb += [pads.framing.eq(bridge.framing), pads.hungry.eq(bridge.hungry)]
         self.comb += pads.busy.eq(self.busy)
 
         # Accelerator.
         if config is not None:
-            from mixpe_gateware.integration import add_mixpe
-            working.append(add_mixpe(self, config, ready=self.ready).busy)
+            working.append(self.add_accelerator(config).busy)
         if probe and config is not None:
             from mixpe_gateware.control.probe import add_probe
             working.append(add_probe(self).busy)

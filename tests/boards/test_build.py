@@ -2,6 +2,7 @@
 """Making bitstreams, with tools that only pretend: order, seeds, names, refusals."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -101,6 +102,25 @@ def test_an_old_bitstream_does_not_survive_a_refusal(pretend, tmp_path):
     with pytest.raises(TimingError):
         build_board(ULX3S, tmp_path, seeds=(2,))
     assert not path.exists()
+
+
+def test_files_about_the_soc(tmp_path, capsys):
+    """Elaborated as a user does it: register maps where they are asked for, the savefile with the Verilog's names."""
+    pytest.importorskip("litex_boards", reason="the gateware extra is not installed")
+    files = {name: tmp_path/f"my.{name}" for name in ("csv", "json", "svd")}
+    assert main(["build", "icebreaker", "--no-compile", "--build-dir", str(tmp_path), "--gtkwave-savefile", "--csr-csv",
+                 str(files["csv"]), "--csr-json", str(files["json"]), "--soc-svd", str(files["svd"])]) == 0
+    capsys.readouterr()
+    folder = tmp_path/BOARDS["icebreaker"].build_name()
+    assert "csr_base,mixpe,0xf0008000" in files["csv"].read_text()
+    assert json.loads(files["json"].read_text())["memories"]["main_ram"]["size"] == 128 << 10
+    assert "<baseAddress>0xF0008000</baseAddress>" in files["svd"].read_text()
+    verilog = (folder/"gateware"/"top.v").read_text()
+    shown = re.findall(r"^\+\{[^}]*\} top\.(\w+)", (folder/"top.gtkw").read_text(), re.MULTILINE)
+    assert len(shown) > 100 and all(re.search(rf"\b{name}\b", verilog) for name in shown)
+    assert main(["build", "icebreaker", "--no-compile", "--build-dir", str(tmp_path), "--csr-csv",
+                 str(tmp_path/"nowhere"/"a.csv")]) == 2
+    assert "cannot write" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("fmax, used, tried", [

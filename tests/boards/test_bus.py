@@ -6,7 +6,7 @@ import pytest
 from litex.soc.interconnect import stream, wishbone
 from migen import passive, run_simulation
 
-from mixpe_boards.soc import BufferedPHY
+from mixpe_gateware.link.buffered_phy import BufferedPHY
 from mixpe_gateware.link.registered_bus import RegisteredBus
 
 LIMIT_CYCLES = 200

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""csr.svd, csr.csv and csr.json of a simulated SoC and of a board: registers, fields and access of the table."""
+"""soc.svd, csr.csv and csr.json of a simulated SoC and of a board: registers, fields and access of the table."""
 
 import csv
 import json
@@ -37,7 +37,7 @@ def maps(request, tmp_path_factory):
 
 
 def test_svd(maps):
-    root = ElementTree.parse(maps/"csr.svd").getroot()
+    root = ElementTree.parse(maps/"soc.svd").getroot()
     bank, = [each for each in root.iter("peripheral") if each.findtext("name") == "MIXPE"]
     assert int(bank.findtext("baseAddress"), 0) == BANK
     found = {each.findtext("name").lower(): each for each in bank.iter("register")}

@@ -8,7 +8,6 @@ import pytest
 
 pytest.importorskip("litex_boards", reason="the gateware extra is not installed")
 
-from mixpe.bench.board import memory_bytes
 from mixpe_boards.build import elaborate_board
 from mixpe_boards.registry import BOARDS
 from mixpe_gateware.contract.memory_init import DFII_OFFSETS, INIT_OFFSET, NAMES
@@ -25,12 +24,13 @@ def test_board_elaborates(name, tmp_path):
     assert "module top" in verilog
     # The array is there: one accumulator a row.
     assert all(f"sum_{row}" in verilog or f"sum{row}" in verilog for row in (0, board.config.rows - 1))
+    assert "linkbridge" in verilog  # one bridge for simulation and boards
     csr = json.loads((tmp_path/"csr.json").read_text())
     assert csr["csr_bases"]["mixpe"] == CSR_BASES[0] + CSR_BANK*CSR_PAGE_BYTES
     registers = csr["csr_registers"]
     for register, offset in OFFSETS.items():
         assert registers[f"mixpe_{register}"]["addr"] == csr["csr_bases"]["mixpe"] + offset
-    by_host = " SDR" in board.memory
+    by_host = board.memory.kind == "sdr"
     if board.cpu or by_host:
         for index, register in enumerate(NAMES if by_host else NAMES[:2]):
             assert registers[f"ddrctrl_{register}"]["addr"] == csr["csr_bases"]["mixpe"] + INIT_OFFSET + 4*index
@@ -38,7 +38,7 @@ def test_board_elaborates(name, tmp_path):
         assert not board.cpu and "cpu" not in csr["csr_bases"]
         for register, offset in DFII_OFFSETS.items():
             assert registers[f"sdram_dfii_{register}"]["addr"] == csr["csr_bases"]["mixpe"] + offset
-    assert csr["memories"]["main_ram"]["size"] == memory_bytes(board)  # as `mixpe boards` says
+    assert csr["memories"]["main_ram"]["size"] == board.memory.size_bytes
     assert csr["constants"]["config_clock_frequency"] == board.clock_hz
     assert ("config_cpu_type_vexriscv" in csr["constants"]) == board.cpu
     assert (tmp_path/"gateware"/"build_top.sh").exists() or (tmp_path/"gateware"/"top.tcl").exists()
@@ -49,7 +49,7 @@ def test_board_elaborates_with_etherbone(name, tmp_path):
     elaborate_board(BOARDS[name], tmp_path, {"rows": 1}, link="etherbone", ip_address="10.0.0.7", software=False)
     verilog = (tmp_path/"gateware"/"top.v").read_text()
     assert f"{10 << 24 | 7:08x}" in verilog.lower() or str(10 << 24 | 7) in verilog
-    assert "uartbone" not in verilog
+    assert "linkbridge" not in verilog and "rs232phy" not in verilog
 
 
 @pytest.mark.slow

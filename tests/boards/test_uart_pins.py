@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A board's UART bridge at its pins: the host's own frames as bits, at the clocks and rates of boards.
 
-    host's frames ─► bits ─► rx │UARTPHY│─►│BufferedPHY│─►│UARTBone│─►│RegisteredBus│─► SRAM
-    host's words  ◄─ bits ◄─ tx │       │◄─│           │◄─│        │
+    host's frames ─► bits ─► rx │UARTPHY│─►│BufferedPHY│─►│LinkBridge│─►│RegisteredBus│─► SRAM
+    host's words  ◄─ bits ◄─ tx │       │◄─│           │◄─│          │
 
 A test passes when the words that come back are those that were written, with the host's clock off by 2 %. Boards with
 more than 30 cycles a bit have more room and are left out.
@@ -13,13 +13,14 @@ import random
 import numpy as np
 import pytest
 from litex.gen import LiteXModule
-from litex.soc.cores.uart import UARTPHY, UARTBone
+from litex.soc.cores.uart import UARTPHY
 from litex.soc.interconnect import wishbone
 from migen import Record, run_simulation
 
 from mixpe.link.uartbone import read_requests, write_frames
 from mixpe_boards.registry import BOARDS
-from mixpe_boards.soc import BufferedPHY
+from mixpe_gateware.link import LinkBridge
+from mixpe_gateware.link.buffered_phy import BufferedPHY
 from mixpe_gateware.link.registered_bus import RegisteredBus
 
 BITS_A_BYTE = 10
@@ -32,12 +33,15 @@ class Bridge(LiteXModule):
     def __init__(self, clock_hz, baudrate, shallow):
         self.pads = Record([("rx", 1), ("tx", 1)])
         self.pads.rx.reset = 1
-        self.phy  = UARTPHY(self.pads, clock_hz, baudrate)
-        self.bone = UARTBone(self.phy if shallow else BufferedPHY(self.phy), clock_hz)
-        bus = self.bone.wishbone
+        self.phy    = UARTPHY(self.pads, clock_hz, baudrate)
+        near        = self.phy if shallow else BufferedPHY(self.phy)
+        self.bridge = LinkBridge(timeout_cycles=clock_hz//10)
+        bus = self.bridge.wishbone
         if not shallow:
+            self.streams   = near
             self.registers = RegisteredBus(bus)
             bus = self.registers.bus
+        self.comb += [near.source.connect(self.bridge.sink), self.bridge.source.connect(near.sink)]
         self.memory = wishbone.SRAM(256, bus=wishbone.Interface(data_width=32, address_width=32, addressing="word"))
         self.comb += bus.connect(self.memory.bus)
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 import mixpe
-from mixpe.bench.board import BoardModel, clock_of, link_of, memory_bytes, memory_source
+from mixpe.bench.board import GenerationModel, clock_of, link_of, memory_source
 from mixpe.bench.boardtable import ms_text, rate_text, time_text
 from mixpe.bench.models import PUBLISHED, Model, Shape, find_models, packaged_model
 from mixpe.bench.virtual import FRAME_BYTES, READ_CYCLES, TURN_S, WRITE_CYCLES, NullDevice, open_virtual
 from mixpe.cli.main import main
 from mixpe.devices.driver import Device
 from mixpe.errors import ConfigError, ModelError, RangeError
-from mixpe.lm.board import LINKS
+from mixpe.lm.deployment import LINKS
 from mixpe.reference.device import MEM_BASE
 from mixpe_boards.registry import BOARDS
 from mixpe_gateware.contract.config import Config
@@ -37,7 +37,7 @@ def small_board(**changes):
 def test_traffic_and_cycles_are_those_of_the_driver(kind, n, k, m, activations, fused):
     """A real layer on the reference device moves the same payload and takes the same cycles."""
     board = small_board(fused=fused, scalers=2)
-    model = BoardModel(board, link=kind, results={}, group_size=128, activations=activations)
+    model = GenerationModel(board, link=kind, results={}, group_size=128, activations=activations)
     sent, received, counters, seconds, stream_bytes = model._run(Shape("layer", n, k, 1), m)
     rng = np.random.default_rng(n)
     with mixpe.open("reference", **board.config.to_dict(), verify="all", mem_bytes=8 << 20) as device:
@@ -88,7 +88,7 @@ def test_one_turn_on_a_network():
 
 
 def test_long_transfers_take_the_wires_rate():
-    model = BoardModel(ULX3S, results={})
+    model = GenerationModel(ULX3S, results={})
     assert 0.9 < model.load_rate()/LINKS["serial-3M"] < 1.0
 
 
@@ -138,10 +138,10 @@ def test_every_board_can_be_modelled(board):
     tiny = Model(name="tiny", hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
         num_key_value_heads=2, vocab_size=256, head_dim=16)
     for kind in board.links:
-        row = BoardModel(board, link=kind, results={}).row(tiny, prompt=3)
+        row = GenerationModel(board, link=kind, results={}).row(tiny, prompt=3)
         assert row.fits and 0 < row.device_s < row.token_s and row.load_s > 0 and row.jobs >= 9
         assert 0 < row.prefill_s < row.token_s
-    assert memory_bytes(board) >= 128 << 10
+    assert board.memory.size_bytes >= 128 << 10
 
 
 def test_clock_is_the_routed_one():
@@ -161,9 +161,9 @@ def test_clock_is_that_of_the_link():
     kept = {"config": ECPIX5.config.to_dict(), "clock_hz": ECPIX5.clock_hz, "contract_digest": f"{digest():016x}",
         "fmax_mhz": 98.6, "timing_met": True}
     results = {"ecpix5": kept, "ecpix5 etherbone": {**kept, "fmax_mhz": 70.0, "timing_met": False}}
-    assert BoardModel(ECPIX5, results=results).clock_hz == 75_000_000
-    assert BoardModel(ECPIX5, link="etherbone", results=results).clock_hz == 70_000_000
-    assert "not routed" in BoardModel(ECPIX5, link="etherbone", results={"ecpix5": kept}).clock_text
+    assert GenerationModel(ECPIX5, results=results).clock_hz == 75_000_000
+    assert GenerationModel(ECPIX5, link="etherbone", results=results).clock_hz == 70_000_000
+    assert "not routed" in GenerationModel(ECPIX5, link="etherbone", results={"ecpix5": kept}).clock_text
 
 
 @pytest.mark.parametrize("name, measured, text", [
@@ -189,17 +189,14 @@ def test_links_and_memories_are_checked():
         link_of(ULX3S, "etherbone")
     with pytest.raises(ConfigError, match="no link of 12345 baud"):
         link_of(replace(ULX3S, baudrate=12345), "uart")
-    assert memory_bytes(ULX3S) == 32 << 20 and memory_bytes(BOARDS["icebreaker"]) == 128 << 10
-    with pytest.raises(ConfigError, match="must begin with its size"):
-        memory_bytes(replace(ULX3S, memory="much"))
 
 
 def test_parts_move_with_what_they_stand_for():
     model  = find_models(["mixpe"])[0]
-    slow   = BoardModel(small_board(), link="uart", results={}).row(model)
-    clock  = BoardModel(replace(small_board(), clock_hz=2*ECPIX5.clock_hz), link="uart", results={}).row(model)
-    host   = BoardModel(small_board(fused=False), link="uart", results={}).row(model)
-    net    = BoardModel(small_board(), link="etherbone", results={}).row(model)
+    slow   = GenerationModel(small_board(), link="uart", results={}).row(model)
+    clock  = GenerationModel(replace(small_board(), clock_hz=2*ECPIX5.clock_hz), link="uart", results={}).row(model)
+    host   = GenerationModel(small_board(fused=False), link="uart", results={}).row(model)
+    net    = GenerationModel(small_board(), link="etherbone", results={}).row(model)
     assert clock.device_s == pytest.approx(slow.device_s/2) and clock.link_s == slow.link_s
     assert host.link_bytes > 1.5*slow.link_bytes and host.weight_bytes == slow.weight_bytes
     assert net.link_s < slow.link_s/20 and net.token_s < slow.token_s

@@ -19,6 +19,7 @@ from mixpe_gateware.contract.registers import CSR_BANK, CSR_BASES, CSR_PAGE_BYTE
 SMALL     = Config(rows=2, port_bits=32, k_max=512, buffer_beats=64, queue_depth=4, scalers=1)
 MEM_BYTES = 1 << 20
 BRIDGE    = "127.0.0.2"  # LiteEth answers to its own port number, so bridge and host need different addresses
+NOWHERE   = 0xFFFF_0000  # reads as all ones
 BANK      = CSR_BASES[0] + CSR_BANK*CSR_PAGE_BYTES
 
 
@@ -81,17 +82,25 @@ class FakeDevice:
 
 
 class UartBridge(FakeDevice):
-    """UARTBone in front of the reference device."""
+    """UARTBone in front of the reference device. `csr_base`: its CSRs are there, and nowhere else."""
 
-    def __init__(self):
+    def __init__(self, csr_base=CSR_BASES[0]):
         self.device = ReferenceLink(SMALL, mem_bytes=MEM_BYTES)
+        self.csr_base = csr_base
         super().__init__()
 
+    def place(self, address):
+        """Bus address for the device, by a word address on ours."""
+        page = 4*address & ~0xFFFF
+        if page == self.csr_base:
+            return 4*address - self.csr_base + CSR_BASES[0]
+        return NOWHERE if page in CSR_BASES else 4*address
+
     def read(self, address):
-        return int(self.device.read_words(4*address, 1)[0])
+        return int(self.device.read_words(self.place(address), 1)[0])
 
     def write(self, address, value):
-        self.device.write_words(4*address, [value])
+        self.device.write_words(self.place(address), [value])
 
 
 class Faults:
@@ -199,6 +208,19 @@ def uartbone_far():
     made = UartBridge()
     yield made
     made.close()
+
+
+@pytest.fixture
+def uartbone_at():
+    """Makes UARTBones whose CSRs are at a base."""
+    made = []
+
+    def make(csr_base):
+        made.append(UartBridge(csr_base))
+        return made[-1]
+    yield make
+    for each in made:
+        each.close()
 
 
 @pytest.fixture

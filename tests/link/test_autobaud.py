@@ -6,6 +6,7 @@ import pty
 import select
 import termios
 import threading
+import time
 
 import pytest
 
@@ -92,12 +93,53 @@ def test_other_csr_base_is_found(bridge):
     transport.close()
 
 
-def test_nobody_there_leaves_the_rate_as_it_was(bridge):
+def test_a_bridge_speaks_whatever_it_says(bridge):
+    """No accelerator at the first place, but so many bytes as were asked for, twice."""
     far = bridge(1_000_000, word=0x12345678)
     transport = SerialTransport(far.path, baudrate=460_800, url="x")
-    assert find_baudrate(transport, rates=(1_000_000, 115_200), bases=CSR_BASES[:1]) is None
+    assert find_baudrate(transport, rates=(3_000_000, 1_000_000, 115_200)) == 1_000_000
+    assert 115_200 not in far.heard
+    transport.close()
+
+
+def test_nobody_there_leaves_the_rate_as_it_was(bridge):
+    far = bridge(9600)  # only noise at the usual rates
+    transport = SerialTransport(far.path, baudrate=460_800, url="x")
+    assert find_baudrate(transport, rates=(1_000_000, 115_200)) is None
     assert transport.baudrate == 460_800 and transport.port.baudrate == 460_800
     transport.close()
+
+
+def test_an_echo_is_no_bridge():
+    """A cable whose two wires touch gives six bytes for six."""
+    master, slave = pty.openpty()
+    closing = threading.Event()
+
+    def echo():
+        while not closing.is_set():
+            if select.select([master], [], [], 0.02)[0]:
+                os.write(master, os.read(master, 64))
+
+    thread = threading.Thread(target=echo, daemon=True)
+    thread.start()
+    transport = SerialTransport(os.ttyname(slave), baudrate=460_800, url="x")
+    assert find_baudrate(transport, rates=(3_000_000,)) is None
+    transport.close()
+    closing.set()
+    thread.join()
+    os.close(slave)
+    os.close(master)
+
+
+@pytest.mark.parametrize("rate", [3_000_000, 115_200])
+def test_registers_elsewhere_are_not_blamed_on_the_rate(bridge, rate):
+    """Nowhere that is looked at: the answer says csr_base, in time."""
+    far   = bridge(rate, base=0x12345000)
+    start = time.monotonic()
+    with pytest.raises(NotMixpeError, match=r"csr_base=0x… to the URL.*csr\.csv") as caught:
+        mixpe.open(f"serial://{far.path}")
+    assert time.monotonic() - start < 5
+    assert "baud" not in str(caught.value)
 
 
 def test_a_port_that_takes_nothing_at_a_rate_is_asked_at_the_next(bridge, monkeypatch):

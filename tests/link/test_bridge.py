@@ -5,7 +5,8 @@
       answers ◄─source│LinkBridge│
                       └──────────┘ wishbone ──► dictionary with random wait states
 
-A test passes when memory, bus and answers are those of the same accesses on a dictionary.
+Without a memory path, as on boards, the bus takes all of them. A test
+passes when memory, bus and answers are those of the same accesses on a dictionary.
 """
 
 import random
@@ -16,10 +17,11 @@ from litedram.common import LiteDRAMNativePort
 from migen import passive, run_simulation
 
 from mixpe.link.uartbone import read_requests, write_frames
-from mixpe_gateware.link import LinkBridge
+from mixpe_gateware.link import LinkBridge, MemoryPath
 
 MEM_BASE, MEM_BYTES = 0x4000_0000, 1 << 16
 TIMEOUT_CYCLES = 300
+LIMIT_CYCLES   = 3000  # of a wait: a byte-wide bridge takes nothing while it answers
 
 
 class Bench:
@@ -28,12 +30,17 @@ class Bench:
     def __init__(self, port_bits, wide, seed):
         self.rng = random.Random(seed)
         self.wide = wide
-        shift = (port_bits//8).bit_length() - 1
-        self.write_port = LiteDRAMNativePort("write", 16 - shift, port_bits)
-        self.read_port = LiteDRAMNativePort("read", 16 - shift, port_bits)
-        self.dut = LinkBridge(self.write_port, self.read_port, mem_base=MEM_BASE, mem_bytes=MEM_BYTES,
-                              timeout_cycles=TIMEOUT_CYCLES, wide=wide)
-        self.beat_bytes = port_bits//8
+        self.port_bits = port_bits
+        path = None
+        if port_bits:
+            shift = (port_bits//8).bit_length() - 1
+            self.write_port = LiteDRAMNativePort("write", 16 - shift, port_bits)
+            self.read_port = LiteDRAMNativePort("read", 16 - shift, port_bits)
+            path = MemoryPath(self.write_port, self.read_port, mem_base=MEM_BASE, mem_bytes=MEM_BYTES)
+        self.dut = LinkBridge(timeout_cycles=TIMEOUT_CYCLES, memory=path, wide=wide)
+        if port_bits:
+            self.dut.submodules += path
+            self.beat_bytes = port_bits//8
         self.memory = bytearray(MEM_BYTES)
         self.bus = {}
         self.order = []    # commands of both ports, as the controller would take them
@@ -111,7 +118,7 @@ class Bench:
             if self.wide:
                 yield sink.count.eq(count)
             yield
-            for _ in range(1000):
+            for _ in range(LIMIT_CYCLES):
                 if (yield sink.ready):
                     break
                 yield
@@ -133,7 +140,7 @@ class Bench:
         for _ in range(20):
             yield
 
-    def play(self, data, answer_bytes, limit_cycles=3000, before=None):
+    def play(self, data, answer_bytes, limit_cycles=LIMIT_CYCLES, before=None):
         self.writes_waiting = 0
 
         def main():
@@ -142,13 +149,14 @@ class Bench:
             yield from self.send(data)
             yield from self.until_done(answer_bytes, limit_cycles)
 
-        run_simulation(self.dut, [main(), self.write_side(), self.read_side(), self.bus_side(), self.take_answers()])
+        ports = [self.write_side(), self.read_side()] if self.port_bits else []
+        run_simulation(self.dut, [main(), *ports, self.bus_side(), self.take_answers()])
         assert len(self.answers) == answer_bytes
         return np.frombuffer(bytes(self.answers), ">u4")
 
 
 @pytest.mark.parametrize("wide", [False, True])
-@pytest.mark.parametrize("port_bits", [16, 32, 64, 128])
+@pytest.mark.parametrize("port_bits", [0, 16, 32, 64, 128])
 def test_random_frames_are_those_of_a_dictionary(port_bits, wide):
     seed = port_bits + wide
     rng = random.Random(seed)
@@ -157,14 +165,15 @@ def test_random_frames_are_those_of_a_dictionary(port_bits, wide):
     data, want = bytearray(), []
 
     def expected(address):
-        if MEM_BASE <= address < MEM_BASE + MEM_BYTES:
+        if port_bits and MEM_BASE <= address < MEM_BASE + MEM_BYTES:
             return words.get(address, 0)
         return bus.get(address//4, 0xdead_0000 + (address//4 & 0xffff))
 
     for _ in range(24):
-        in_memory = rng.random() < 0.75
+        low = rng.random() < 0.75
+        in_memory = low and port_bits
         n = rng.choice([1, 1, 2, 3, 4, 5, 7, 8, 9, 31])
-        address = (MEM_BASE + 4*rng.randrange(0, 64) if in_memory else 0xf000_0000 + 4*rng.randrange(0, 8))
+        address = (MEM_BASE + 4*rng.randrange(0, 64) if low else 0xf000_0000 + 4*rng.randrange(0, 8))
         if rng.random() < 0.5:
             values = [rng.getrandbits(32) for _ in range(n)]
             data += bytes(write_frames(address, np.array(values, np.uint32)))
@@ -214,6 +223,46 @@ def test_fixed_address_takes_the_bus(wide):
     got = bench.play(bytes(write_frames(0xf000_0000, np.array([1, 2, 3], np.uint32), increment=False))
                      + read_requests(0xf000_0000, 2, increment=False).tobytes(), 8)
     assert bench.bus == {0xf000_0000//4: 3} and got.tolist() == [3, 3]
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_length_zero_is_256_words_on_the_bus(wide):
+    bench = Bench(0, wide, 13)
+    frame = b"\x01\x00" + (MEM_BASE//4).to_bytes(4, "big") + np.arange(256).astype(">u4").tobytes()
+    got = bench.play(frame + b"\x02\x00" + (MEM_BASE//4).to_bytes(4, "big"), 1024)
+    assert got.tolist() == list(range(256)) == [bench.bus[MEM_BASE//4 + i] for i in range(256)]
+
+
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize("cut_bytes", [1, 6, 9, 13])
+def test_cut_frame_is_forgotten_without_a_memory_path(wide, cut_bytes):
+    bench = Bench(0, wide, cut_bytes)
+    cut = bytes(write_frames(MEM_BASE, np.array([11, 12, 13], np.uint32)))[:cut_bytes]
+
+    def before():
+        yield from bench.send(cut)
+        for _ in range(TIMEOUT_CYCLES + 50):
+            yield
+
+    got = bench.play(bytes(write_frames(MEM_BASE + 64, np.array([5], np.uint32)))
+                     + read_requests(MEM_BASE + 64, 1).tobytes(), 4, before=before)
+    whole = max(0, cut_bytes - 6)//4  # words that came complete are written
+    assert got.tolist() == [5]
+    assert bench.bus == {(MEM_BASE + 64)//4: 5, **{MEM_BASE//4 + i: 11 + i for i in range(whole)}}
+
+
+def test_a_slow_frame_is_not_forgotten():
+    """The limit is on silence, not on the frame: a byte now and then keeps it."""
+    bench = Bench(0, False, 14)
+
+    def before():
+        for byte in bytes(write_frames(MEM_BASE, np.array([7], np.uint32))):
+            yield from bench.send(bytes([byte]))
+            for _ in range(TIMEOUT_CYCLES//2):
+                yield
+
+    bench.play(read_requests(MEM_BASE, 1).tobytes(), 4, before=before)
+    assert bench.bus == {MEM_BASE//4: 7}
 
 
 @pytest.mark.parametrize("wide", [False, True])

@@ -6,7 +6,7 @@ import pytest
 
 from mixpe.errors import RangeError
 from mixpe.lm import LlamaModel, Phase, Sampler
-from mixpe.lm.board import Board
+from mixpe.lm.deployment import Deployment
 
 LOGITS = np.log(np.array([0.1, 0.4, 0.2, 0.3], np.float32))
 
@@ -89,10 +89,10 @@ def test_statistics_without_a_device_say_so(config, tensors):
 def test_board_model_adds_its_parts():
     phase = Phase(tokens=2, seconds=5.0, linear_s=4.0, sent_bytes=400, received_bytes=600,
                   counters={"cycles": 1000, "busy": 600})
-    parts = Board(1000.0, "serial-1M").seconds(phase)
+    parts = Deployment(1000.0, "serial-1M").seconds(phase)
     assert parts == pytest.approx({"array": 0.3, "memory": 0.2, "link": 0.005, "host": 0.5})
-    assert Board(1000.0, "serial-1M").seconds(Phase(2, 5.0, 4.0, 4, 6, {"cycles": 0})) is None
-    assert Board(1000.0, "serial-1M").seconds(Phase(2, 5.0, 4.0, None, None, {"cycles": 9, "busy": 1})) is None
+    assert Deployment(1000.0, "serial-1M").seconds(Phase(2, 5.0, 4.0, 4, 6, {"cycles": 0})) is None
+    assert Deployment(1000.0, "serial-1M").seconds(Phase(2, 5.0, 4.0, None, None, {"cycles": 9, "busy": 1})) is None
 
 
 @pytest.mark.parametrize("clock_hz, link", [
@@ -100,4 +100,4 @@ def test_board_model_adds_its_parts():
 ])
 def test_board_refuses_nonsense(clock_hz, link):
     with pytest.raises(RangeError):
-        Board(clock_hz, link)
+        Deployment(clock_hz, link)

@@ -27,7 +27,7 @@ TEXT = """\
 
 Written by `python -m mixpe_gateware.contract.manual` from the tables in `gateware/mixpe_gateware/contract`:
 `registers.py`, `descriptor.py`, `config.py`. From the same tables come the CSRs of the gateware, the driver, the
-reference device, and the `csr.svd`, `csr.csv` and `csr.json` of each build.
+reference device, and the `soc.svd`, `csr.csv` and `csr.json` of each build.
 
 Contract version {version}, digest `{digest:016x}`. A driver refuses a device with another one. The digest covers
 registers, descriptor, counters, codes of jobs, and by golden vectors (`golden.py`) layout and arithmetic. It covers no

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What LiteX 2024.12 leaves out of the register maps that its builder writes: fields, and who may read and write.
 
-    csr.svd    `<access>` of the registers of a bank made by `control.registers`; LiteX writes fields, but no access
+    soc.svd    `<access>` of the registers of a bank made by `control.registers`; LiteX writes fields, but no access
     csr.csv    write-only registers as ``wo``, and a line a field: csr_field,BANK_REGISTER_FIELD,offset,size,access
     csr.json   the same, the fields in their register's entry
 
@@ -51,7 +51,7 @@ def complete_csv(text, soc):
 
 
 def complete_svd(text, soc):
-    """csr.svd with the access of each register, behind its size."""
+    """soc.svd with the access of each register, behind its size."""
     access = {(bank.upper(), csr.name.upper()): SVD_ACCESS[csr.access] for bank, csr in _csrs(soc)
         if hasattr(csr, "access")}
     names, inside, lines = {}, None, []

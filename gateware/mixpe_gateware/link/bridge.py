@@ -1,40 +1,33 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""A UARTBone bridge that reaches the memory through ports of its own, in bursts, and everything else over Wishbone."""
+"""A UARTBone bridge: every access over Wishbone, or those to memory in bursts through ports of its own."""
 
 from litex.gen import LiteXModule
-from litex.soc.interconnect import stream, wishbone
-from migen import FSM, If, NextState, NextValue, Signal
+from litex.soc.interconnect import wishbone
+from migen import FSM, If, Mux, NextState, NextValue, Signal
 
-from mixpe_gateware.contract.errors import ConfigError
 from mixpe_gateware.link.deframer import ByteDeframer, WideDeframer
-from mixpe_gateware.link.memory import WordReader, WordWriter
-
-TIMEOUT_S = 100e-3  # without a byte inside a frame, as LiteX's bridge has it
 
 
 class LinkBridge(LiteXModule):
-    """LiteX's UARTBone protocol, with posted writes and prefetched reads where the address is in memory.
+    """LiteX's UARTBone protocol.
 
-        sink ──► deframer ──┬─► word writer ──► write port ┐
-                            │                              ├─ memory
-        source ◄────────────┼─◄ word reader ◄── read port  ┘
-                            └─► Wishbone, word by word: registers, and accesses without increment
+        sink ──► deframer ──┬─► Wishbone, word by word: registers, and accesses without increment
+                            │
+        source ◄────────────┴─► memory path, if there is one: posted writes and prefetched reads
 
-    LiteX's own clients and `mixpe.link` both speak to it. A word moves every fourth byte of the link, in both
-    directions (LiteX's bridge is deaf for the 10 to 20 cycles of each memory access). Order is kept: an access waits
-    until the controller has the writes before it, and the controller keeps order within a bank.
+    LiteX's own clients and `mixpe.link` both speak to it. With a memory path a word moves every fourth byte of the
+    link, in both directions. Without one the bridge is deaf for the cycles of each access, which at a UART's rate is no
+    matter. Order is kept: an access waits until the controller has the writes before it, and the controller keeps order
+    within a bank.
 
     Parameters
     ----------
-    write_port, read_port : LiteDRAMNativePort
-    mem_base, mem_bytes : int
-        Bus region of the memory; both powers of two, as LiteX places it.
     timeout_cycles : int
-        A frame is forgotten when the host sends nothing for so long inside it.
+        A frame is forgotten when the host sends nothing for so long inside it; rounded down to a power of two.
+    memory : MemoryPath, optional
+        Takes the accesses with increment that lie in it. None: all take the bus.
     wide : bool
         Four bytes a cycle instead of one (`deframer.wide_layout`): a word a cycle.
-    ready : Signal() or 1
-        Low while the memory answers nothing: accesses to it then take the bus, which has an answer or a limit.
 
     Attributes
     ----------
@@ -48,171 +41,105 @@ class LinkBridge(LiteXModule):
         Inside a frame, and it is the host's turn.
     """
 
-    def __init__(self, write_port, read_port, *, mem_base, mem_bytes, timeout_cycles, wide=False, ready=1):
-        if mem_bytes & (mem_bytes - 1) or mem_base % mem_bytes:
-            raise ConfigError(f"the memory must be a power of two of bytes, and aligned: not {mem_bytes:#x} bytes at "
-                              f"{mem_base:#x}")
+    def __init__(self, *, timeout_cycles, memory=None, wide=False):
         self.deframer = deframer = WideDeframer(timeout_cycles) if wide else ByteDeframer(timeout_cycles)
-        self.writer   = writer = WordWriter(write_port)
-        self.reader   = reader = WordReader(read_port)
-        self.wishbone = bus = wishbone.Interface(data_width=32, address_width=32, addressing="word")
+        self.wishbone = wishbone.Interface(data_width=32, address_width=32, addressing="word")
         self.sink     = deframer.sink
+        self.source   = deframer.source
         self.framing  = Signal()
         self.hungry   = Signal()
 
         # # #
 
-        # Answers, most significant byte first.
-        answer = stream.Endpoint([("data", 32)])
-        if wide:
-            self.source = source = stream.Endpoint([("data", 32)])
-            self.comb += [source.valid.eq(answer.valid), answer.ready.eq(source.ready)]
-            self.comb += [source.data[8*n:8*n + 8].eq(answer.data[24 - 8*n:32 - 8*n]) for n in range(4)]
-        else:
-            self.split = split = stream.Converter(32, 8, reverse=True)
-            self.source = split.source
-            self.comb += [split.sink.valid.eq(answer.valid), split.sink.data.eq(answer.data),
-                          answer.ready.eq(split.sink.ready)]
-
-        token     = deframer.source
-        address   = Signal(30)
-        final     = Signal(30)
-        words     = Signal(9)
-        write     = Signal()
-        increment = Signal()
-        data      = Signal(32)
-        in_memory = Signal()
-        offset_bits = mem_bytes.bit_length() - 3  # of a word offset
-        self.comb += [
-            in_memory.eq(increment & ready & (address[offset_bits:] == mem_base >> 2 + offset_bits)
-                         & (final[offset_bits:] == mem_base >> 2 + offset_bits)),
-            bus.adr.eq(address),
-            bus.dat_w.eq(token.data),
-            bus.sel.eq(0xf),
-            writer.sink.address.eq(address[:offset_bits]),
-            writer.sink.data.eq(token.data),
-            writer.sink.last.eq(token.last),
-            writer.flush.eq(deframer.abort),
-            reader.sink.address.eq(address[:offset_bits]),
-            reader.sink.words.eq(words),
-        ]
-
+        frame = deframer.frame
+        self._address   = Signal(30)
+        self._left      = Signal(9)  # words
+        self._write     = Signal()
+        self._increment = Signal()
         self.fsm = fsm = FSM(reset_state="HEADER")
         fsm.act("HEADER",
-            token.ready.eq(1),
-            NextValue(address,   token.address),
-            NextValue(final,     token.address + token.words - 1),
-            NextValue(words,     token.words),
-            NextValue(write,     token.write),
-            NextValue(increment, token.increment),
-            If(token.valid, NextState("DECODE"))
+            frame.ready.eq(1),
+            NextValue(self._address,   frame.address),
+            NextValue(self._left,      frame.words),
+            NextValue(self._write,     frame.write),
+            NextValue(self._increment, frame.increment),
+            If(frame.valid, NextState("WAIT" if memory is None else "DECODE")),
         )
-        fsm.act("DECODE",
-            If(write & in_memory,
-                NextState("WRITE-MEMORY")
-            ).Elif(~writer.pending,  # the controller has all writes before this access
-                If(write,
-                    NextState("WRITE-BUS")
-                ).Elif(in_memory,
-                    NextState("READ-MEMORY")
-                ).Else(
-                    NextState("READ-BUS")
-                )
-            ),
-            If(write & deframer.abort, NextState("HEADER"))
-        )
-        fsm.act("WRITE-MEMORY",
-            writer.sink.valid.eq(token.valid),
-            token.ready.eq(writer.sink.ready),
-            If(token.valid & token.ready,
-                NextValue(address, address + 1),
-                If(token.last, NextState("HEADER"))
-            ),
-            If(deframer.abort, NextState("HEADER"))
-        )
-        fsm.act("WRITE-BUS",
-            bus.cyc.eq(token.valid),
-            bus.stb.eq(token.valid),
-            bus.we.eq(1),
-            token.ready.eq(bus.ack | bus.err),
-            If(token.valid & token.ready,
-                NextValue(address, address + increment),
-                If(token.last, NextState("HEADER"))
-            ),
-            If(deframer.abort, NextState("HEADER"))
-        )
-        fsm.act("READ-BUS",
-            bus.cyc.eq(1),
-            bus.stb.eq(1),
-            If(bus.ack | bus.err,
-                NextValue(data, bus.dat_r),
-                NextState("SEND")
-            )
-        )
-        fsm.act("SEND",
-            answer.valid.eq(1),
-            answer.data.eq(data),
-            If(answer.ready,
-                NextValue(address, address + increment),
-                NextValue(words, words - 1),
-                If(words == 1, NextState("HEADER")).Else(NextState("READ-BUS"))
-            )
-        )
-        fsm.act("READ-MEMORY",
-            reader.sink.valid.eq(1),
-            answer.valid.eq(reader.source.valid),
-            answer.data.eq(reader.source.data),
-            reader.source.ready.eq(answer.ready),
-            If(reader.sink.ready, NextState("HEADER"))
-        )
+        self._act_on_bus()
+        if memory is not None:
+            self._act_on_memory(memory)
+        idle = fsm.ongoing("HEADER")
         self.comb += [
-            self.framing.eq(deframer.framing | ~fsm.ongoing("HEADER") | writer.pending | self.source.valid),
-            self.hungry.eq(deframer.hungry & (fsm.ongoing("HEADER") | fsm.ongoing("WRITE-MEMORY")
-                                              | fsm.ongoing("WRITE-BUS"))),
+            deframer.writing.eq(self._write & ~idle),
+            deframer.reading.eq(~self._write & ~idle),
+            self.framing.eq(deframer.framing | ~idle | (0 if memory is None else memory.pending)),
+            self.hungry.eq(deframer.hungry & (idle | self._write)),
         ]
 
+    def _act_on_bus(self):
+        """One word after the other. An access begins when its word is there, or its answer has a place."""
+        deframer, bus, fsm = self.deframer, self.wishbone, self.fsm
+        done = Signal()
+        self.comb += [
+            bus.adr.eq(self._address),
+            bus.dat_w.eq(deframer.word.data),
+            bus.we.eq(self._write),
+            bus.sel.eq(0xf),
+            done.eq(bus.ack | bus.err),
+        ]
+        fsm.act("WAIT",
+            If(Mux(self._write, deframer.word.valid, deframer.answer.ready), NextState("BUS")),
+            If(deframer.abort & self._write, NextState("HEADER")),
+        )
+        fsm.act("BUS",
+            bus.cyc.eq(1),  # from the state alone: the bus is long
+            bus.stb.eq(1),
+            deframer.word.ready.eq(done & self._write),
+            deframer.answer.valid.eq(done & ~self._write),
+            deframer.answer.data.eq(bus.dat_r),
+            If(done,
+                NextValue(self._address, self._address + self._increment),
+                NextValue(self._left, self._left - 1),
+                If(self._left == 1, NextState("HEADER")).Else(NextState("WAIT")),
+            ),
+        )
 
-def add_link(soc, phy, *, name="link", timeout_cycles=None, fifo_depth=0, wide=False, ready=1):
-    """Give a SoC a host link over any byte stream.
-
-    Call it after `add_sdram`.
-
-    Parameters
-    ----------
-    soc : SoC
-        With LiteDRAM as region ``main_ram``.
-    phy : module
-        With `source` (bytes from the host) and `sink` (bytes to it), such as LiteX's RS232PHY.
-    name : str
-    timeout_cycles : int or None
-        None: 100 ms.
-    fifo_depth : int
-        Bytes from the host that are kept while the bridge is at work. A UART has no back-pressure, so this bounds what
-        the host may have under way: fifo_depth//6 read requests (`window` of `mixpe.link`).
-    wide : bool
-    ready : Signal() or 1
-        Both as in `LinkBridge`.
-
-    Returns
-    -------
-    LinkBridge
-    """
-    if not hasattr(soc, "sdram") or "main_ram" not in soc.bus.regions:
-        raise ConfigError("add the memory first: the SoC has no LiteDRAM with a main_ram region")
-    region = soc.bus.regions["main_ram"]
-    if timeout_cycles is None:
-        timeout_cycles = int(TIMEOUT_S*soc.sys_clk_freq)
-    bridge = LinkBridge(soc.sdram.crossbar.get_port(mode="write"), soc.sdram.crossbar.get_port(mode="read"),
-                        mem_base=region.origin, mem_bytes=region.size, timeout_cycles=timeout_cycles, wide=wide,
-                        ready=ready)
-    soc.add_module(name=f"{name}_phy", module=phy)
-    soc.add_module(name=name, module=bridge)
-    received = phy.source
-    if fifo_depth:
-        fifo = stream.SyncFIFO(bridge.sink.description, fifo_depth, buffered=True)
-        soc.add_module(name=f"{name}_fifo", module=fifo)
-        soc.comb += received.connect(fifo.sink)
-        received = fifo.source
-    soc.comb += [received.connect(bridge.sink), bridge.source.connect(phy.sink)]
-    soc.bus.add_master(name=name, master=bridge.wishbone)
-    return bridge
+    def _act_on_memory(self, memory):
+        """Send a frame to memory or to the bus, in order."""
+        deframer, fsm = self.deframer, self.fsm
+        final  = Signal(30)
+        inside = Signal()
+        self.comb += [
+            inside.eq(self._increment & memory.ready & memory.covers(self._address) & memory.covers(final)),
+            memory.address.eq(self._address),
+            memory.words.eq(self._left),
+            memory.flush.eq(deframer.abort),
+            memory.sink.data.eq(deframer.word.data),
+            memory.sink.last.eq(self._left == 1),
+        ]
+        self.sync += If(deframer.frame.valid & deframer.frame.ready,
+            final.eq(deframer.frame.address + deframer.frame.words - 1),
+        )
+        fsm.act("DECODE",
+            If(self._write & inside,
+                NextState("WRITE-MEMORY"),
+            ).Elif(~memory.pending,  # the controller has all writes before this access
+                If(inside, NextState("READ-MEMORY")).Else(NextState("WAIT")),
+            ),
+            If(deframer.abort & self._write, NextState("HEADER")),
+        )
+        fsm.act("WRITE-MEMORY",
+            memory.sink.valid.eq(deframer.word.valid),
+            deframer.word.ready.eq(memory.sink.ready),
+            If(deframer.word.valid & deframer.word.ready,
+                NextValue(self._address, self._address + 1),
+                NextValue(self._left, self._left - 1),
+                If(self._left == 1, NextState("HEADER")),
+            ),
+            If(deframer.abort, NextState("HEADER")),
+        )
+        fsm.act("READ-MEMORY",
+            memory.read.eq(1),
+            memory.source.connect(deframer.answer),
+            If(memory.done, NextState("HEADER")),
+        )

@@ -165,3 +165,66 @@ class WordReader(LiteXModule):
                 dma.source.ready.eq(~half | source.ready),
             ]
             self.sync += If(dma.source.valid & dma.source.ready, half.eq(~half), If(~half, low.eq(dma.source.data)))
+
+
+class MemoryPath(LiteXModule):
+    """A bridge's way to the memory: words of a frame, posted or prefetched.
+
+    Parameters
+    ----------
+    write_port, read_port : LiteDRAMNativePort
+    mem_base, mem_bytes : int
+        Bus region of the memory; both powers of two, as LiteX places it.
+    ready : Signal() or 1
+        Low while the memory answers nothing: accesses to it then take the bus, which has an answer or a limit.
+
+    Attributes
+    ----------
+    address : Signal(30), in
+        Word address on the bus: of the word that is written, or of the first that is read.
+    words : Signal(9), in
+        To read.
+    sink : stream.Endpoint([("data", 32)]), in
+        Words to write; `last` sends what is here.
+    flush : Signal(), in
+        One cycle: no more words will come.
+    pending : Signal(), out
+        As of `WordWriter`.
+    read : Signal(), in
+        High from the first cycle of a read to `done`.
+    done : Signal(), out
+        One cycle: the last word of a read is taken.
+    source : stream.Endpoint([("data", 32)]), out
+        Words that are read.
+    """
+
+    def __init__(self, write_port, read_port, *, mem_base, mem_bytes, ready=1):
+        if mem_bytes & (mem_bytes - 1) or mem_base % mem_bytes:
+            raise ConfigError(f"the memory must be a power of two of bytes, and aligned: not {mem_bytes:#x} bytes at "
+                              f"{mem_base:#x}")
+        self.writer  = writer = WordWriter(write_port)
+        self.reader  = reader = WordReader(read_port)
+        self.address = Signal(30)
+        self.words   = Signal(9)
+        self.sink    = sink = stream.Endpoint([("data", 32)])
+        self.flush   = writer.flush
+        self.pending = writer.pending
+        self.read    = reader.sink.valid
+        self.done    = reader.sink.ready
+        self.source  = reader.source
+        self.ready   = ready
+        self._bits   = bits = mem_bytes.bit_length() - 3  # of a word offset
+        self._place  = mem_base >> 2 + bits
+
+        # # #
+
+        self.comb += [
+            writer.sink.address.eq(self.address[:bits]),
+            sink.connect(writer.sink),
+            reader.sink.address.eq(self.address[:bits]),
+            reader.sink.words.eq(self.words),
+        ]
+
+    def covers(self, address):
+        """A word address on the bus is in the memory."""
+        return address[self._bits:] == self._place

@@ -5,12 +5,11 @@
     device   cycles of `contract.timing` at the board's clock, with the memory's rate as measured in simulation, or
              assumed from that where such a memory was not simulated
     link     the driver's own requests and checks over a wire of the board's speed (`virtual`)
-    sum      `mixpe.lm.board.Board`, which also models what `mixpe generate` has counted
+    sum      `mixpe.lm.deployment.Deployment`, which also models what `mixpe generate` has counted
 
 Nothing overlaps, as there. Attention, normalisation and sampling are the host's and are not in it.
 """
 
-import re
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -18,7 +17,7 @@ import numpy as np
 from mixpe.bench.virtual import TURN_S, NullCall, NullDevice, open_virtual
 from mixpe.devices.driver import Device
 from mixpe.errors import ConfigError
-from mixpe.lm.board import LINKS, Board
+from mixpe.lm.deployment import LINKS, Deployment
 from mixpe.lm.statistics import Phase
 from mixpe.plan.layer import LayerPlan, LayerShape
 from mixpe.quant.matrix import group_span
@@ -26,8 +25,7 @@ from mixpe_gateware.contract.timing import memory_timing
 
 MEM_ROOM   = 64 << 20   # beside the largest layer, in the device that only counts
 LOAD_BYTES = 256 << 10  # of an upload, to find its rate
-ETHERNET   = {"arty_a7": "ethernet-100"}  # its PHY; the other boards' are gigabit
-UNITS      = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+SIMULATED  = {("sdr", 1): "SDR at 1:1", ("ddr3", 4): "DDR3 at 1:4"}  # kind and ratio of a memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,28 +74,11 @@ class Row:
             "link_share": (self.link_s + self.turn_s)/self.token_s}
 
 
-def memory_bytes(board):
-    """Size of a board's memory, from the text that its file states.
-
-    Raises
-    ------
-    ConfigError
-        The text names no size.
-    """
-    found = re.match(r"(\d+) (KiB|MiB|GiB) ", board.memory)
-    if found is None:
-        raise ConfigError(f"the memory of {board.name} must begin with its size, such as '32 MiB SDR x16', not "
-                          f"{board.memory!r}")
-    return int(found[1])*UNITS[found[2]]
-
-
 def memory_source(board):
     """How the rate of a board's memory is known: (measured, text). `READ_RATES` has SDR at 1:1 and DDR3 x16 at 1:4."""
-    config    = board.config
-    simulated = "SDR at 1:1" if config.memory_bits <= 32 else "DDR3 at 1:4"
-    full_rate = 1e6*board.memory_mbps >= config.memory_bits//8*board.clock_hz
-    if f" {simulated.split()[0]} " in board.memory and full_rate:
+    if (board.memory.kind, board.memory.ratio) in SIMULATED:
         return True, "as in simulation"
+    simulated = SIMULATED["sdr", 1] if board.config.memory_bits <= 32 else SIMULATED["ddr3", 4]
     return False, f"assumed from {simulated}, which was simulated"
 
 
@@ -118,14 +99,14 @@ def link_of(board, kind):
     if kind not in board.links:
         raise ConfigError(f"{board.title} has no link {kind!r}; it has {', '.join(board.links)}")
     if kind == "etherbone":
-        return ETHERNET.get(board.name, "ethernet-1000")
+        return f"ethernet-{board.ethernet}"
     rates = {10*rate: name for name, rate in LINKS.items() if name.startswith("serial-")}
     if board.baudrate not in rates and round(board.baudrate, -3) not in rates:
         raise ConfigError(f"no link of {board.baudrate} baud is known; there are {', '.join(LINKS)}")
     return rates.get(board.baudrate) or rates[round(board.baudrate, -3)]
 
 
-class BoardModel:
+class GenerationModel:
     """A board with a link.
 
     Parameters
@@ -156,12 +137,12 @@ class BoardModel:
         self.link  = link_of(board, self.kind)
         self.group_size, self.activations = group_size, activations
         self.clock_hz, self.clock_text = clock_of(board, results, self.kind)
-        self.mem_bytes = memory_bytes(board)
+        self.mem_bytes = board.memory.size_bytes
         # The memory runs at the clock that the board is built for.
         self.timing = memory_timing(board.config, 1e6*board.memory_mbps/board.clock_hz)
         self.memory_measured, self.memory_text = memory_source(board)
         self.turn_s = TURN_S[self.kind]
-        self.sum    = Board(self.clock_hz, self.link)
+        self.sum    = Deployment(self.clock_hz, self.link)
         self._known = {}
 
     def _open(self, mem_bytes):

@@ -43,7 +43,7 @@ def board_text(model, rows):
 
     Parameters
     ----------
-    model : BoardModel
+    model : GenerationModel
     rows : list of Row
     """
     board, config = model.board, model.board.config
@@ -52,7 +52,7 @@ def board_text(model, rows):
     facts = {
         "clock":  f"{model.clock_hz/1e6:.4g} MHz ({model.clock_text})",
         "array":  f"{config.rows} rows x {config.lanes} lanes, {where}",
-        "memory": f"{board.memory}; {beats:.3f} beats of {config.port_bits} bits a cycle, {model.memory_text}",
+        "memory": f"{board.memory.text}; {beats:.3f} beats of {config.port_bits} bits a cycle, {model.memory_text}",
         "link":   f"{model.link} ({model.kind}), a turn taken as {model.turn_s*1e3:g} ms; all requests of the driver",
         "format": f"W4{model.activations.upper()}, G = {model.group_size}; linear layers alone: attention, norms and "
                   f"sampling are the host's",
@@ -77,7 +77,7 @@ def all_boards_text(models, rows):
 
     Parameters
     ----------
-    models : list of BoardModel
+    models : list of GenerationModel
     rows : list of list of Row
         Of each.
     """

@@ -91,7 +91,7 @@ def _print_link(results):
 
 def run_boards(args):
     """Model language models on a board, or on all."""
-    from mixpe.bench.board import BoardModel
+    from mixpe.bench.board import GenerationModel
     from mixpe.bench.boardtable import all_boards_text, board_text
     from mixpe.bench.models import find_models
     from mixpe_boards.registry import BOARDS, find_board
@@ -102,7 +102,7 @@ def run_boards(args):
     results = load_results()
     if args.board == ALL and args.link:
         boards = [board for board in boards if args.link in board.links]
-    models = [BoardModel(board, link=args.link, results=results, group_size=args.group_size,
+    models = [GenerationModel(board, link=args.link, results=results, group_size=args.group_size,
         activations=args.activations) for board in boards]
     named  = find_models(args.model)
     found  = []

@@ -5,6 +5,8 @@ import argparse
 import json
 import sys
 
+from mixpe.cli.exports import add_export_options, export_targets
+
 DESCRIPTION = """\
 Make the bitstream of a board with the open tools that pip installs (pip install 'mixpe[fpga]'), or with the vendor's
 where only that exists. The result is build/BOARD_SHAPE/BOARD_SHAPE_DIGEST.bit (.bin, .fs), where DIGEST is the contract
@@ -27,6 +29,7 @@ def add_parser(subparsers):
     p.add_argument("--fused", action=argparse.BooleanOptionalAction, default=None,
                    help="scale-accumulate in gateware, or not (the board's)")
     p.add_argument("--build-dir", default="build", metavar="PATH", help="folder of all builds (build)")
+    add_export_options(p, "top.gtkw in the build's folder, for a simulation of its Verilog")
     p.add_argument("--json", action="store_true", help="print the report as one JSON object")
     return p
 
@@ -43,7 +46,8 @@ def run(args):
     changes = {"rows": args.rows, "fused": args.fused,
         "clock_hz": None if args.clock_mhz is None else round(args.clock_mhz*1e6)}
     result = build_board(find_board(args.board), args.build_dir, changes=changes, link=args.link, ip_address=args.ip,
-        compile_gateware=not args.no_compile, seeds=(args.seed,), force=args.force, say=_say)
+        compile_gateware=not args.no_compile, seeds=(args.seed,), force=args.force,
+        exports=export_targets(args), savefile=args.gtkwave_savefile, say=_say)
     if args.json:
         print(json.dumps(result, indent=1))
         return 0

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mixpe.lm import LlamaModel, calibration, checkpoint
-from mixpe.lm.board import LINKS, Board
+from mixpe.lm.deployment import LINKS, Deployment
 from mixpe.models import corpus
 
 DESCRIPTION = """\
@@ -53,7 +53,7 @@ def _quantiser(args):
 
 def run(args):
     """Generate as the options say; returns the exit status."""
-    board = Board(args.board_mhz * 1e6, args.board_link)
+    board = Deployment(args.board_mhz * 1e6, args.board_link)
     device = None if args.device == "none" else args.device
     quantiser = None if device is None else _quantiser(args)
     with LlamaModel.from_pretrained(args.model, device, group_size=args.group_size, activations=args.activations,

@@ -5,7 +5,9 @@ import argparse
 import json
 import sys
 
+from mixpe.cli.exports import add_export_options, export_targets
 from mixpe.errors import ToolError
+from mixpe.exports import copy_exports
 from mixpe_gateware.contract.config import PARAMETERS, PE_KINDS
 
 DESCRIPTION = """\
@@ -58,6 +60,7 @@ def add_parser(subparsers):
     litex.add_argument("--coverage", action="store_true", help="record Verilator's coverage in sim.cov")
     litex.add_argument("--sdram-verbosity", type=int, default=None, metavar="N",
                        help="1: print violations of DRAM timings, 2: and each command (0)")
+    add_export_options(p, "sim.gtkw beside the trace")
     p.add_argument("--no-idle", action="store_true", help="let the clock run while nothing happens")
     p.add_argument("--run-folder", metavar="PATH",
                    help="where traces are written (a temporary folder; with --trace… the current one)")
@@ -85,14 +88,19 @@ def run(args):
     """Start the simulation, print where it is, wait for its end; returns the exit status."""
     try:
         from mixpe_sim.process import open_sim, terminate_on_signals
+        from mixpe_sim.savefile import place_savefile
     except ModuleNotFoundError as error:
         raise ToolError(f"the simulation needs the package {error.name}; install it: pip install 'mixpe[gateware]'"
                         ) from error
     options = _options(args)
-    folder = args.run_folder or ("." if args.trace or args.trace_fst or args.coverage else None)
+    traced = args.trace or args.trace_fst or args.gtkwave_savefile
+    folder = args.run_folder or ("." if traced or args.coverage else None)
     with open_sim(port=args.port, idle=not args.no_idle, foreground="cpu_type" in options, run_folder=folder,
                   tap=args.tap, **options) as process:
         terminate_on_signals(process)
+        copy_exports(process.build.folder, export_targets(args))
+        if args.gtkwave_savefile:
+            place_savefile(process.build.folder, process.folder)
         if args.json:
             print(json.dumps({"url": process.url, "port": process.port, "pid": process.pid,
                               "csr_csv": str(process.build.folder / "csr.csv"), "folder": str(process.folder),

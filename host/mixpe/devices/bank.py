@@ -1,20 +1,17 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The accelerator's registers over a link: finding them, and who is there."""
+"""The accelerator's registers over a link, and who is there."""
 
 import time
 
+from mixpe.devices.finding import find_registers
 from mixpe_gateware.contract.digest import VERSION, digest
-from mixpe_gateware.contract.errors import ConfigError, ContractError, DeviceError, NotMixpeError
+from mixpe_gateware.contract.errors import ConfigError, ContractError, DeviceError
 from mixpe_gateware.contract.identity import config_from_identity
 from mixpe_gateware.contract.memory_init import FAILED, INIT_OFFSET
 from mixpe_gateware.contract.registers import (
     COUNTER_OFFSET,
     COUNTERS,
-    CSR_BANK,
-    CSR_BASES,
-    CSR_PAGE_BYTES,
     IDENTITY,
-    MAGIC,
     OFFSETS,
 )
 
@@ -49,7 +46,7 @@ class RegisterBank:
 
     def __init__(self, link, url, csr_base=None):
         self.link = link
-        self.base = self._find(url, CSR_BASES if csr_base is None else (csr_base,))
+        self.base = find_registers(link, url, csr_base)
         words = link.read_words(self.base, len(IDENTITY))
         self.identity = {register.name: int(word) for register, word in zip(IDENTITY, words, strict=True)}
         self._check_contract(url)
@@ -104,17 +101,6 @@ class RegisterBank:
             if waited_s > limit_s:
                 raise DeviceError(f"{text} within {limit_s:.3g} s")
             time.sleep(min(POLL_S_MAX, waited_s/8))
-
-    def _find(self, url, bases):
-        seen = []
-        for base in bases:
-            bank = base + CSR_BANK*CSR_PAGE_BYTES
-            word = int(self.link.read_words(bank, 1)[0])
-            if word == MAGIC:
-                return bank
-            seen.append(f"0x{bank:08x}: 0x{word:08x}")
-        raise NotMixpeError(f"what answers at {url} is no mixpe device: no 0x{MAGIC:08x} in its registers "
-            f"({', '.join(seen)})")
 
     def _check_contract(self, url):
         found = self.identity["digest_low"] | self.identity["digest_high"] << 32

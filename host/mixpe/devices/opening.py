@@ -7,6 +7,7 @@
     serial+tcp://host:port            a UARTBone behind a TCP port, such as `mixpe sim` prints
     serial:///dev/ttyUSB0?baudrate=…  a board
     etherbone://host                  a board with Ethernet
+    …?csr_base=0x40000000             a SoC whose CSRs begin at no usual address
 """
 
 from mixpe.devices.driver import VERIFY, Device
@@ -95,7 +96,7 @@ def _open_sim(url, given):
 
 
 def _open_link(url, given):
-    options = dict(given)
+    options = _typed(url, {**_take(dict(url.options), ("csr_base",)), **given}, DRIVER_OPTIONS)
     driver  = _take(options, DRIVER_OPTIONS)
     _unknown(url, options, DRIVER_OPTIONS)
     if url.scheme == "serial+tcp":

@@ -2,7 +2,8 @@
 """Find the baud rate of a bridge by asking for the accelerator's magic number.
 
 Rates are tried from the fastest down. So the host is never slower than the bridge, and the six bytes of a question
-never look like the ten that a write has at the least.
+never look like the ten that a write has at the least. A bridge that gives as many bytes as it is asked for, twice,
+speaks the rate too, whatever it says: a SoC may have the accelerator's registers elsewhere.
 """
 
 import time
@@ -12,29 +13,38 @@ from mixpe.link.uartbone import BRIDGE_TIMEOUT_S, read_requests
 from mixpe_gateware.contract.registers import CSR_BANK, CSR_BASES, CSR_PAGE_BYTES, MAGIC
 
 BAUDRATES = (3_000_000, 2_000_000, 1_500_000, 1_000_000, 921_600, 460_800, 230_400, 115_200)
-ANSWER_S  = 0.05  # of a question: USB adapters hold short answers back for 16 ms
+# Of a question: USB adapters hold short answers back for 16 ms, and where nothing is, LiteX's bus answers after a
+# million cycles.
+ANSWER_S  = 0.12
+QUIET_S   = 0.002
 
 
-def _answers(transport, base):
-    """The bridge speaks this rate: it says MAGIC."""
-    answer = bytearray(4)
+def _ask(transport, address, words):
+    """The answer to a question for words; None unless it has their number of bytes, no more and no less."""
+    answer = bytearray(4*words)
     try:
-        transport.send(read_requests(base + CSR_BANK*CSR_PAGE_BYTES, 1).view("u1"), ANSWER_S)
+        transport.send(read_requests(address, words).view("u1"), ANSWER_S)
         transport.receive_into(memoryview(answer), ANSWER_S)
     except LinkTimeout:
-        return False
-    return int.from_bytes(answer, "big") == MAGIC
+        return None
+    return None if transport.drain(QUIET_S) else bytes(answer)
 
 
-def find_baudrate(transport, rates=BAUDRATES, bases=CSR_BASES):
-    """Set the transport to the rate at which an accelerator answers.
+def _settle(transport):
+    """Let the bridge forget what came of a question."""
+    transport.drain(QUIET_S)
+    time.sleep(1.1*BRIDGE_TIMEOUT_S)
+
+
+def find_baudrate(transport, rates=BAUDRATES, base=CSR_BASES[0]):
+    """Set the transport to the rate at which a bridge answers.
 
     Parameters
     ----------
     transport : SerialTransport
     rates : tuple of int
         From the fastest down.
-    bases : tuple of int
+    base : int
         Where the CSRs may be.
 
     Returns
@@ -42,16 +52,17 @@ def find_baudrate(transport, rates=BAUDRATES, bases=CSR_BASES):
     int or None
         None when nothing answers at any rate; the transport is then as it was.
     """
-    before = transport.baudrate
+    address = base + CSR_BANK*CSR_PAGE_BYTES
+    before  = transport.baudrate
     for rate in rates:
         if not transport.set_baudrate(rate):
             continue
-        transport.drain(0.002)
-        for base in bases:
-            if _answers(transport, base):
-                return rate
-            # What came of the question at a wrong rate must be forgotten before the next.
-            transport.drain(0.002)
-            time.sleep(1.1*BRIDGE_TIMEOUT_S)
+        transport.drain(QUIET_S)
+        answer = _ask(transport, address, 1)
+        if answer is not None and int.from_bytes(answer, "big") == MAGIC:
+            return rate
+        _settle(transport)
+        if answer is not None and _ask(transport, address, 3) is not None:
+            return rate
     transport.set_baudrate(before)
     return None

@@ -9,6 +9,7 @@ from mixpe.errors import UrlError
 SCHEMES = ("sim", "reference", "serial", "serial+tcp", "etherbone")
 EXAMPLES = ("sim, sim?memory=sdr&rows=4, reference, serial:///dev/ttyUSB0?baudrate=3000000, "
             "serial+tcp://127.0.0.1:1234, etherbone://192.168.1.50")
+LINK_OPTIONS = ("timeout_s", "window", "csr_base")  # of every link; the last is the driver's
 BAUDRATE = 3_000_000
 ETHERBONE_PORT = 1234
 
@@ -122,11 +123,11 @@ def parse_url(text):
         if not path:
             raise UrlError(f"{text}: no serial port; write serial:///dev/ttyUSB0 or serial://COM3")
         url = DeviceUrl(text, scheme, path=path, options=options)
-        url.allow(("baudrate", "timeout_s", "window"))
+        url.allow(("baudrate", *LINK_OPTIONS))
         return url
     if parts.path not in ("", "/"):
         raise UrlError(f"{text}: {scheme} has no path, but {parts.path!r} is there")
     host, port = _address(text, parts, ETHERBONE_PORT if scheme == "etherbone" else None)
     url = DeviceUrl(text, scheme, host=host, port=port, options=options)
-    url.allow(("timeout_s", "window"))
+    url.allow(LINK_OPTIONS)
     return url

@@ -12,7 +12,7 @@ LINKS = {  # payload bytes a second: a serial byte takes ten bit times, Ethernet
 }
 
 
-class Board:
+class Deployment:
     """A board's clock and link.
 
     Parameters
