@@ -5,9 +5,11 @@ import json
 
 import pytest
 
-from mixpe.explore import figure, grid, report
-from mixpe.explore.energy_section import behind, by_device, energy_section
-from mixpe.explore.page import is_comparison, page
+from mixpe.explore import grid, report
+from mixpe.explore.page import figure, page
+from mixpe.explore.page.energy import energy_values, per_device
+from mixpe.explore.page.losses import behind
+from mixpe.explore.page.write import is_array, is_comparison
 
 pytest.importorskip("migen")
 
@@ -86,16 +88,16 @@ def test_energy_of_devices_and_arrays():
               dense | {"status": "WrongResult", "error": "row 0 disagrees", "device": "XC7"},
               made("dense", 256, 8000, 150, rows=8) | {"energy_per_mac": 26.0},
               made("dense", 256, 8000, 150, rows=8, router="router2") | {"energy_per_mac": 26.0}]
-    lines = energy_section(energy, is_comparison, {})
-    text  = "\n".join(lines)
+    text = "\n".join(energy_values(energy, [row for row in energy if is_comparison(row)],
+                                   [row for row in energy if is_array(row)]).values())
     assert "| weighted toggles a MAC | LFE5U-85F-6 | GW2A-18 |" in text
     assert "| table | 18.0 | – |" in text and "| dense | 40.0 | 50.0 |" in text
     assert "| over | the authors' simulator | dense |" in text and "| table | – | 0.5 × |" in text
     assert text.count("dense (8 rows) | LFE5U-85F-6 | 26.0 |") == 1
     assert "Not measured: dense on XC7 (WrongResult: row 0 disagrees)." in text
-    assert list(behind(by_device(energy[:4]), ("dense",))) == [
+    assert list(behind(per_device(energy[:4]))) == [
         "By the energy proxy on LFE5U-85F-6 MixPE's best W4A8 unit, dense (40 a MAC), is behind table (18)."]
-    assert energy_section([], is_comparison, {}) == []
+    assert set(energy_values([], [], []).values()) == {""}
 
 
 def test_a_unit_of_the_lanes_it_has_by_itself():
