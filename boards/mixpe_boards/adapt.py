@@ -37,7 +37,7 @@ def adapt_synthesis(folder, name):
 
     No memory here is read where it is written in the same cycle and the value used, so the logic that Yosys would put
     around each block RAM for that case is a loss of area and of a quarter of the clock. iCE40 gets no DSP blocks: Yosys
-    0.70 leaves products with two registers behind them unconnected (tests/cost/test_energy.py).
+    0.70 leaves products with two registers behind them unconnected (tests/explore/test_energy.py).
     """
     script = folder/f"{name}.ys"
     text   = script.read_text(encoding="utf-8")

@@ -14,11 +14,6 @@ def lane_signals(module, port, bits, signed):
     return lanes
 
 
-def value_bits(signal):
-    """(bits, signed) of a signal."""
-    return signal.nbits, signal.signed
-
-
 class AdderTree(Module):
     """Sum of signed operands, exact.
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """``mixpe explore``: what each design costs on a device, and what fidelity it gives."""
 
+import argparse
 import json
 import os
 import sys
@@ -15,9 +16,9 @@ DESCRIPTION = """\
 Synthesise, place and route MixPE and every design that it is compared with, in one flow; measure the fidelity of each
 arithmetic on the packaged model; draw the Pareto front. Results are cached by content: a stopped exploration goes on
 where it was, and what --out has of the same content is not measured again. A point that fails gets the error's name in
-its row and the others go on; the exit status is then 1."""
+its row and the others go on; the exit status is then 1. That a device is too small for a design is a result."""
 
-HARMLESS = ("ok", "DoesNotFit", "ConfigError", "NotMeasured")  # what else a point may end with is a failure
+RESULTS = ("ok", "DoesNotFit")  # what else a point may end with is a failure
 
 AXES = {  # arguments of `grid.product`
     "lanes":            "products a row makes in a cycle, D (powers of two)",
@@ -28,13 +29,48 @@ AXES = {  # arguments of `grid.product`
 }
 
 
+class _Help(argparse.Action):
+    """``--help`` with the names that there are: those of designs and devices need Migen, which is loaded here only."""
+
+    def __init__(self, option_strings, dest, named):
+        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS,
+                         help="show this help message and exit")
+        self.named = named  # actions whose help ends with their names, by the function that gives those
+
+    def __call__(self, parser, *_):
+        for names, action in self.named.items():
+            try:
+                action.help += f"; {', '.join(names())}"
+            except ModuleNotFoundError as error:
+                action.help += f"; to name them takes the package {error.name}"
+        parser.print_help()
+        parser.exit()
+
+
+def _designs():
+    from mixpe_gateware.baselines import DESIGNS
+    return DESIGNS
+
+
+def _devices():
+    from mixpe.explore.cost import TARGETS
+    return TARGETS
+
+
+def _grids():
+    from mixpe.explore.grid import GRIDS
+    return GRIDS
+
+
 def add_parser(subparsers):
     """Add the command to `argparse` sub-parsers."""
-    p = subparsers.add_parser("explore", help="measure and compare processing elements", description=DESCRIPTION)
-    p.add_argument("--grid", default="quick", metavar="NAME",
-                   help="quick (minutes), comparison, shapes, devices, arrays, or full: all of them (quick)")
-    p.add_argument("--designs", nargs="+", metavar="NAME", help="only these designs")
-    p.add_argument("--devices", nargs="+", metavar="NAME", help="only these devices")
+    p = subparsers.add_parser("explore", help="measure and compare processing elements", description=DESCRIPTION,
+                              add_help=False)
+    p.add_argument("-h", "--help", action=_Help, named={
+        _grids: p.add_argument("--grid", default="quick", metavar="NAME",
+                               help="points to measure (quick: minutes; full is all the others)"),
+        _designs: p.add_argument("--designs", nargs="+", metavar="NAME", help="only these designs"),
+        _devices: p.add_argument("--devices", nargs="+", metavar="NAME", help="only these devices")})
     axes = p.add_argument_group("axes", "any of these replaces the grid by all combinations of what is given")
     for name, text in AXES.items():
         axes.add_argument(f"--{name.replace('_', '-')}", nargs="+", type=int, metavar="N", help=text)
@@ -76,7 +112,7 @@ def _options(texts):
 
 
 def _points(args):
-    from mixpe.explore.grid import GRIDS, product
+    from mixpe.explore.grid import product
 
     if _replaces_grid(args):
         axes = {name: getattr(args, name) for name in AXES}
@@ -84,9 +120,10 @@ def _points(args):
             return []
         return product(args.designs, args.devices, **axes, options=_options(args.options), router=args.router,
                        **{"seeds": tuple(args.seeds)} if args.seeds else {})
-    if args.grid not in GRIDS:
-        raise ConfigError(f"unknown grid {args.grid!r}; known: {', '.join(GRIDS)}")
-    points = [point for point in GRIDS[args.grid]() if (args.designs is None or point.design in args.designs)
+    grids = _grids()
+    if args.grid not in grids:
+        raise ConfigError(f"unknown grid {args.grid!r}; known: {', '.join(grids)}")
+    points = [point for point in grids[args.grid]() if (args.designs is None or point.design in args.designs)
               and (args.devices is None or point.device in args.devices)]
     if args.seeds:
         points = [type(point)(**{**vars(point), "seeds": tuple(args.seeds) if point.seeds else ()}) for point in points]
@@ -95,24 +132,18 @@ def _points(args):
 
 def _unknown(args):
     """Points of the designs and devices that nobody knows, which become named errors; they are taken out of `args`."""
-    from mixpe.explore.cost import TARGETS
     from mixpe.explore.points import Point
-    from mixpe_gateware.baselines import DESIGNS
 
-    known  = [name for name in args.designs or DESIGNS if name in DESIGNS]
-    points = [Point(design=name) for name in args.designs or () if name not in DESIGNS]
-    points += [Point(design=design, device=name) for name in args.devices or () if name not in TARGETS
+    designs, devices = _designs(), _devices()
+    known  = [name for name in args.designs or designs if name in designs]
+    points = [Point(design=name) for name in args.designs or () if name not in designs]
+    points += [Point(design=design, device=name) for name in args.devices or () if name not in devices
                for design in known[:1]]
     if args.designs is not None:
         args.designs = known
     if args.devices is not None:
-        args.devices = [name for name in args.devices if name in TARGETS]
+        args.devices = [name for name in args.devices if name in devices]
     return points
-
-
-def _energy_points(points):
-    """Those of the points that the energy proxy is of: units and arrays."""
-    return [point for point in points if point.part == "unit"]
 
 
 def label(row):
@@ -152,7 +183,6 @@ def run(args):
         known = {} if args.out is None or args.fresh else report.by_content(args.out)
         rows  = explore(points, args.workers, args.scheduler, cache, limit_s,
                         on_row=lambda row: progress.advance(1), known=known)
-    misnamed = rows[len(rows) - len(unknown):]
     if args.known:
         points = [point for point, row in zip(points, rows, strict=True) if row["status"] != "NotMeasured"]
         print(f"{len(points)} of {len(rows)} points are known", file=sys.stderr)
@@ -164,7 +194,7 @@ def run(args):
             found = fidelity(args.windows, cache, progress.advance)
     energies = []
     if args.energy:
-        units = _energy_points([point for point in points if point not in unknown])
+        units = [point for point in points if point.part == "unit" and point not in unknown]
         with Progress("energy", len(units), "points") as progress:
             w, x, channels = energy_layer()
             task = partial(energy_row, w=w, x=x, cache_folder=cache, reuse=channels, limit_s=limit_s,
@@ -178,7 +208,7 @@ def run(args):
         if found:
             report.write_rows(found, args.out, "fidelity")
     if args.page is not None:
-        write_page(args.out, args.page)
+        report.write_page(args.out, args.page)
     if args.json:
         print(json.dumps({"points": rows, "fidelity": found, "energy": energies}, indent=1))
     else:
@@ -189,29 +219,7 @@ def run(args):
         for row in energies:
             text = f"{row['energy_per_mac']:.1f} weighted toggles a MAC" if row["status"] == "ok" else row["error"]
             print(f"{label(row):58} {row['device']:12} {text}")
-    failed = [row for row in (*rows, *energies) if row["status"] not in HARMLESS] + misnamed
+    failed = [row for row in (*rows, *energies) if row["status"] not in RESULTS]
     for row in failed:
         print(f"failed: {label(row)}: {row['status']}: {row['error']}", file=sys.stderr)
     return 1 if failed or not any(row["status"] == "ok" for row in rows) else 0
-
-
-def write_page(folder, path):
-    """The comparison page and its figures, from the results in a folder."""
-    from mixpe.explore import report
-    from mixpe.explore.figure import draw
-    from mixpe.explore.page import page
-
-    names   = [name for name in ("full", "comparison", "arrays") if (folder/f"{name}.json").exists()] or ["quick"]
-    rows    = report.distinct([row for name in names for row in report.read_rows(folder, name)])
-    found   = report.read_rows(folder, "fidelity")
-    energy  = report.read_rows(folder, "energy")
-    here    = [row for row in rows if row["status"] == "ok" and report.is_compared(row)]
-    joined  = report.with_fidelity(here, found, energy)
-    figures = {}
-    for name, (column, text) in report.FRONTS.items():
-        if any(row.get(column) for row in joined):
-            draw(joined, folder/f"{name}.png", column, text)
-            report.write_rows(report.pareto_rows(joined, column), folder, name)
-            figures[name] = os.path.relpath(folder/f"{name}.png", path.parent)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page(rows, found, energy, figures).rstrip() + "\n")

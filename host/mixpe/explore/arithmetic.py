@@ -13,6 +13,7 @@ import numpy as np
 from mixpe_gateware.baselines import ant, olive
 from mixpe_gateware.baselines.float16 import align
 from mixpe_gateware.contract.errors import ConfigError
+from mixpe_gateware.pe import DESIGNS
 
 GROUP = 128
 CLIPS = np.linspace(0.5, 1.0, 11)  # of the largest magnitude: candidates of the MSE search of ANT and OliVe
@@ -223,7 +224,7 @@ class Arithmetic:
                 and self.width in (None, row.get("p_width", 12)))
 
 
-MIXPE_A8 = ("shift-add", "bitplane", "dense", "table")
+MIXPE_A8 = (*DESIGNS, "table")
 EXACT_BITS = 12  # of one UINT4 × INT8 product
 
 

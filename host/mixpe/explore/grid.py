@@ -7,12 +7,13 @@ from mixpe.explore.cost import TARGETS
 from mixpe.explore.points import Point
 from mixpe_gateware.baselines import DESIGNS
 from mixpe_gateware.contract.errors import ConfigError
+from mixpe_gateware.pe import DESIGNS as OURS
 
 DEVICE = "LFE5U-85F-6"
 SEEDS  = (1, 2, 3)
 LANES  = {  # of the comparison's units; 8 where nothing is said, fewer where a lane is large
     "olaccel": 16, "int8": 4, "qserve": 4, "ant": 4, "olive": 4, "bitfusion": 2, "mixpe-a16": 2, "fp16-dequant": 1}
-SIBLINGS    = ("shift-add", "bitplane", "dense", "table", "int8", "bitplane-int8")
+SIBLINGS    = (*OURS, "table", "int8", "bitplane-int8")
 ARRAY_LANES = 32  # a memory port of 128 bits
 ENCODED     = ("dense", "table")  # designs whose activations are written by an encoder
 
@@ -54,7 +55,7 @@ def shapes(seeds=SEEDS):
         return unit(design, lanes, DEVICE, seeds, shape, **parameters)
 
     dense = ("bitplane", "dense")
-    wide  = ("shift-add", *dense, "table", "bitplane-int8")
+    wide  = (*OURS, "table", "bitplane-int8")
     points  = [at(design, lanes) for design in wide for lanes in (4, 32)]
     points += [at(design, 8, {"rows": 4}) for design in (*wide, "int8")]
     points += [at(design, 8, {"group_size": size}) for design in dense for size in (32, 64, 256)]

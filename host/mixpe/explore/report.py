@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Results as JSON and CSV, and joined: cost with fidelity and energy."""
+"""Results as JSON and CSV, joined (cost with fidelity and energy), and as a page with figures."""
 
 import csv
 import json
+import os
 from pathlib import Path
 
 from mixpe.explore.arithmetic import ARITHMETIC
 from mixpe.explore.grid import DEVICE
+from mixpe.explore.page import page
+from mixpe.explore.page.figure import draw
 from mixpe.explore.pareto import front
 from mixpe.explore.resources import priced
 from mixpe_gateware.contract.errors import ModelError
@@ -95,7 +98,39 @@ def with_fidelity(rows, fidelity, energy=()):
 
 def pareto_rows(rows, column):
     """The front of fidelity against a column, the columns that matter."""
-    columns = ("design", "p_lanes", "p_width", "p_dsp", "rows", "group_size", "accumulator_bits", "device", column,
-               "sqnr_db", "bits_per_byte", "luts_per_mac", "sites_per_mac", "fmax_mhz", "energy_per_mac")
+    columns = (*POINT_COLUMNS, column, "sqnr_db", "bits_per_byte", "luts_per_mac", "sites_per_mac", "fmax_mhz",
+               "energy_per_mac")
     return [{name: row[name] for name in dict.fromkeys(columns) if row.get(name) is not None}
             for row in front(rows, column, "sqnr_db")]
+
+
+def write_page(folder, path):
+    """The comparison page and its figures, from the results in a folder.
+
+    Parameters
+    ----------
+    folder : path
+        Gets the figures and what is on their fronts.
+    path : path
+        Of the page.
+
+    Raises
+    ------
+    ModelError
+        A file of results is damaged.
+    """
+    folder, path = Path(folder), Path(path)
+    names   = [name for name in ("full", "comparison", "arrays") if (folder/f"{name}.json").exists()] or ["quick"]
+    rows    = distinct([row for name in names for row in read_rows(folder, name)])
+    found   = read_rows(folder, "fidelity")
+    energy  = read_rows(folder, "energy")
+    here    = [row for row in rows if row["status"] == "ok" and is_compared(row)]
+    joined  = with_fidelity(here, found, energy)
+    figures = {}
+    for name, (column, text) in FRONTS.items():
+        if any(row.get(column) for row in joined):
+            draw(joined, folder/f"{name}.png", column, text)
+            write_rows(pareto_rows(joined, column), folder, name)
+            figures[name] = os.path.relpath(folder/f"{name}.png", path.parent)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page(rows, found, energy, figures))

@@ -17,6 +17,7 @@ from mixpe_gateware.baselines.float16 import align
 from mixpe_gateware.baselines.fp16_dequant import INTERLEAVE
 from mixpe_gateware.baselines.olaccel import CHANNELS, SUM_BITS
 from mixpe_gateware.contract.errors import ConfigError, ShapeError
+from mixpe_gateware.pe import DESIGNS
 
 
 @dataclass
@@ -207,7 +208,7 @@ def _fp16_dequant(params, w, x):
 
 
 MAKERS = {
-    "shift-add": _w4a8, "bitplane": _w4a8, "dense": _w4a8, "aligned-a16": _aligned,
+    **dict.fromkeys(DESIGNS, _w4a8), "aligned-a16": _aligned,
     "mixpe-a16": _mixpe_a16, "table": _table, "int8": _int8, "bitplane-int8": _int8, "qserve": _qserve,
     "bitfusion": _bitfusion, "olaccel": _olaccel, "ant": _ant, "olive": _olive, "fp16-dequant": _fp16_dequant}
 

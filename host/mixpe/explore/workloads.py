@@ -10,7 +10,7 @@ where reads, writes and start are as in the SoC: what DDR3 gives a reader, what 
 SoC's array is rows × lanes of one beat, which no budget divides into evenly; here each unit takes an output channel
 instead, and all have the same activations: products are m · ⌈n/units⌉ · k over a unit's products a cycle. Scales are
 taken to be applied as fast as group sums come. For the SoC's shape both models agree to 4 %
-(`tests/cost/test_workloads.py`).
+(`tests/explore/test_workloads.py`).
 
 k is cut where the activations of all tokens do not fit on chip. Only linear layers count, with the shapes of the
 authors' simulator (queries, keys and values 3H × H, output H × H, feed-forward 4H × H and H × 4H).

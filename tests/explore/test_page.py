@@ -2,12 +2,18 @@
 """The comparison page and its figures: what they say is what the rows say."""
 
 import json
+from pathlib import Path
 
 import pytest
 
-from mixpe.explore import figure, grid, report
-from mixpe.explore.energy_section import behind, by_device, energy_section
-from mixpe.explore.page import is_comparison, page
+from mixpe.explore import grid, report
+from mixpe.explore.page import figure, page
+from mixpe.explore.page.energy import energy_values, per_device
+from mixpe.explore.page.losses import behind
+from mixpe.explore.page.template import fill
+from mixpe.explore.page.write import is_array, is_comparison
+from mixpe.explore.resources import priced
+from mixpe_gateware.baselines import DESIGNS
 
 pytest.importorskip("migen")
 
@@ -86,16 +92,16 @@ def test_energy_of_devices_and_arrays():
               dense | {"status": "WrongResult", "error": "row 0 disagrees", "device": "XC7"},
               made("dense", 256, 8000, 150, rows=8) | {"energy_per_mac": 26.0},
               made("dense", 256, 8000, 150, rows=8, router="router2") | {"energy_per_mac": 26.0}]
-    lines = energy_section(energy, is_comparison, {})
-    text  = "\n".join(lines)
+    text = "\n".join(energy_values(energy, [row for row in energy if is_comparison(row)],
+                                   [row for row in energy if is_array(row)]).values())
     assert "| weighted toggles a MAC | LFE5U-85F-6 | GW2A-18 |" in text
     assert "| table | 18.0 | – |" in text and "| dense | 40.0 | 50.0 |" in text
     assert "| over | the authors' simulator | dense |" in text and "| table | – | 0.5 × |" in text
     assert text.count("dense (8 rows) | LFE5U-85F-6 | 26.0 |") == 1
     assert "Not measured: dense on XC7 (WrongResult: row 0 disagrees)." in text
-    assert list(behind(by_device(energy[:4]), ("dense",))) == [
+    assert list(behind(per_device(energy[:4]))) == [
         "By the energy proxy on LFE5U-85F-6 MixPE's best W4A8 unit, dense (40 a MAC), is behind table (18)."]
-    assert energy_section([], is_comparison, {}) == []
+    assert set(energy_values([], [], []).values()) == {""}
 
 
 def test_a_unit_of_the_lanes_it_has_by_itself():
@@ -154,3 +160,47 @@ def test_rows_of_a_front():
     kept = report.pareto_rows(rows, "mmacs_per_s_per_lut")
     assert [row["design"] for row in kept] == ["table", "dense"]
     assert kept[0]["sqnr_db"] == 22.0 and "p_width" not in kept[0] and kept[0]["p_lanes"] == 8
+
+
+def test_template():
+    """A block takes the paragraph above it with it, and the last one its section."""
+    text = "# A {x}\n\nOne.\n\n## B\n\nTwo.\n{b}\n\nThree:\n{c}\n\n### D\n\n{d}\n"
+    assert fill(text, {"x": 7, "b": "", "c": "| c |", "d": ""}) == "# A 7\n\nOne.\n\n## B\n\nThree:\n\n| c |\n"
+    assert fill(text, {"x": 7, "b": "", "c": "", "d": "d"}) == "# A 7\n\nOne.\n\n### D\n\nd\n"
+    with pytest.raises(KeyError, match="d"):
+        fill(text, {"x": 7, "b": "", "c": ""})
+
+
+ROOT    = Path(__file__).parents[2]
+RESULTS = ROOT/"docs"/"results"
+
+
+def test_committed_page_is_of_the_committed_results():
+    figures = {name: f"results/{name}.png" for name in report.FRONTS}
+    rows, fidelity, energy = (report.read_rows(RESULTS, name) for name in ("full", "fidelity", "energy"))
+    text = page(report.distinct(rows), fidelity, energy, figures)
+    assert (ROOT/"docs"/"comparison.md").read_text(encoding="utf-8") == text
+    assert {row["design"] for row in (*rows, *energy)} == set(DESIGNS)
+
+
+@pytest.mark.parametrize("title, point", [
+    ("array of 8 rows × 32 lanes", {"design": "dense", "rows": 8, "p_lanes": 32}),
+    ("`pe=dense`", {"design": "dense", "p_lanes": 8}), ("`pe=bitplane`", {"design": "bitplane", "p_lanes": 8}),
+    ("`pe=shift-add`", {"design": "shift-add", "p_lanes": 8}), ("table lookup", {"design": "table", "p_lanes": 8}),
+    ("INT8 from bit planes", {"design": "bitplane-int8", "p_lanes": 8}),
+    ("INT8, multipliers in LUTs", {"design": "int8", "p_lanes": 4}),
+    ("array of 2 rows × 32 lanes", {"design": "int8", "rows": 2, "p_lanes": 32}),
+    ("array of 8 rows × 32 lanes, by router2", {"design": "int8", "rows": 8, "p_lanes": 32, "router": "router2"}),
+    ("INT8, DSP blocks", {"design": "int8", "p_lanes": 4, "p_dsp": True})])
+def test_readme_says_what_the_results_say(title, point):
+    usual = {"rows": 1, "group_size": 128, "accumulator_bits": None, "part": "unit", "device": grid.DEVICE,
+             "p_dsp": None, "router": None}
+    row, energy = (next(row for row in report.read_rows(RESULTS, name)
+                        if all(row.get(column) == value for column, value in (usual | point).items()))
+                   for name in ("full", "energy"))
+    row = priced(row)
+    luts  = f"{row['luts_per_mac']:.{0 if row['luts_per_mac'] > 100 else 1}f}"
+    cells = (luts, f"{row['fmax_mhz']:.0f}", f"{row['mmacs_per_s_per_lut']:.2f}", f"{row['mmacs_per_s_per_site']:.2f}",
+             f"{energy['energy_per_mac']:.1f}")
+    lines = (ROOT/"README.md").read_text(encoding="utf-8").splitlines()
+    assert any(title in line and line.endswith(f"| {' | '.join(cells)} |") for line in lines), (title, cells)

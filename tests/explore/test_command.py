@@ -8,9 +8,10 @@ import pytest
 from mixpe.cli.main import main
 from mixpe.explore import arithmetic, grid
 from mixpe.explore import model as explore_model
-from mixpe.explore.cost import flow
+from mixpe.explore.cost import TARGETS, flow
 from mixpe.explore.points import Point, evaluate
 from mixpe.tools import ToolCrash
+from mixpe_gateware.baselines import DESIGNS
 
 
 @pytest.mark.parametrize("arguments, text", [
@@ -22,6 +23,16 @@ from mixpe.tools import ToolCrash
 def test_bad_input(arguments, text, capsys):
     assert main(["explore", *arguments]) == 2
     assert text in capsys.readouterr().err
+
+
+def test_help_names_what_there_is(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["explore", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert not end.value.code
+    for option, names in (("designs", DESIGNS), ("devices", TARGETS)):
+        assert f"only these {option}; {', '.join(names)}" in text
+    assert f"full is all the others); {', '.join(grid.GRIDS)}" in text
 
 
 @pytest.mark.parametrize("axes", [[], ["--lanes", "1"]], ids=["grid", "axes"])
@@ -65,7 +76,7 @@ def test_point_to_page(tmp_path, monkeypatch, capsys):
               Point(design="int8", parameters={"lanes": 3}, device="LFE5U-25F-6", seeds=())]
     monkeypatch.setitem(grid.GRIDS, "quick", lambda: points)
     assert main(["explore", "--cache", str(tmp_path/"cache"), "--out", str(tmp_path/"out"), "--json",
-                 "--page", str(tmp_path/"page.md")]) == 0
+                 "--page", str(tmp_path/"page.md")]) == 1
     printed = json.loads(capsys.readouterr().out)
     assert [row["status"] for row in printed["points"]] == ["ok", "ConfigError"]
     assert json.loads((tmp_path/"out"/"quick.json").read_text()) == printed["points"]
@@ -84,7 +95,8 @@ def test_parameters_and_router_of_any_design(tmp_path, capsys):
     assert "no parameter 'beads'" in json.loads(capsys.readouterr().out)["points"][0]["error"]
 
 
-@pytest.mark.parametrize("status, code", [("WrongResult", 1), ("ToolCrash", 1), ("WorkerDied", 1), ("DoesNotFit", 0)])
+@pytest.mark.parametrize("status, code", [("WrongResult", 1), ("ToolCrash", 1), ("WorkerDied", 1),
+                                          ("ConfigError", 1), ("NotSimulated", 1), ("DoesNotFit", 0)])
 def test_a_failure_shows_in_the_exit_status(status, code, monkeypatch, capsys):
     """But what a device cannot hold is a result."""
     from mixpe.explore import runner
@@ -137,5 +149,5 @@ def test_axes_make_a_product(tmp_path, capsys):
                    "--cache", str(tmp_path/"cache"), "--out", str(tmp_path/"out")])
     printed = capsys.readouterr().out
     rows = json.loads((tmp_path/"out"/"product.json").read_text())
-    assert status == 0 and [row["status"] for row in rows] == ["ConfigError", "ok"]
+    assert status == 1 and [row["status"] for row in rows] == ["ConfigError", "ok"]
     assert "shift-add(lanes=2,group_size=1)" in printed and "ConfigError: group_size must be a multiple" in printed

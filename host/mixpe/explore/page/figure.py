@@ -3,12 +3,13 @@
 
 from mixpe.explore.grid import LANES
 from mixpe.explore.pareto import front
+from mixpe_gateware.pe import DESIGNS
 
-MIXPE  = ("shift-add", "dense", "bitplane", "aligned-a16", "mixpe-a16")
+MIXPE  = (*DESIGNS, "aligned-a16", "mixpe-a16")
 STYLES = {  # family: (colour, mark), the same in all figures
-    "shift-add":       ("#d62728", "o"),
-    "dense": ("#6a3d9a", "D"),
-    "bitplane":    ("#ff7f0e", "s"),
+    "shift-add":      ("#d62728", "o"),
+    "dense":          ("#6a3d9a", "D"),
+    "bitplane":       ("#ff7f0e", "s"),
     "aligned-a16":    ("#1f77b4", "^"),
     "mixpe-a16":      ("#2ca02c", "v"),
     "table":          ("#000000", "o"),
