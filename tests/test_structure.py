@@ -121,6 +121,14 @@ def test_simulation_and_boards_take_nothing_of_the_exploration(path):
     assert not [name for name in imports(path, everywhere=True) if part_of(name) in ("explore", "baselines")]
 
 
+@pytest.mark.parametrize("path", [path for path in SOURCES if part_of(module_of(path)) == "link"],
+    ids=lambda path: path.stem)
+def test_the_link_knows_no_register(path):
+    """Also inside functions: of the contract it knows errors and the numbers of packets."""
+    ours = {".".join(name.split(".")[:3]) for name in imports(path, everywhere=True) if part_of(name) == "contract"}
+    assert ours <= {"mixpe_gateware.contract.errors", "mixpe_gateware.contract.packetnumbers"}
+
+
 def test_gateware_is_what_can_be_in_a_bitstream():
     """Everything but the compared designs is reached from what a SoC is built of."""
     files = {module_of(path): path for path in SOURCES if part_of(module_of(path)) in ("gateware", "contract")}

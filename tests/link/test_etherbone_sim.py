@@ -20,7 +20,7 @@ import pytest
 
 import mixpe
 from mixpe.errors import ConfigError, DeviceError, LinkTimeout
-from mixpe.link.etherbone import WORDS_MAX, parse_answer, read_packet, write_packet
+from mixpe.link.packets import WORDS_MAX, parse_answer, read_packet, write_packet
 from mixpe_gateware.contract.memory_init import INIT_OFFSET
 from mixpe_gateware.contract.registers import MAGIC
 from mixpe_sim import SimOptions, open_sim
@@ -28,7 +28,7 @@ from mixpe_sim import SimOptions, open_sim
 PROXY  = "127.0.0.3"
 CHILD = """
 import sys, time
-from mixpe.sim import open_sim
+from mixpe_sim import open_sim
 process = open_sim(**eval(sys.argv[1]))
 print(process.pid, flush=True)
 time.sleep(600)
@@ -127,20 +127,20 @@ def test_a_bad_network_changes_no_number(network, reference, etherbone_sim, ethe
         if "loss" in faults:
             assert device.link.counters.retries
         if "double" in faults:
-            assert device.link.strays
+            assert device.link.counters.strays
     assert between.packets > 100
 
 
 def exchange(port, packets, wait_s=0.5):
-    """Send packets at once and collect answers until there come no more: number → words."""
+    """Send packets at once and collect answers until there come no more: name → words."""
     found = {}
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as host:
         host.connect(("127.0.0.2", port))
         for packet in packets:
             host.send(packet)
         while select.select([host], [], [], wait_s)[0]:
-            number, words = parse_answer(host.recv(2048))
-            found[number] = words
+            answer = parse_answer(host.recv(2048))
+            found[answer.name] = answer.words
     return found
 
 
@@ -170,16 +170,16 @@ def test_a_stopped_device_is_a_timeout_and_late_answers_are_dropped(etherbone_pr
     link = etherbone_sim.link
     monkeypatch.setattr(link, "timeout_s", 0.4)
     link.write_word(0x4000_0000, 5)
-    before = link.strays
+    before = link.counters.strays
     os.kill(etherbone_process.pid, signal.SIGSTOP)
     try:
-        with pytest.raises(LinkTimeout, match="asked 5 times"):
+        with pytest.raises(LinkTimeout, match="tried 5 times"):
             link.read_word(0x4000_0000)
     finally:
         os.kill(etherbone_process.pid, signal.SIGCONT)
     time.sleep(0.3)
     assert link.read_word(0x4000_0000) == 5
-    assert link.strays == before + 5
+    assert link.counters.strays == before + 5
 
 
 def test_only_loopback_is_bound(etherbone_process):

@@ -23,6 +23,16 @@ POLL_S_MAX    = 0.005  # between two looks at a device that works
 MEM_BYTES_MIN = 4096   # a build with less says nonsense
 
 
+def csr_bases(csr_base=None):
+    """Where a SoC's CSRs may be."""
+    return CSR_BASES if csr_base is None else (csr_base,)
+
+
+def is_mixpe(read, bases=CSR_BASES):
+    """Whether an accelerator answers: ``read(addr)`` gives a word, or None."""
+    return any(read(base + CSR_BANK*CSR_PAGE_BYTES) == MAGIC for base in bases)
+
+
 class RegisterBank:
     """Registers by name.
 
@@ -50,7 +60,7 @@ class RegisterBank:
 
     def __init__(self, link, url, csr_base=None):
         self.link = link
-        self.base = self._find(url, CSR_BASES if csr_base is None else (csr_base,))
+        self.base = self._find(url, csr_bases(csr_base))
         words = link.read_words(self.base, len(IDENTITY))
         self.identity = {register.name: int(word) for register, word in zip(IDENTITY, words, strict=True)}
         self._check_contract(url)

@@ -98,9 +98,11 @@ class Device:
         """Close the link, and stop what `open` started. A second call does nothing."""
         if not self._closed:
             self._closed = True
-            self.link.close()
-            for ending in self._endings:
-                ending()
+            try:
+                self.link.close()
+            finally:
+                for ending in self._endings:
+                    ending()
 
     def on_close(self, ending):
         """Have `ending()` called after the link is closed."""

@@ -9,6 +9,9 @@
     etherbone://host                  a board with Ethernet
 """
 
+from functools import partial
+
+from mixpe.devices.bank import csr_bases, is_mixpe
 from mixpe.devices.driver import VERIFY, Device
 from mixpe.errors import LinkTimeout, NotMixpeError, ToolError, UrlError
 from mixpe.link import open_link, parse_url
@@ -102,7 +105,8 @@ def _open_link(url, given):
     _unknown(url, options, DRIVER_OPTIONS)
     if url.scheme == "serial+tcp":
         driver.setdefault("rate_hz", SIM_RATE_HZ)  # a simulation may be behind it
-    return _device(open_link(url), url.text, driver)
+    is_device = partial(is_mixpe, bases=csr_bases(driver.get("csr_base")))
+    return _device(open_link(url, is_device=is_device), url.text, driver)
 
 
 def _nobody(link, text, error):
