@@ -19,6 +19,7 @@ from mixpe_gateware.contract.registers import (
     CONTROL_COUNTERS,
     CONTROL_LATCH,
     COUNTERS,
+    STATUS_CHECKSUM,
     STATUS_LATCHING,
     STATUS_READY,
     VERSION,
@@ -83,6 +84,7 @@ class Device:
         self._endings  = []
         self.transfer  = Transfer(self.bank, self.queue.limit_s)
         self._wait_for_memory(ready_s)
+        self.bank.wait(STATUS_CHECKSUM, 0, floor_s, "a checksum that another program started did not end")
         self.queue.reset()
 
     def __enter__(self):

@@ -31,7 +31,7 @@ class Transfer:
         self.mem_bytes  = bank.identity["mem_bytes"]
         self.beat_bytes = bank.config.beat_bytes
         self.inbox_base = bank.identity["inbox_base"]
-        self._rests      = False  # the checksum unit; another program may have started it
+        self._rests     = True  # the checksum unit
 
     def write(self, offset, data):
         """Write a buffer or array."""
