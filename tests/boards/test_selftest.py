@@ -24,7 +24,7 @@ class BadLink(ReferenceLink):
         super().__init__(config, mem_bytes=MEM_BYTES)
         self.word, self.byte, self.address = word, byte, address
 
-    def write_words(self, addr, words, *, increment=True, checked=True):
+    def write_words(self, addr, words, *, increment=True):
         words = np.atleast_1d(np.asarray(words, np.uint64)).astype(np.uint32)
         if self.word and addr == self.bank + OFFSETS["scratch"]:
             words = self.word(words)

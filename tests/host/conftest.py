@@ -54,7 +54,7 @@ class FaultyLink(ReferenceLink):
                 raise LinkTimeout(f"no answer from 0x{addr:08x}")
         return super().read_words(addr, n, increment=increment, retry=retry)
 
-    def write_words(self, addr, words, *, increment=True, checked=True):
+    def write_words(self, addr, words, *, increment=True):
         words = np.atleast_1d(np.asarray(words, np.uint32)).copy()
         if addr == self.bank + OFFSETS[JOB[0].name] and len(words) == len(JOB):
             self.levels.append(len(self.done))

@@ -83,7 +83,7 @@ class SdrFar:
             self.commands.append((self.registers[DFII_OFFSETS["pi0_command"]],
                                   self.registers[DFII_OFFSETS["pi0_address"]]))
 
-    def _write_words(self, addr, words, *, checked=True, **options):
+    def _write_words(self, addr, words, **options):
         if addr - self.link.bank not in self.registers:
             self.write_words(addr, words, **options)
         elif self.passed or not self.lost:

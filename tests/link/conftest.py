@@ -7,11 +7,10 @@ import socket
 import struct
 import threading
 
-import numpy as np
 import pytest
 
 import mixpe
-from mixpe.link.etherbone import write_packet
+from mixpe.link.farend import FarEnd
 from mixpe.reference.device import ReferenceLink
 from mixpe_gateware.contract.config import Config
 from mixpe_gateware.contract.registers import CSR_BANK, CSR_BASES, CSR_PAGE_BYTES, OFFSETS
@@ -124,14 +123,23 @@ class Faults:
 
 
 class EtherboneBridge:
-    """LiteEth's bridge with its gate, in front of the reference device, behind a network with faults."""
+    """LiteEth's bridge with its gate, in front of the reference device, behind a network with faults.
+
+    Attributes
+    ----------
+    writes : list of (addr, words)
+        What was carried out.
+    posts : int
+        Jobs among them.
+    """
 
     def __init__(self, seed=0, **faults):
         self.device = ReferenceLink(SMALL, mem_bytes=MEM_BYTES)
         self.faults = Faults(seed, **faults)
         self.muted = False
         self.posts = 0
-        self.latest = 0
+        self.writes = []
+        self.far = FarEnd(self)
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind((BRIDGE, 0))
         self.port = self.socket.getsockname()[1]
@@ -158,25 +166,17 @@ class EtherboneBridge:
                 return
 
     def act(self, packet):
-        if packet[:2] != b"\x4e\x6f":
-            return None
-        assert packet[2] >> 4 == 1 and packet[3] == 0x44
-        number = int.from_bytes(packet[4:8], "big")
-        if number and self.latest and not 0 < (number - self.latest) % (1 << 32) < 1 << 31:
-            return None
-        self.latest = number
-        _flags, enables, writes, reads = packet[8:12]
-        assert enables == 0xF
-        words = np.frombuffer(packet, ">u4", offset=12).astype(np.uint32)
-        assert not (writes and reads), "LiteEth 2024.12 mixes up records that write and read"
-        assert len(words) == 1 + writes + reads
-        if writes:
-            addr = int(words[0])
-            self.posts += addr <= BANK + OFFSETS["job_tag"] < addr + 4*writes
-            self.device.write_words(addr, words[1:])
-            return None
-        found = np.array([self.device.read_words(int(addr), 1)[0] for addr in words[1:]], np.uint32)
-        return write_packet(int(words[0]), found)
+        assert packet[:2] == b"\x4e\x6f" and packet[2] & 0xFE == 0x10 and packet[3] == 0x44
+        assert packet[2] & 1 or packet[9] == 0xF
+        return self.far.act(packet)
+
+    def read_words(self, addr, n):
+        return self.device.read_words(addr, n)
+
+    def write_words(self, addr, words):
+        self.writes.append((addr, words.tolist()))
+        self.posts += addr <= BANK + OFFSETS["job_tag"] < addr + 4*len(words)
+        self.device.write_words(addr, words)
 
     def close(self):
         self.socket.close()

@@ -11,10 +11,12 @@ import time
 import pytest
 
 import mixpe
-from mixpe.errors import LinkTimeout, NotMixpeError
+from mixpe.devices.finding import is_mixpe
+from mixpe.errors import LinkTimeout, MixpeError, NotMixpeError
 from mixpe.link.autobaud import BAUDRATES, find_baudrate
 from mixpe.link.open import open_link
 from mixpe.link.transport import SerialTransport
+from mixpe.link.url import BAUDRATE
 from mixpe_gateware.contract.registers import CSR_BANK, CSR_BASES, CSR_PAGE_BYTES, MAGIC
 
 SPEEDS = {getattr(termios, f"B{rate}"): rate for rate in BAUDRATES if hasattr(termios, f"B{rate}")}
@@ -78,9 +80,9 @@ def bridge():
 @pytest.mark.parametrize("rate", [3_000_000, 1_000_000, 115_200])
 def test_rate_is_found(bridge, rate):
     far = bridge(rate)
-    link = open_link(f"serial://{far.path}")
+    link = open_link(f"serial://{far.path}", is_device=is_mixpe)
     with link:
-        assert link.transport.baudrate == rate
+        assert link.transport.baudrate == rate and link.transport.rates_tried == ()
         assert link.read_word(far.address*4) == MAGIC
     # Never slower than the bridge: a question could look like a write.
     assert all(heard >= rate for heard in far.heard)
@@ -89,7 +91,7 @@ def test_rate_is_found(bridge, rate):
 def test_other_csr_base_is_found(bridge):
     far = bridge(2_000_000, base=CSR_BASES[2])
     transport = SerialTransport(far.path, baudrate=115_200, url="x")
-    assert find_baudrate(transport, rates=(3_000_000, 2_000_000)) == 2_000_000
+    assert find_baudrate(transport, is_mixpe, rates=(3_000_000, 2_000_000)) == 2_000_000
     transport.close()
 
 
@@ -97,7 +99,7 @@ def test_a_bridge_speaks_whatever_it_says(bridge):
     """No accelerator at the first place, but so many bytes as were asked for, twice."""
     far = bridge(1_000_000, word=0x12345678)
     transport = SerialTransport(far.path, baudrate=460_800, url="x")
-    assert find_baudrate(transport, rates=(3_000_000, 1_000_000, 115_200)) == 1_000_000
+    assert find_baudrate(transport, is_mixpe, rates=(3_000_000, 1_000_000, 115_200)) == 1_000_000
     assert 115_200 not in far.heard
     transport.close()
 
@@ -105,7 +107,7 @@ def test_a_bridge_speaks_whatever_it_says(bridge):
 def test_nobody_there_leaves_the_rate_as_it_was(bridge):
     far = bridge(9600)  # only noise at the usual rates
     transport = SerialTransport(far.path, baudrate=460_800, url="x")
-    assert find_baudrate(transport, rates=(1_000_000, 115_200)) is None
+    assert find_baudrate(transport, is_mixpe, rates=(1_000_000, 115_200)) is None
     assert transport.baudrate == 460_800 and transport.port.baudrate == 460_800
     transport.close()
 
@@ -123,7 +125,7 @@ def test_an_echo_is_no_bridge():
     thread = threading.Thread(target=echo, daemon=True)
     thread.start()
     transport = SerialTransport(os.ttyname(slave), baudrate=460_800, url="x")
-    assert find_baudrate(transport, rates=(3_000_000,)) is None
+    assert find_baudrate(transport, is_mixpe, rates=(3_000_000,)) is None
     transport.close()
     closing.set()
     thread.join()
@@ -154,15 +156,28 @@ def test_a_port_that_takes_nothing_at_a_rate_is_asked_at_the_next(bridge, monkey
         send(data, timeout_s)
 
     monkeypatch.setattr(transport, "send", slow)
-    assert find_baudrate(transport) == 1_000_000
+    assert find_baudrate(transport, is_mixpe) == 1_000_000
     transport.close()
 
 
 def test_a_rate_that_is_given_is_not_searched(bridge):
     far = bridge(1_000_000)
-    with open_link(f"serial://{far.path}?baudrate=460800") as link:
+    with open_link(f"serial://{far.path}?baudrate=460800", is_device=is_mixpe) as link:
         assert link.transport.baudrate == 460_800
+    with open_link(f"serial://{far.path}") as link:  # nobody says what to ask for
+        assert link.transport.baudrate == BAUDRATE
     assert far.heard == []
+
+
+@pytest.mark.parametrize("csr_base", [None, 0xC000_0000])
+def test_a_device_at_another_base_is_found(bridge, csr_base):
+    """The rate, with the CSRs where the caller says they are; the bridge has no more than the magic word."""
+    far  = bridge(2_000_000, base=csr_base or CSR_BASES[1])
+    text = f"serial://{far.path}?timeout_s=0.2"
+    with pytest.raises(MixpeError, match="contract version|no valid|no mixpe") as error:
+        mixpe.open(text, **({} if csr_base is None else {"csr_base": csr_base}))
+    assert not isinstance(error.value, NotMixpeError)
+    assert 2_000_000 in far.heard and 921_600 not in far.heard
 
 
 @pytest.mark.parametrize("option, text", [

@@ -60,7 +60,7 @@ def test_access_before_reads_all_ones_and_writes_nothing(link, tmp_path):
     with open_sim(**OPTIONS, link=link, run_folder=tmp_path) as process:
         with open_link(f"{process.url}?timeout_s=20") as raw:
             assert raw.read_words(MEM_BASE, 2).tolist() == [0xFFFFFFFF]*2
-            raw.write_words(MEM_BASE + 64, [1, 2, 3], checked=False)
+            raw.write_words(MEM_BASE + 64, [1, 2, 3])
             raw.write_words(MEM_BASE + 64, [1], increment=False)
             assert raw.read_words(MEM_BASE + 64, 3).tolist() == [0xFFFFFFFF]*3
         with mixpe.open(f"{process.url}?timeout_s=20", rate_hz=20_000) as device:

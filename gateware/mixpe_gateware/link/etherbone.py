@@ -6,7 +6,7 @@ from liteeth.frontend.etherbone import LiteEthEtherbone
 from mixpe_gateware.contract.errors import ConfigError
 from mixpe_gateware.link.registered_bus import RegisteredBus
 from mixpe_gateware.link.udp_core import WORD_BYTES, UdpCore
-from mixpe_gateware.link.udp_gate import GatedUdp
+from mixpe_gateware.link.udp_gate import GatedUdp, is_at_work
 
 MAC_ADDRESS  = 0x10e2d5000000  # LiteX's
 UDP_PORT     = 1234
@@ -50,9 +50,7 @@ def add_etherbone(soc, phy, *, ip_address, mac_address=MAC_ADDRESS, udp_port=UDP
     soc.add_module(name="ethcore_etherbone", module=core)
     udp    = GatedUdp(core.udp)
     bridge = LiteEthEtherbone(udp, udp_port, buffer_depth=buffer_depth)
-    record = bridge.record
-    soc.comb += udp.gates[0].busy.eq((record.receiver.fifo.payload_fifo.level != 0)
-                                     | (record.sender.fifo.payload_fifo.level != 0))
+    soc.comb += udp.gates[0].busy.eq(is_at_work(bridge))
     soc.add_module(name="etherbone_gate", module=udp.gates[0])
     soc.add_module(name="etherbone", module=bridge)
     # The addresses come out of the bridge's block RAM.

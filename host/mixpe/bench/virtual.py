@@ -11,7 +11,9 @@ from collections import deque
 
 import numpy as np
 
-from mixpe.link.etherbone import HEADER, RECORD, EtherboneLink, write_packet
+from mixpe.link.etherbone import EtherboneLink
+from mixpe.link.farend import FarEnd
+from mixpe.link.packets import HEADER, RECORD
 from mixpe.link.transport import Transport
 from mixpe.link.uartbone import UartBoneLink
 from mixpe.reference.device import ReferenceLink
@@ -23,7 +25,9 @@ from mixpe_gateware.contract.jobs import check_job
 TURN_S = {"uart": 1e-3, "etherbone": 0.2e-3}
 # Counted in the simulated SoC (`sim?link=etherbone`): of the bridge, for a word that is read or written.
 READ_CYCLES, WRITE_CYCLES = 16.0, 9.0
-FRAME_BYTES = 66  # of each packet on the wire beside its payload: gap, preamble, Ethernet, IPv4, UDP, checksum
+FRAME_BYTES  = 66  # of each packet on the wire beside its payload: gap, preamble, Ethernet, IPv4, UDP, checksum
+PACKET_WORDS = (len(HEADER) + RECORD.size)//4  # beside what a packet writes or reads
+WRITES_BYTE  = len(HEADER) + 2                 # of a packet: how many words it writes
 
 
 class NullExecutor:
@@ -136,41 +140,31 @@ class VirtualSerial(Transport):
         pass
 
 
-class VirtualEtherbone(EtherboneLink):
-    """The Etherbone link with a wire in place of its socket."""
+class VirtualEtherbone:
+    """A network at whose end gate and bridge work at the speed of the wire and of their clock."""
+
+    url = "virtual network"
 
     def __init__(self, device, bytes_per_s, clock_hz):
-        self.device, self.clock_hz = device, clock_hz
+        self.far, self.clock_hz = FarEnd(device), clock_hz
         self.wire    = Wire(bytes_per_s, TURN_S["etherbone"])
-        self.answers = deque()
-        super().__init__("virtual", 1, url="virtual network")
+        self.answers = deque()  # (when, packet), oldest first
 
-    def _connect(self, host, port):
-        return self  # closed with the link
+    def send(self, packet, timeout_s):
+        words  = len(packet)//4 - PACKET_WORDS
+        cycles = words*(WRITE_CYCLES if packet[WRITES_BYTE] else READ_CYCLES) if words > 0 else 0
+        ready  = self.wire.send(len(packet) + FRAME_BYTES, cycles/self.clock_hz)
+        answer = self.far.act(packet)
+        if answer is not None:
+            self.answers.append((self.wire.answer(len(answer) + FRAME_BYTES, ready), answer))
 
-    def _send(self, packet):
-        self.counters.sent_bytes += len(packet)
-        _flags, _enables, writes, reads, first = RECORD.unpack_from(packet, len(HEADER))
-        words = np.frombuffer(packet, ">u4", offset=len(HEADER) + RECORD.size).astype(np.uint32)
-        ready = self.wire.send(len(packet) + FRAME_BYTES, (writes*WRITE_CYCLES + reads*READ_CYCLES)/self.clock_hz)
-        if writes:
-            self.device.write_words(first, words)
-            return
-        if (np.diff(words) == 4).all():
-            found = self.device.read_words(int(words[0]), len(words))
-        else:
-            found = np.array([self.device.read_words(int(addr), 1)[0] for addr in words], np.uint32)
-        answer = write_packet(first, found)
-        self.answers.append((self.wire.answer(len(answer) + FRAME_BYTES, ready), first, found))
-
-    def _receive(self, limit_s):
-        when, number, words = self.answers.popleft()
+    def receive(self, limit_s):
+        when, answer = self.answers.popleft()
         self.wire.wait(when)
-        self.counters.received_bytes += len(HEADER) + RECORD.size + 4*len(words)
-        return number, words
+        return answer
 
     def close(self):
-        self.is_open = False
+        pass
 
 
 def open_virtual(link, device, *, baudrate, ethernet_bytes_per_s, clock_hz):
@@ -183,5 +177,5 @@ def open_virtual(link, device, *, baudrate, ethernet_bytes_per_s, clock_hz):
     if link == "uart":
         transport = VirtualSerial(device, baudrate)
         return UartBoneLink(transport), transport.wire
-    made = VirtualEtherbone(device, ethernet_bytes_per_s, clock_hz)
-    return made, made.wire
+    carrier = VirtualEtherbone(device, ethernet_bytes_per_s, clock_hz)
+    return EtherboneLink(carrier), carrier.wire

@@ -14,6 +14,7 @@ from mixpe_gateware.contract.registers import (
     CONTROL_COUNTERS,
     CONTROL_LATCH,
     COUNTERS,
+    STATUS_CHECKSUM,
     STATUS_LATCHING,
     STATUS_READY,
 )
@@ -81,6 +82,7 @@ class Device:
         self._endings  = []
         self.transfer  = Transfer(self.bank, self.queue.limit_s)
         self._wait_for_memory(ready_s)
+        self.bank.wait(STATUS_CHECKSUM, 0, floor_s, "a checksum that another program started did not end")
         self.queue.reset()
 
     def __enter__(self):
@@ -96,9 +98,11 @@ class Device:
         """Close the link, and stop what `open` started. A second call does nothing."""
         if not self._closed:
             self._closed = True
-            self.link.close()
-            for ending in self._endings:
-                ending()
+            try:
+                self.link.close()
+            finally:
+                for ending in self._endings:
+                    ending()
 
     def on_close(self, ending):
         """Have `ending()` called after the link is closed."""

@@ -21,6 +21,11 @@ def likely_bases():
     return [base for base in dict.fromkeys([*CPU_BASES, *grid]) if base not in CSR_BASES]
 
 
+def is_mixpe(read, csr_base=None):
+    """Whether an accelerator answers at the usual place, or at `csr_base`: ``read(addr)`` gives a word, or None."""
+    return read((CSR_BASES[0] if csr_base is None else csr_base) + OFFSET) == MAGIC
+
+
 def find_registers(link, url, csr_base=None):
     """Address of the accelerator's registers.
 

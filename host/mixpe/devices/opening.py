@@ -10,7 +10,10 @@
     …?csr_base=0x40000000             a SoC whose CSRs begin at no usual address
 """
 
+from functools import partial
+
 from mixpe.devices.driver import VERIFY, Device
+from mixpe.devices.finding import is_mixpe
 from mixpe.errors import LinkTimeout, NotMixpeError, ToolError, UrlError
 from mixpe.link import open_link, parse_url
 from mixpe.link.etherbone import EtherboneLink
@@ -101,7 +104,8 @@ def _open_link(url, given):
     _unknown(url, options, DRIVER_OPTIONS)
     if url.scheme == "serial+tcp":
         driver.setdefault("rate_hz", SIM_RATE_HZ)  # a simulation may be behind it
-    return _device(open_link(url), url.text, driver)
+    is_device = partial(is_mixpe, csr_base=driver.get("csr_base"))
+    return _device(open_link(url, is_device=is_device), url.text, driver)
 
 
 def _nobody(link, text, error):

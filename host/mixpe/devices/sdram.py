@@ -95,7 +95,7 @@ def _put(link, addr, words, seen=None, first=None):
     for _attempt in range(ATTEMPTS):
         if first is not None:
             first()
-        link.write_words(addr, words, checked=False)
+        link.write_words(addr, words)
         found = [int(word) for word in link.read_words(addr, len(words))]
         if found == (seen or words):
             return
@@ -118,7 +118,7 @@ def _issue(link, dfii, step):
 def _probe(link, addr):
     """A few words, so that a memory that is not there is named at once."""
     for _attempt in range(ATTEMPTS):
-        link.write_words(addr, PROBE, checked=False)
+        link.write_words(addr, PROBE)
         found = link.read_words(addr, len(PROBE))
         wrong = np.flatnonzero(found != PROBE)
         if not wrong.size:

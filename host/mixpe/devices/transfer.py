@@ -31,6 +31,7 @@ class Transfer:
         self.mem_bytes  = bank.identity["mem_bytes"]
         self.beat_bytes = bank.config.beat_bytes
         self.inbox_base = bank.identity["inbox_base"]
+        self._rests     = True  # the checksum unit
 
     def write(self, offset, data):
         """Write a buffer or array."""
@@ -47,10 +48,16 @@ class Transfer:
         self._check_region(offset, size)
         if offset % self.beat_bytes or size % self.beat_bytes:
             raise ShapeError(f"checksums cover whole beats of {self.beat_bytes} bytes, not {size} bytes at {offset}")
+        if not self._rests:  # the unit takes no command while it runs
+            self.bank.wait(STATUS_CHECKSUM, 0, self.limit_s(4*CHUNK_BYTES/self.beat_bytes),
+                "an earlier checksum did not end")
+        self._rests = False
         self.bank.write("checksum_addr", offset, size)
         # The status comes first in the request, so a value behind it that is done is this one.
-        return self.bank.wait(STATUS_CHECKSUM, 0, self.limit_s(4*size/self.beat_bytes),
+        value = self.bank.wait(STATUS_CHECKSUM, 0, self.limit_s(4*size/self.beat_bytes),
             f"the checksum of {size} bytes did not end", "checksum_value")
+        self._rests = True
+        return value
 
     def upload(self, offset, data, verify):
         """Write (bytes,) uint8, chunk by chunk, and with `verify` compare checksums.

@@ -20,7 +20,9 @@ class LinkCounters:
     written_bytes, read_bytes : int
         Payload.
     timeouts, retries : int
-        Waits that ended without an answer, and reads that were asked again.
+        Waits that ended without an answer, and what was sent or asked again.
+    strays : int
+        Answers to nothing that waits for one.
     """
 
     sent_bytes: int = 0
@@ -29,6 +31,7 @@ class LinkCounters:
     read_bytes: int = 0
     timeouts: int = 0
     retries: int = 0
+    strays: int = 0
 
 
 class Link(ABC):
@@ -36,6 +39,13 @@ class Link(ABC):
 
     Addresses are byte addresses and multiples of 4. Memory is little-endian: word i of a transfer is bytes 4i … 4i+3,
     lowest first. A method returns data that the device sent, or raises; it never makes up a value.
+
+    What the layers above may count on, whatever is written or read:
+
+        order   accesses happen in the order of the calls: a read comes after each write before it
+        once    a word that is written is written once. A link that loses packets sends again only what the far end has
+                not carried out, so an access may have an effect each time. A read happens again after its answer was
+                lost, unless `retry` is False
 
     Attributes
     ----------
@@ -80,23 +90,20 @@ class Link(ABC):
         """
 
     @abstractmethod
-    def write_words(self, addr, words, *, increment=True, checked=True):
-        """Write words from `addr` on, or all to `addr`. Posted: a later read comes after them.
+    def write_words(self, addr, words, *, increment=True):
+        """Write words from `addr` on, or all to `addr`, in their order. Posted: it may return before they arrive.
 
         Parameters
         ----------
         addr : int
         words : int or sequence of int or (n,) uint32
         increment : bool
-        checked : bool
-            Links that may lose a write read it back, and write again what differs. False where a second write has
-            another effect, or where words do not read as they were written: the caller has to see whether they arrived,
-            all in one or none.
 
         Raises
         ------
         LinkTimeout, LinkError
-            As for `read_words`. Writes are never repeated on their own.
+            As for `read_words`. Where the far end says what it has carried out, for words that were written earlier
+            too: those since the last read or `flush` may or may not have arrived, and none of them will any more.
         """
 
     @abstractmethod
@@ -118,8 +125,18 @@ class Link(ABC):
         """
 
     @abstractmethod
+    def flush(self):
+        """Wait until all that was written has arrived, where the far end says so; else there is nothing to wait for.
+
+        Raises
+        ------
+        LinkTimeout, LinkError
+            As for `write_words`.
+        """
+
+    @abstractmethod
     def close(self):
-        """Release the link. Closing twice is allowed."""
+        """Release the link, after a `flush`. Closing twice is allowed."""
 
     @property
     def sent_bytes(self):

@@ -6,19 +6,23 @@ from mixpe.link.autobaud import BAUDRATES, find_baudrate
 from mixpe.link.etherbone import WINDOW, EtherboneLink
 from mixpe.link.transport import SerialTransport, TcpTransport
 from mixpe.link.uartbone import UartBoneLink
+from mixpe.link.udp import UdpCarrier
 from mixpe.link.url import BAUDRATE, DeviceUrl, parse_url
 
 TIMEOUT_S = 2.0
 
 
-def open_link(url):
+def open_link(url, *, is_device=None):
     """Open the link to a device.
 
     Parameters
     ----------
     url : str or DeviceUrl
         ``serial://``, ``serial+tcp://`` or ``etherbone://``; options ``timeout_s``, ``window`` (read requests in
-        flight), ``baudrate`` (left out: found by asking at the usual rates).
+        flight), ``baudrate``.
+    is_device : callable, optional
+        How to know the device: `mixpe.link.autobaud.find_baudrate`. With it the baud rate is found by asking at the
+        usual rates where the URL has none.
 
     Returns
     -------
@@ -31,22 +35,23 @@ def open_link(url):
     LinkError
         No such port, nothing listens there.
     """
-    url = url if isinstance(url, DeviceUrl) else parse_url(url)
+    url    = url if isinstance(url, DeviceUrl) else parse_url(url)
     limits = {"timeout_s": url.seconds("timeout_s", TIMEOUT_S), "window": url.integer("window", None)}
     if url.scheme == "etherbone":
-        return EtherboneLink(url.host, url.port, url=url.text, timeout_s=limits["timeout_s"],
-                             window=limits["window"] or WINDOW)
-    if url.scheme == "serial+tcp":
-        transport = TcpTransport(url.host, url.port, url=url.text)
+        carrier, kind = UdpCarrier(url.host, url.port, url=url.text), EtherboneLink
+        limits["window"] = limits["window"] or WINDOW
+    elif url.scheme == "serial+tcp":
+        carrier, kind = TcpTransport(url.host, url.port, url=url.text), UartBoneLink
     elif url.scheme == "serial":
-        transport = SerialTransport(url.path, baudrate=url.integer("baudrate", BAUDRATE), url=url.text)
-        if "baudrate" not in url.options:
-            try:
-                if find_baudrate(transport) is None:
-                    transport.rates_tried = BAUDRATES
-            except BaseException:
-                transport.close()
-                raise
+        baudrate = url.integer("baudrate", BAUDRATE)
+        carrier, kind = SerialTransport(url.path, baudrate=baudrate, url=url.text), UartBoneLink
     else:
         raise UrlError(f"{url.text}: {url.scheme} is no link; open it with mixpe.open")
-    return UartBoneLink(transport, **limits)
+    try:
+        if url.scheme == "serial" and is_device is not None and "baudrate" not in url.options:
+            if find_baudrate(carrier, is_device) is None:
+                carrier.rates_tried = BAUDRATES
+        return kind(carrier, **limits)
+    except BaseException:
+        carrier.close()
+        raise

@@ -111,7 +111,7 @@ class UartBoneLink(Link):
         with self.lock:
             return self._retried(addr, n, increment, retry, None)
 
-    def write_words(self, addr, words, *, increment=True, checked=True):
+    def write_words(self, addr, words, *, increment=True):
         words = self._words(words)
         self._check(addr, len(words), increment)
         with self.lock:
@@ -131,6 +131,9 @@ class UartBoneLink(Link):
         with self.lock:
             first, words = self._whole_words(addr, data)
             self._write(first, words, True, progress)
+
+    def flush(self):
+        pass  # UARTBone answers no write
 
     def close(self):
         if self.is_open:

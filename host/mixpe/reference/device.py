@@ -97,7 +97,7 @@ class ReferenceLink(Link):
             return self.memory[offset:offset + 4*n].view("<u4").copy()
         return np.array([self._read(addr + 4*index*increment) for index in range(n)], np.uint32)
 
-    def write_words(self, addr, words, *, increment=True, checked=True):
+    def write_words(self, addr, words, *, increment=True):
         """As `Link.write_words`."""
         self._check_open()
         words = np.atleast_1d(np.asarray(words, np.uint32))
@@ -128,6 +128,9 @@ class ReferenceLink(Link):
             raise LinkError(f"no memory at 0x{addr:08x} … 0x{addr + raw.size:08x}")
         self.memory[offset:offset + raw.size] = raw
         self.executor.written(offset, raw.size)
+
+    def flush(self):
+        """As `Link.flush`: everything arrives at once."""
 
     def close(self):
         """As `Link.close`."""
