@@ -6,14 +6,16 @@ VENV   ?= .venv
 MIXPE  := $(VENV)/bin/mixpe
 PYTEST := $(VENV)/bin/python -m pytest
 JOBS   ?= 2
+FUZZ_SECONDS ?= 600
 
-.PHONY: help setup demo test test-slow test-torch lint bench explore explore-quick test-boards clean
+.PHONY: help setup demo test test-slow test-torch fuzz lint bench explore explore-quick test-boards clean
 
 help:
 	@echo "make demo           set up, build the simulated SoC, and let a language model write through it"
 	@echo "make test           set up and run the tests (lint first); under 20 minutes on two cores"
 	@echo "make test-slow      the tests that make test leaves out: LiteX's BIOS, all memories; under five minutes"
 	@echo "make test-torch     the PyTorch layers (installs torch)"
+	@echo "make fuzz           ten minutes for each reader of model files (FUZZ_SECONDS)"
 	@echo "make bench          cycles, bandwidth and link of the simulated SoC, with plots"
 	@echo "make explore-quick  a small design-space exploration; make explore: all of it"
 	@echo "make test-boards    place and route the boards that open tools support (an hour or more)"
@@ -43,6 +45,9 @@ test-slow: setup
 test-torch: setup
 	@$(VENV)/bin/python -m pip install -q -c .ci/constraints.txt -e '.[torch]'
 	@$(PYTEST) -q tests/lm/test_torch.py
+
+fuzz: setup
+	@MIXPE_FUZZ_SECONDS=$(FUZZ_SECONDS) $(PYTEST) -n $(JOBS) -q --timeout 0 tests/formats/test_fuzz.py
 
 bench: setup
 	@$(MIXPE) bench

@@ -146,10 +146,9 @@ def _architecture(file, family, divisors):
 
 
 def _tensors(file, architecture):
-    orders = {}
+    heads = {}
     if architecture.family == "llama":
-        orders = {"attn_q": head_order(architecture.num_attention_heads, architecture.head_dim),
-                  "attn_k": head_order(architecture.num_key_value_heads, architecture.head_dim)}
+        heads = {"attn_q": architecture.num_attention_heads, "attn_k": architecture.num_key_value_heads}
     tensors = {}
     for info in file.tensors.values():
         if info.name == _DIVISORS:
@@ -160,9 +159,12 @@ def _tensors(file, architecture):
         if len(info.shape) == 1 and info.kind.weights > 1 or len(info.shape) > 2:
             raise ModelError(f"has the tensor {brief(info.name)} as {info.kind.name} {info.shape}; "
                              "it must be a matrix, or a vector of floats")
-        order = orders.get(info.name.split(".")[-2])
-        if order is not None and len(order) != info.shape[0]:
-            raise ModelError(f"has {info.shape[0]} rows in {brief(info.name)}, its heads need {len(order)}")
+        count, order = heads.get(info.name.split(".")[-2]), None
+        if count is not None:
+            if info.shape[0] != count*architecture.head_dim:
+                raise ModelError(f"has {info.shape[0]} rows in {brief(info.name)}, its heads need "
+                                 f"{count*architecture.head_dim}")
+            order = head_order(count, architecture.head_dim)
         tensors[name] = block_tensor(info.name, info.kind, file.bytes_of(info), info.shape, order)
     return tensors
 
