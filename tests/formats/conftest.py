@@ -124,7 +124,7 @@ def raw_gguf(pairs=(), tensors=(), data=b"", version=3, counts=None, order="<", 
     for key, kind, value in pairs:
         head += string(key) + struct.pack(f"{order}I", kind) + value
     for name, dims, kind, offset in tensors:
-        head += string(name) + struct.pack(f"{order}I", len(dims)) + struct.pack(f"{order}{len(dims)}q", *dims)
+        head += string(name) + struct.pack(f"{order}I{len(dims)}q", len(dims), *dims)
         head += struct.pack(f"{order}IQ", kind, offset)
     return head + (bytes(-len(head) % align) + data if data else b"")
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from mixpe.errors import ModelError
 from mixpe.formats.architecture import LIMITS, Architecture, whole
-from mixpe.formats.brief import brief
+from mixpe.formats.brief import brief, located
 from mixpe.formats.checkpoint import Checkpoint, GenerationDefaults, TokenizerSource, checked
 from mixpe.formats.ggml_blocks import block_tensor
 from mixpe.formats.gguf import GgufFile
@@ -220,6 +220,6 @@ def read_gguf(path):
         tensors      = _tensors(file, architecture)
         generation   = _generation(file.pairs)
     except ModelError as error:
-        raise ModelError(f"{file.path}: {error}") from None
+        raise ModelError(located(file.path, error)) from None
     return Checkpoint(file.path, "GGUF", architecture, checked(file.path, architecture, tensors),
         TokenizerSource(pairs=file.pairs), generation)

@@ -11,7 +11,7 @@ from pathlib import Path
 from mixpe.errors import ModelError
 from mixpe.formats import awq, compressed_tensors, gptq, matrixfile, safetensors
 from mixpe.formats.architecture import LIMITS, whole
-from mixpe.formats.brief import brief
+from mixpe.formats.brief import brief, located
 from mixpe.formats.checkpoint import Checkpoint, GenerationDefaults, TokenizerSource, checked
 from mixpe.formats.hf_config import architecture_of
 from mixpe.formats.mapping import read_json
@@ -214,7 +214,7 @@ def read_folder(folder, files=None):
         architecture = architecture_of(config, "lm_head.weight" in tensors)
         generation, more = generation_of(folder, config, architecture.vocab_size)
     except ModelError as error:
-        raise ModelError(str(error) if str(error).startswith(str(folder)) else f"{folder}: {error}") from None
+        raise ModelError(located(folder, error)) from None
     sources = {name: folder/name for name in TOKENIZER if (folder/name).is_file()}
     return Checkpoint(folder, layout, architecture, checked(folder, architecture, tensors), TokenizerSource(sources),
         generation, (*notes, *more))

@@ -22,6 +22,7 @@ import numpy as np
 
 from mixpe.errors import ModelError
 from mixpe.formats.architecture import Architecture
+from mixpe.formats.brief import located
 from mixpe.formats.checkpoint import Checkpoint, GenerationDefaults, TokenizerSource, checked
 from mixpe.formats.gguf_model import head_order
 from mixpe.formats.groups import GroupedTensor, IntegerZero
@@ -202,7 +203,7 @@ def read_llama2c(path):
         if reader.position != len(data):
             raise ModelError(f"has {len(data) - reader.position} bytes behind its last tensor")
     except ModelError as error:
-        raise ModelError(f"{path}: {error}") from None
+        raise ModelError(located(path, error)) from None
     beside  = path.parent/"tokenizer.bin"
     sources = {beside.name: beside} if beside.is_file() else {}
     return Checkpoint(path, "llama2.c", architecture, checked(path, architecture, tensors), TokenizerSource(sources),

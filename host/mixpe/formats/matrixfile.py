@@ -11,7 +11,7 @@ import numpy as np
 
 from mixpe.errors import MixpeError, ModelError
 from mixpe.formats import safetensors
-from mixpe.formats.brief import brief
+from mixpe.formats.brief import brief, located
 from mixpe.formats.groups import GroupedTensor, IntegerZero
 from mixpe.formats.mapping import parse_json
 from mixpe.formats.tensor import Mode
@@ -125,5 +125,5 @@ def load_matrices(path):
             for part_name in PARTS:
                 del others[f"{name}.{part_name}"]
     except MixpeError as error:
-        raise ModelError(f"{path}: {error}") from error
+        raise ModelError(located(path, error)) from error
     return matrices, others
