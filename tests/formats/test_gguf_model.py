@@ -75,7 +75,19 @@ def test_what_a_generation_starts_with(tmp_path, small):
     found = read_gguf(tmp_path/"x.gguf")
     assert found.generation.bos_token_id == 1 and found.generation.eos_token_ids == (2, 7)
     assert found.generation.add_bos is False and found.tokenizer.pairs["tokenizer.ggml.tokens"] == ["a", "b"]
+    assert not found.notes
     assert found.layout == "GGUF" and found.nbytes == sum(4*np.prod(t.shape) for t in found.tensors.values())
+
+
+def test_ids_outside_the_vocabulary_and_counts_of_each_layer(tmp_path, small):
+    architecture = small.architecture()
+    small.write_gguf(tmp_path/"x.gguf", architecture, small.weights(architecture), pairs=[
+        ("add_bos_token_id", 2**32 - 1), ("add_eos_token_id", 47),
+        ("add_array", "llama.feed_forward_length", [96, 96])])
+    found = read_gguf(tmp_path/"x.gguf")
+    assert found.generation.bos_token_id is None and found.generation.eos_token_ids == (47,)
+    assert len(found.notes) == 1 and "4294967295" in found.notes[0]
+    assert found.architecture.intermediate_size == 96
 
 
 def test_rotary_positions(tmp_path, small):
@@ -111,7 +123,14 @@ def test_rotary_positions(tmp_path, small):
     (("add_expert_count", 8), "mixture of experts"),
     (("add_uint16", "split.count", 3), "one of 3 parts; .*--merge"),
     (("add_value_length", 8), "another width"),
-    (("add_uint64", "tokenizer.ggml.bos_token_id", 1 << 40), "whole number 0"),
+    (("add_uint64", "tokenizer.ggml.bos_token_id", 1 << 40), "whole number -1"),
+    (("add_array", "tokenizer.ggml.eos_token_id", [2, 3]), "single value, not an array of 2"),
+    (("add_array", "llama.expert_count", [0, 0]), "single value"),
+    (("add_array", "split.count", [1, 1]), "single value"),
+    (("add_array", "llama.attention.sliding_window", [8, 8]), "single value"),
+    (("add_array", "llama.rope.scaling.type", [8, 8]), "single value"),
+    (("add_array", "llama.attention.head_count_kv", [2, 4]), "must be a whole number"),
+    (("add_float32", "llama.rope.freq_base", float("nan")), "positive finite"),
     (("add_string", "tokenizer.ggml.add_bos_token", "yes"), "must be true or false"),
     (("add_string", "llama.rope.scaling.type", "magic"), "rope scaling 'magic'"),
 ])

@@ -139,6 +139,19 @@ class Pairs(Mapping):
             array = array.view(bool)
         return array if kind == _ARRAY else array[0].item()
 
+    def single(self, key, default=None):
+        """A value that is no array.
+
+        Raises
+        ------
+        ModelError
+            It is one.
+        """
+        value = self.get(key, default)
+        if isinstance(value, np.ndarray | list):
+            raise ModelError(f"{self.path}: {brief(key)} must be a single value, not an array of {len(value)}")
+        return value
+
     def __iter__(self):
         return iter(self._where)
 

@@ -68,11 +68,11 @@ class _Keys:
         self._prefix = family
 
     def get(self, key, default=None):
-        return self._pairs.get(f"{self._prefix}.{key}", default)
+        return self._pairs.single(f"{self._prefix}.{key}", default)
 
     def count(self, key, ours, default=None):
         """A whole number; an array, which some writers give for each layer, must have the same number in all."""
-        value = self.get(key, default)
+        value = self._pairs.get(f"{self._prefix}.{key}", default)
         if isinstance(value, np.ndarray) and value.size and value.dtype.kind in "iu" and (value == value[0]).all():
             value = value[0].item()
         if value is None:
@@ -169,17 +169,23 @@ def _tensors(file, architecture):
     return tensors
 
 
-def _generation(pairs):
-    ids = {}
+def _generation(pairs, vocab_size):
+    """Generation defaults, and notes."""
+    ids, notes = {}, []
     for key in ("bos", "eos", "eot", "eom"):
-        value = pairs.get(f"tokenizer.ggml.{key}_token_id")
-        if value is not None:
-            ids[key] = whole(value, f"tokenizer.ggml.{key}_token_id", LIMITS["vocab_size"], 0)
-    add_bos = pairs.get("tokenizer.ggml.add_bos_token")
+        name  = f"tokenizer.ggml.{key}_token_id"
+        value = pairs.single(name)
+        if value is None:
+            continue
+        if whole(value, name, 1 << 32, -1) in range(vocab_size):
+            ids[key] = value
+        else:
+            notes.append(f"{name} is {value}, which its {vocab_size} tokens do not hold: it is left out")
+    add_bos = pairs.single("tokenizer.ggml.add_bos_token")
     if not isinstance(add_bos, bool | None):
         raise ModelError(f"has tokenizer.ggml.add_bos_token = {brief(add_bos)}; it must be true or false")
     ends = dict.fromkeys(ids[key] for key in ("eos", "eot", "eom") if key in ids)
-    return GenerationDefaults(bos_token_id=ids.get("bos"), eos_token_ids=tuple(ends), add_bos=add_bos)
+    return GenerationDefaults(bos_token_id=ids.get("bos"), eos_token_ids=tuple(ends), add_bos=add_bos), notes
 
 
 def read_gguf(path):
@@ -201,11 +207,11 @@ def read_gguf(path):
     """
     file = GgufFile(path)
     try:
-        family = file.pairs.get("general.architecture")
+        family = file.pairs.single("general.architecture")
         if family not in FAMILIES:
             raise ModelError(f"has the architecture {brief(family)}; {', '.join(FAMILIES)} can be run "
                              "(Mistral, SmolLM2 and TinyLlama are llama)")
-        parts = file.pairs.get("split.count", 1)
+        parts = file.pairs.single("split.count", 1)
         if parts not in (0, 1):
             raise ModelError(f"is one of {brief(parts)} parts; llama.cpp's llama-gguf-split --merge joins them")
         info = file.tensors.get(_DIVISORS)
@@ -218,8 +224,8 @@ def read_gguf(path):
                 raise ModelError(f"has a divisor {divisors.min()} in {_DIVISORS}; all must be positive")
         architecture = _architecture(file, family, divisors)
         tensors      = _tensors(file, architecture)
-        generation   = _generation(file.pairs)
+        generation, notes = _generation(file.pairs, architecture.vocab_size)
     except ModelError as error:
         raise ModelError(located(file.path, error)) from None
     return Checkpoint(file.path, "GGUF", architecture, checked(file.path, architecture, tensors),
-        TokenizerSource(pairs=file.pairs), generation)
+        TokenizerSource(pairs=file.pairs), generation, tuple(notes))

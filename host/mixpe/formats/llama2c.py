@@ -206,5 +206,8 @@ def read_llama2c(path):
         raise ModelError(located(path, error)) from None
     beside  = path.parent/"tokenizer.bin"
     sources = {beside.name: beside} if beside.is_file() else {}
+    generation = GenerationDefaults()
+    if architecture.vocab_size > EOS:
+        generation = GenerationDefaults(bos_token_id=BOS, eos_token_ids=(EOS,), add_bos=True)
     return Checkpoint(path, "llama2.c", architecture, checked(path, architecture, tensors), TokenizerSource(sources),
-        GenerationDefaults(bos_token_id=BOS, eos_token_ids=(EOS,), add_bos=True))
+        generation)
