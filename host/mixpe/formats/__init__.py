@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Files: safetensors and quantised matrices."""
+"""Files of models: checkpoints of every format that is read, one file a format; `open.py` chooses by content."""

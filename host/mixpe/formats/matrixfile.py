@@ -7,9 +7,17 @@ of bits are in the file's metadata. Other tensors may lie beside them.
 
 import json
 
+import numpy as np
+
 from mixpe.errors import MixpeError, ModelError
 from mixpe.formats import safetensors
-from mixpe.quant.matrix import Int4Matrix, Int8Matrix
+from mixpe.formats.brief import brief, located
+from mixpe.formats.groups import GroupedTensor, IntegerZero
+from mixpe.formats.mapping import parse_json
+from mixpe.formats.tensor import Mode
+from mixpe.formats.words import part
+from mixpe.quant.matrix import Int4Matrix, Int8Matrix, check_shape, group_span
+from mixpe_gateware.contract.layout import unpack_nibbles
 
 PARTS = ("packed", "scales", "zeros")
 KEY   = "mixpe.matrices"
@@ -33,11 +41,64 @@ def save_matrices(path, matrices, others=None):
     tensors, shapes = dict(others or {}), {}
     for name, matrix in matrices.items():
         shapes[name] = {"shape": list(matrix.shape), "group_size": matrix.group_size, "bits": matrix.bits}
-        for part in PARTS:
-            if f"{name}.{part}" in tensors:
-                raise ModelError(f"there are two tensors {name}.{part}")
-            tensors[f"{name}.{part}"] = getattr(matrix, part)
+        for part_name in PARTS:
+            if f"{name}.{part_name}" in tensors:
+                raise ModelError(f"there are two tensors {name}.{part_name}")
+            tensors[f"{name}.{part_name}"] = getattr(matrix, part_name)
     safetensors.save(path, tensors, {KEY: json.dumps(shapes)})
+
+
+class MatrixTensor(GroupedTensor):
+    """A matrix of such a file, where it lies. `entry` is that of the file's metadata."""
+
+    def __init__(self, name, parts, entry):
+        try:
+            (n, k), bits, group_size = entry["shape"], entry["bits"], entry["group_size"]
+        except (TypeError, KeyError, ValueError):
+            raise ModelError(f"{name} must have shape, bits and group_size, not {brief(entry)}") from None
+        if not all(type(number) is int for number in (n, k, bits, group_size)) or bits not in KINDS:
+            raise ModelError(f"{name} must have whole numbers and 4 or 8 bits, not {brief(entry)}")
+        try:
+            check_shape(n, k)
+            self._span = group_span(group_size, k)
+        except MixpeError as error:
+            raise ModelError(f"{name}: {error}") from None
+        groups = -(-k//self._span)
+        self._packed = part(parts, name, "packed", ("U8",), (n, KINDS[bits].planes*groups*self._span//2))
+        self._scales = part(parts, name, "scales", ("F16",), (n, groups))
+        self._zeros  = part(parts, name, "zeros", ("U8",), (n, groups))
+        super().__init__(name, (n, k), f"mixpe {bits}-bit", sum(array.nbytes for _, array in parts.values()),
+            bits=bits, group_size=group_size, mode=Mode.ZERO)
+
+    def stored(self, rows):
+        """See `GroupedTensor`."""
+        packed, zeros = self._packed[rows], self._zeros[rows]
+        if zeros.size and zeros.max() >= 1 << self.bits:
+            raise ModelError(f"{self.name} has the zero point {zeros.max()}; {self.bits} bits hold 0 … "
+                             f"{(1 << self.bits) - 1}")
+        if self.bits == 8:
+            half  = packed.shape[1]//2
+            codes = (unpack_nibbles(packed[:, :half]) << 4) | unpack_nibbles(packed[:, half:])
+        else:
+            codes = unpack_nibbles(packed)
+        return IntegerZero(codes[:, :self.shape[1]], self._scales[rows], zeros, self.group_size)
+
+    def matrix(self):
+        """The whole matrix, for a device."""
+        arrays = (np.array(array) for array in (self._packed, self._scales, self._zeros))
+        return KINDS[self.bits](self.shape, *arrays, self.group_size)
+
+
+def entries_of(metadata):
+    """What the metadata of a file say of its matrices: dict of name → entry.
+
+    Raises
+    ------
+    ModelError
+    """
+    if KEY not in metadata:
+        raise ModelError(f"is no file of quantised matrices: its metadata have no {KEY}")
+    return parse_json(metadata[KEY], KEY)
 
 
 def load_matrices(path):
@@ -53,17 +114,16 @@ def load_matrices(path):
     ModelError
         No such file, or a damaged or foreign one.
     """
-    tensors = dict(safetensors.load(path))
+    stored = safetensors.mapped(path)
+    others = safetensors.load(path)
     _, metadata, _ = safetensors.read_header(path)
     try:
-        shapes = json.loads(metadata[KEY])
         matrices = {}
-        for name, entry in shapes.items():
-            parts = [tensors.pop(f"{name}.{part}").copy() for part in PARTS]
-            n, k = entry["shape"]
-            matrices[name] = KINDS[entry["bits"]]((n, k), *parts, entry["group_size"])
+        for name, entry in entries_of(metadata).items():
+            parts = {part_name: stored[f"{name}.{part_name}"] for part_name in PARTS if f"{name}.{part_name}" in stored}
+            matrices[name] = MatrixTensor(name, parts, entry).matrix()
+            for part_name in PARTS:
+                del others[f"{name}.{part_name}"]
     except MixpeError as error:
-        raise ModelError(f"{path}: the matrix {name!r} is damaged: {error}") from error
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ModelError(f"{path} is no file of quantised matrices: {type(error).__name__} {error}") from error
-    return matrices, tensors
+        raise ModelError(located(path, error)) from error
+    return matrices, others

@@ -18,8 +18,12 @@ from pathlib import Path
 import numpy as np
 
 from mixpe.errors import ModelError
+from mixpe.formats.brief import brief
+from mixpe.formats.mapping import map_file, read_bytes
 
 HEADER_LIMIT_BYTES = 100_000_000  # as in the format's own implementation
+AXES_LIMIT         = 8            # numpy has 64, models 4
+NUMBER_LIMIT       = 1 << 63      # sizes and offsets are 64-bit
 
 _DTYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1",
@@ -37,19 +41,23 @@ def _unique(pairs):
 
 def _entry(path, name, entry):
     """Check one header entry; returns (dtype name, shape, begin, end)."""
+    said = f"{path}: {brief(name)}"
     try:
         dtype, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
     except (TypeError, KeyError, ValueError):
-        raise ModelError(f"{path}: the header entry of {name!r} must have dtype, shape and two data_offsets") from None
-    if dtype not in _DTYPES:
-        raise ModelError(f"{path}: {name!r} has the dtype {dtype!r}; known are {', '.join(_DTYPES)}")
+        raise ModelError(f"{path}: the header entry of {brief(name)} must have dtype, shape and two "
+                         "data_offsets") from None
+    if not isinstance(dtype, str) or dtype not in _DTYPES:
+        raise ModelError(f"{said} has the dtype {brief(dtype)}; known are {', '.join(_DTYPES)}")
     numbers = [*shape, begin, end] if isinstance(shape, list) else [None]
-    if not all(type(number) is int and number >= 0 for number in numbers):
-        raise ModelError(f"{path}: {name!r} has the shape {shape!r} and the offsets {[begin, end]!r}; "
+    if not all(type(number) is int and 0 <= number < NUMBER_LIMIT for number in numbers):
+        raise ModelError(f"{said} has the shape {brief(shape)} and the offsets {brief([begin, end])}; "
                          "both must be lists of whole numbers from 0")
+    if len(shape) > AXES_LIMIT:
+        raise ModelError(f"{said} has {len(shape)} axes; at most {AXES_LIMIT} are read")
     expected = math.prod(shape) * np.dtype(_DTYPES[dtype]).itemsize
     if end - begin != expected:
-        raise ModelError(f"{path}: {name!r}, {dtype} {tuple(shape)}, needs {expected} bytes, "
+        raise ModelError(f"{said}, {dtype} {tuple(shape)}, needs {expected} bytes, "
                          f"but the header gives it {end - begin}")
     return dtype, tuple(shape), begin, end
 
@@ -70,32 +78,30 @@ def read_header(path):
     ModelError
         No such file, no safetensors file, cut off, or a header that contradicts itself.
     """
-    path = Path(path)
-    try:
-        size = path.stat().st_size
-        with open(path, "rb") as file:
-            prefix = file.read(8)
-            length = int.from_bytes(prefix, "little")
-            if len(prefix) < 8 or not 2 <= length <= HEADER_LIMIT_BYTES:
-                raise ModelError(f"{path} is no safetensors file: it must begin with its header's length, "
-                                 f"2 … {HEADER_LIMIT_BYTES}, not {prefix.hex() or 'nothing'}")
-            text = file.read(length)
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
-    if len(text) < length:
+    path   = Path(path)
+    prefix = read_bytes(path, 8)
+    length = int.from_bytes(prefix, "little")
+    size   = path.stat().st_size
+    if len(prefix) < 8 or not 2 <= length <= HEADER_LIMIT_BYTES:
+        raise ModelError(f"{path} is no safetensors file: it must begin with its header's length, "
+                         f"2 … {HEADER_LIMIT_BYTES}, not {prefix.hex() or 'nothing'}")
+    if size < 8 + length:
         raise ModelError(f"{path} is cut off: its header has {length} bytes, the file has {size} in all")
     try:
-        header = json.loads(text, object_pairs_hook=_unique)
+        header = json.loads(read_bytes(path, 8 + length)[8:], object_pairs_hook=_unique)
         metadata = header.pop("__metadata__", {})
         entries = header.items()
-    except (ValueError, AttributeError, TypeError) as error:
-        raise ModelError(f"{path} is no safetensors file: its header is not a JSON object ({error})") from None
+    except (ValueError, AttributeError, TypeError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)[:120]
+        raise ModelError(f"{path} is no safetensors file: its header is not a JSON object ({reason})") from None
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise ModelError(f"{path}: the header's __metadata__ must be an object of texts, not {brief(metadata)}")
 
     tensors = {name: _entry(path, name, entry) for name, entry in entries}
     position = 0
     for name, (_, _, begin, end) in sorted(tensors.items(), key=lambda item: item[1][2:]):
         if begin != position:
-            raise ModelError(f"{path}: the data of {name!r} begin at {begin}, those before end at {position}")
+            raise ModelError(f"{path}: the data of {brief(name)} begin at {begin}, those before end at {position}")
         position = end
     data_bytes = size - 8 - length
     if data_bytes < position:
@@ -103,6 +109,29 @@ def read_header(path):
     if data_bytes > position:
         raise ModelError(f"{path} has {data_bytes - position} bytes after its last tensor")
     return tensors, metadata, 8 + length
+
+
+def mapped(path):
+    """The tensors of a file where they lie.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    dict of name → (dtype name, array)
+        Read-only views of the file's mapping; BF16, which numpy lacks, as uint16.
+
+    Raises
+    ------
+    ModelError
+        See `read_header`.
+    """
+    tensors, _, offset = read_header(path)
+    data = map_file(path)[offset:]
+    return {name: (dtype, data[begin:end].view(_DTYPES[dtype]).reshape(shape))
+            for name, (dtype, shape, begin, end) in tensors.items()}
 
 
 def load(path):
@@ -115,24 +144,15 @@ def load(path):
     Returns
     -------
     dict of name → array
-        Read-only views of the file's mapping, in its dtypes; BF16, which numpy lacks, as float32 copies.
+        Read-only views of the file's mapping, in its dtypes; BF16 as float32 copies.
 
     Raises
     ------
     ModelError
         See `read_header`.
     """
-    tensors, _, offset = read_header(path)
-    if not any(end for *_, end in tensors.values()):
-        return {name: np.zeros(shape, _DTYPES[dtype]) for name, (dtype, shape, _, _) in tensors.items()}
-    data = np.memmap(path, np.uint8, "r", offset)
-    arrays = {}
-    for name, (dtype, shape, begin, end) in tensors.items():
-        array = np.frombuffer(data[begin:end], _DTYPES[dtype]).reshape(shape)
-        if dtype == "BF16":
-            array = (array.astype(np.uint32) << 16).view(np.float32)
-        arrays[name] = array
-    return arrays
+    return {name: (array.astype(np.uint32) << np.uint32(16)).view(np.float32) if dtype == "BF16" else array
+            for name, (dtype, array) in mapped(path).items()}
 
 
 def save(path, tensors, metadata=None):

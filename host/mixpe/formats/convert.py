@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""From a checkpoint's tensor to a matrix that a device takes: exactly where that can be, else by a call of its own.
+
+    exact_matrix    the stored codes, scales and integer zeros; refuses everything else
+    rounded_matrix  the same with scales of BF16 or FP32 rounded to FP16; returns the loss
+    requantize      any tensor, by its float32 values; returns the loss
+
+A real minimum never becomes an integer zero here: that costs more than any other step.
+"""
+
+import math
+
+import numpy as np
+
+from mixpe.errors import ModelError
+from mixpe.formats.groups import GroupedTensor
+from mixpe.formats.tensor import Mode
+from mixpe.quant.matrix import Int4Matrix, Int8Matrix
+from mixpe.quant.quantize import quantize
+from mixpe_gateware.contract.config import GROUP_SIZES
+
+
+class _Loss:
+    """Signal to noise of a matrix, added up over blocks of rows."""
+
+    def __init__(self):
+        self._signal = self._noise = 0.0
+
+    def add(self, exact, found):
+        self._signal += float(np.square(exact, dtype=np.float64).sum())
+        self._noise  += float(np.square(np.subtract(found, exact, dtype=np.float64)).sum())
+
+    @property
+    def decibels(self):
+        return 10*math.log10(self._signal/self._noise) if self._signal and self._noise else math.inf
+
+
+def device_group(tensor):
+    """Group size that a device has and that holds this tensor's groups whole; None: there is none.
+
+    Groups larger than the device's are cut, each part with the same scale.
+    """
+    k = tensor.shape[1]
+    if tensor.group_size >= k:
+        return k
+    fitting = [size for size in GROUP_SIZES if tensor.group_size % size == 0]
+    return max(fitting, default=None)
+
+
+def _assemble(tensor, group_size, convert):
+    """A matrix of the tensor's codes, by blocks of rows; `convert` makes FP16 of a block's scales."""
+    n, k   = tensor.shape
+    kind   = Int4Matrix if tensor.bits == 4 else Int8Matrix
+    span   = -(-k//32)*32 if group_size == k else group_size
+    groups = -(-k//span)
+    repeat = 1 if group_size == k else tensor.group_size//group_size
+    packed = np.empty((n, kind.planes*groups*span//2), np.uint8)
+    scales = np.empty((n, groups), np.float16)
+    zeros  = np.empty((n, groups), np.uint8)
+    for rows in tensor.spans():
+        block = tensor.groups(rows)
+        scales[rows] = np.repeat(convert(block.scales), repeat, axis=1)[:, :groups]
+        zeros[rows]  = np.repeat(block.zeros, repeat, axis=1)[:, :groups]
+        codes = block.codes
+        if groups*span != k:
+            padded = np.repeat(zeros[rows], span, axis=1)
+            padded[:, :k] = codes
+            codes = padded
+        packed[rows] = kind.pack(codes)
+    return kind((n, k), packed, scales, zeros, group_size)
+
+
+def _ready(tensor):
+    """Device group of a tensor with integer zeros; else `ModelError`."""
+    if not isinstance(tensor, GroupedTensor) or tensor.exact_on is not Mode.ZERO:
+        form = tensor.exact_on.value if tensor.exact_on else "floats"
+        raise ModelError(f"{tensor.name}, {tensor.layout}, gives weights as {form}; only s·(q − z) becomes a matrix "
+                         "exactly. requantize makes one with a loss that it measures")
+    group_size = device_group(tensor)
+    if group_size is None:
+        raise ModelError(f"{tensor.name} has groups of {tensor.group_size}; a device has {GROUP_SIZES} and k. "
+                         "requantize makes such a matrix with a loss that it measures")
+    return group_size
+
+
+def exact_matrix(tensor):
+    """The matrix with the tensor's own codes, scales and zeros.
+
+    Parameters
+    ----------
+    tensor : Tensor
+
+    Returns
+    -------
+    Int4Matrix or Int8Matrix
+        In the order of the codes: where `tensor.permutation` is set, it takes x[:, permutation]. `dequantize` gives
+        the tensor's weights to the bit, but for that order.
+
+    Raises
+    ------
+    ModelError
+        The tensor is no s·(q − z), its groups fit no device's, or a scale is no FP16.
+    RangeError
+        A scale of 8-bit codes over 4094.
+    """
+    def convert(scales):
+        with np.errstate(over="ignore"):
+            half = scales.astype(np.float16)
+        if half.dtype != scales.dtype and not np.array_equal(half.astype(scales.dtype), scales):
+            raise ModelError(f"{tensor.name} has scales that are no FP16; rounded_matrix rounds them and measures it")
+        return half
+
+    return _assemble(tensor, _ready(tensor), convert)
+
+
+def rounded_matrix(tensor):
+    """The matrix with the tensor's own codes and zeros, and its scales rounded to FP16.
+
+    Returns
+    -------
+    matrix : Int4Matrix or Int8Matrix
+        See `exact_matrix`.
+    decibels : float
+        10·log10 of signal to noise against the tensor; inf where nothing was lost.
+
+    Raises
+    ------
+    ModelError
+        The tensor is no s·(q − z), or its groups fit no device's.
+    RangeError
+        A scale over 65504, with 8-bit codes over 4094.
+    """
+    def convert(scales):
+        with np.errstate(over="ignore"):
+            return scales.astype(np.float16)
+
+    matrix = _assemble(tensor, _ready(tensor), convert)
+    loss   = _Loss()
+    for rows in tensor.spans():
+        part = type(matrix)((rows.stop - rows.start, matrix.k), matrix.packed[rows], matrix.scales[rows],
+            matrix.zeros[rows], matrix.group_size)
+        loss.add(tensor.groups(rows).weights(), part.dequantize())
+    return matrix, loss.decibels
+
+
+def requantize(tensor, group_size=32, bits=8):
+    """Quantise the tensor's float32 values again, round to nearest.
+
+    Parameters
+    ----------
+    tensor : Tensor
+        Of two axes.
+    group_size : int or None
+        32, 64, 128, 256 or k (None).
+    bits : int
+        4 or 8. Eight in groups of 32 keep 44 to 46 dB of the file; four lose more than the file's own quantisation.
+
+    Returns
+    -------
+    matrix : Int4Matrix or Int8Matrix
+        In the model's order of columns.
+    decibels : float
+        10·log10 of signal to noise against the tensor's float32 values; inf where nothing was lost.
+
+    Raises
+    ------
+    ModelError
+        The tensor is a vector, or has values that are not finite.
+    RangeError
+        Values that need a scale beyond FP16, another group size or number of bits.
+    """
+    if len(tensor.shape) != 2:
+        raise ModelError(f"{tensor.name} has the shape {tensor.shape}; only a matrix can be quantised")
+    loss, parts = _Loss(), []
+    for rows in tensor.spans():
+        values = tensor.dequantize(rows)
+        part   = quantize(values, group_size, bits=bits)
+        loss.add(values, part.dequantize())
+        parts.append(part)
+    first  = parts[0]
+    joined = (np.concatenate([getattr(part, name) for part in parts]) for name in ("packed", "scales", "zeros"))
+    return type(first)(tensor.shape, *joined, first.group_size), loss.decibels
