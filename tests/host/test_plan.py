@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import mixpe
-from mixpe.bench.board import BoardModel
+from mixpe.bench.board import GenerationModel
 from mixpe.bench.models import Shape
 from mixpe.errors import ConfigError, DeviceMemoryError
 from mixpe.plan.cut import ALIGN_BYTES
@@ -135,7 +135,7 @@ def test_a_device_posts_the_plan(monkeypatch, activations, fused, m, n, k):
 def test_a_board_is_modelled_by_the_plan_of_its_device(name, activations):
     """The bench cuts a shape as a device of the same configuration cuts a loaded matrix."""
     board = BOARDS[name]
-    model = BoardModel(board, results={}, activations=activations)
+    model = GenerationModel(board, results={}, activations=activations)
     with mixpe.open("reference", **board.config.to_dict()) as device:
         loaded = device.load(mixpe.quantize(np.ones((48, 700), np.float32)), activations).plan
     planned = model.plan(Shape("layer", 48, 700, 1))
