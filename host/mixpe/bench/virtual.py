@@ -59,7 +59,7 @@ class NullCall:
         self.plan, self.addrs, self.acts = plan, addrs, self
         self._sizes = {step.acts: step.act_bytes for step in plan.steps}
 
-    def image(self, block, _beat_bytes):
+    def image(self, block, _config):
         """As `Activations.image`."""
         return np.zeros(self._sizes[block], np.uint8)
 

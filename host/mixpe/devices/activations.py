@@ -5,6 +5,7 @@ import numpy as np
 
 from mixpe.quant.quantize import quantize_activations
 from mixpe_gateware.contract.errors import DtypeError, RangeError, ShapeError
+from mixpe_gateware.contract.layout import shift_pitch
 from mixpe_gateware.contract.reference import row_sums
 from mixpe_gateware.contract.wide import align, join, split
 
@@ -82,7 +83,7 @@ class Activations:
             self._sums = row_sums(self.rows, self.span)
         return self._sums
 
-    def image(self, block, beat_bytes):
+    def image(self, block, config):
         """What lies in the device's memory for a `plan.call.RowBlock`: (bytes,) uint8.
 
         Alignment shifts come one row after another, each padded to a beat.
@@ -93,7 +94,7 @@ class Activations:
             return codes
         tokens = self.shifts[block.start//2:block.stop//2, block.k_start//self.span:-(-block.k_stop//self.span)]
         groups = tokens.shape[1]
-        shifts = np.zeros((block.stop - block.start, -(-groups//beat_bytes)*beat_bytes), np.uint8)
+        shifts = np.zeros((block.stop - block.start, shift_pitch(groups, config)), np.uint8)
         shifts[:, :groups] = np.repeat(tokens, 2, axis=0)
         return np.concatenate([codes, shifts.reshape(-1)])
 

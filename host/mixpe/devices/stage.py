@@ -76,7 +76,7 @@ class Stage:
         device = self.device
         if name in self._acts:
             return self._acts[name][0], device.memory.allocate(step.job.out_bytes, top=True)
-        image    = call.acts.image(step.acts, device.config.beat_bytes)
+        image    = call.acts.image(step.acts, device.config)
         act_addr = device.act_space.allocate(step.act_bytes)
         try:
             out_addr = device.memory.allocate(step.job.out_bytes, top=True)
