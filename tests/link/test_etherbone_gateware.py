@@ -17,7 +17,7 @@ from mixpe_gateware.contract.errors import ConfigError
 from mixpe_gateware.link.etherbone import RECORD_WORDS, add_etherbone
 from mixpe_gateware.link.udp_gate import GatedUdp, is_at_work
 
-LIMIT_CYCLES = 20_000
+LIMIT_CYCLES = 1_500  # for each 16 words that the bridge keeps
 QUIET_CYCLES = 50
 
 
@@ -82,7 +82,7 @@ def exchange(packets, answers, depth=16, slow=1, pause=0):
         while len(found) < answers:
             yield
             cycles += 1
-            assert cycles < LIMIT_CYCLES, f"{len(found)} of {answers} answers came"
+            assert cycles < LIMIT_CYCLES*depth//16, f"{len(found)} of {answers} answers came"
         for _ in range(QUIET_CYCLES):
             yield
 
