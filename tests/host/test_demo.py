@@ -8,7 +8,7 @@ import pytest
 
 from mixpe.cli.main import main
 from mixpe.formats import safetensors
-from mixpe.lm import LlamaConfig
+from mixpe.formats.hf_config import architecture_of
 from mixpe.models import corpus
 from mixpe.reference import execute
 
@@ -20,7 +20,7 @@ SHAPE = {"model_type": "llama", "vocab_size": 256, "hidden_size": 64, "intermedi
 @pytest.fixture
 def model(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
-    shapes = LlamaConfig.from_dict(SHAPE).tensor_shapes()
+    shapes = architecture_of(SHAPE, own_head=True).tensor_shapes()
     (tmp_path/"config.json").write_text(json.dumps(SHAPE))
     safetensors.save(tmp_path/"model.safetensors", {name: (0.1*rng.standard_normal(shape) + ("norm" in name))
         .astype(np.float32) for name, shape in shapes.items()})

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mixpe.formats import safetensors
-from mixpe.lm import LlamaConfig
+from mixpe.formats.hf_config import architecture_of
 
 VALUES = {
     "model_type": "llama", "vocab_size": 256, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
@@ -35,7 +35,7 @@ def random_tensors(config, seed=0):
 
 @pytest.fixture
 def config():
-    return LlamaConfig.from_dict(VALUES)
+    return architecture_of(VALUES, own_head=True)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import pytest
 
 import mixpe
 from mixpe.errors import DtypeError, ModelError, RangeError, ShapeError
+from mixpe.formats.hf_config import architecture_of
 from mixpe.lm import LlamaModel
 from mixpe.lm.exact import ExactLinear
 
@@ -24,7 +25,7 @@ def plain_logits(config, tensors, tokens):
     def turn(x, position):
         out = np.empty_like(x)
         for i in range(half):
-            angle = position * config.rope_theta ** (-2 * i / d)
+            angle = position * config.rope.theta ** (-2 * i / d)
             out[i] = x[i] * np.cos(angle) - x[i + half] * np.sin(angle)
             out[i + half] = x[i + half] * np.cos(angle) + x[i] * np.sin(angle)
         return out
@@ -154,8 +155,7 @@ def test_wrong_requests_are_refused_and_the_model_stays_usable(config, tensors, 
 
 
 def test_text_needs_a_byte_level_model(values):
-    from mixpe.lm import LlamaConfig
-    config = LlamaConfig.from_dict(values | {"vocab_size": 300})
+    config = architecture_of(values | {"vocab_size": 300}, own_head=True)
     rng = np.random.default_rng(0)
     tensors = {name: rng.normal(size=shape).astype(np.float32) for name, shape in config.tensor_shapes().items()}
     model = LlamaModel(config, tensors)

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from mixpe.formats import safetensors
+from mixpe.formats.packaged import named
 from mixpe.lm import LlamaModel, checkpoint, evaluate
 from mixpe.lm.calibration import calibration_windows
 from mixpe.models import corpus
 
-WEIGHTS = checkpoint.PACKAGED / "model.safetensors"
+PACKAGED = named("bytes").path()
+WEIGHTS  = PACKAGED / "model.safetensors"
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +59,8 @@ def test_manifest_follows_its_rule():
 
 
 def test_the_card_tells_the_figures_of_the_run(packaged):
-    record = json.loads((checkpoint.PACKAGED / "training.json").read_text(encoding="utf-8"))
-    card = (checkpoint.PACKAGED / "README.md").read_text(encoding="utf-8")
+    record = json.loads((PACKAGED / "training.json").read_text(encoding="utf-8"))
+    card = (PACKAGED / "README.md").read_text(encoding="utf-8")
     assert record["step"] == record["steps"]
     assert re.search(rf"--steps {record['steps']}\b", card) and re.search(rf"--seed {record['seed']}\b", card)
     assert f"{record['losses'][-1]['held_out']:.4f}" in card

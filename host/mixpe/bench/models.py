@@ -4,8 +4,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from mixpe.errors import RangeError
-from mixpe.lm.config import LlamaConfig
+from mixpe.errors import ModelError, RangeError
+from mixpe.formats.hf_config import architecture_of
+from mixpe.formats.mapping import read_json
 
 PACKAGED = "mixpe"
 
@@ -65,14 +66,22 @@ PUBLISHED = tuple(_model(*numbers) for numbers in (
 
 
 def of_config(name, config):
-    """A model from a `LlamaConfig`."""
+    """A model from an `Architecture`."""
     fields = [field for field in Model.__dataclass_fields__ if field != "name"]
     return Model(name=name, **{field: getattr(config, field) for field in fields})
 
 
+def _of_folder(name, folder):
+    path = folder/"config.json"
+    try:
+        return of_config(name, architecture_of(read_json(path), own_head=False))
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from None
+
+
 def packaged_model():
     """The model that comes with the package."""
-    return of_config(PACKAGED, LlamaConfig.from_file(Path(__file__).parents[1]/"models"/"config.json"))
+    return _of_folder(PACKAGED, Path(__file__).parents[1]/"models")
 
 
 def find_models(names=None):
@@ -94,7 +103,7 @@ def find_models(names=None):
         if name.lower() in known:
             found.append(known[name.lower()])
         elif (folder/"config.json").is_file():
-            found.append(of_config(folder.resolve().name, LlamaConfig.from_file(folder/"config.json")))
+            found.append(_of_folder(folder.resolve().name, folder))
         else:
             named = ", ".join(model.name for model in known.values())
             raise RangeError(f"no model {name!r}: there are {named}; or name a folder with a config.json")

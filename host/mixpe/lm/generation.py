@@ -15,16 +15,18 @@ class Generation:
     model : LlamaModel
     prompt : (t,) int64
     n : int
-        Tokens to make.
+        Most tokens to make.
     sampler : callable
         (vocab,) float32 logits → int.
     as_bytes : bool
         Give bytes of length 1 instead of integers.
+    ends : set of int
+        Tokens that end the text; such a one is still given.
     """
 
-    def __init__(self, model, prompt, n, sampler, *, as_bytes):
+    def __init__(self, model, prompt, n, sampler, *, as_bytes=False, ends=frozenset()):
         self._model, self._prompt, self._n = model, prompt, n
-        self._sampler, self._as_bytes = sampler, as_bytes
+        self._sampler, self._as_bytes, self._ends = sampler, as_bytes, ends
         self._cache = model.new_cache()
         self._tokens = []
         self._begin = self._prefilled = self._end = None
@@ -33,7 +35,7 @@ class Generation:
         return self
 
     def __next__(self):
-        if len(self._tokens) == self._n:
+        if self._end is not None:
             raise StopIteration
         if self._begin is None:
             self._begin = Snapshot.take(self._model)
@@ -43,7 +45,7 @@ class Generation:
             logits = self._model.forward([[self._tokens[-1]]], self._cache, last_only=True)
         token = self._sampler(logits[0, -1])
         self._tokens.append(token)
-        if len(self._tokens) == self._n:
+        if len(self._tokens) == self._n or token in self._ends:
             self._end = Snapshot.take(self._model)
         return bytes([token]) if self._as_bytes else token
 

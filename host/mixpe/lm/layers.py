@@ -28,18 +28,25 @@ def softmax(x):
     return e / e.sum(axis=-1, keepdims=True)
 
 
-def rope_tables(context, head_dim, theta):
-    """Cosines and sines of the rotary positions.
+def rope_tables(positions, frequencies, magnitude=1.0):
+    """Cosines and sines of rotary positions.
+
+    Parameters
+    ----------
+    positions : (t,) integers
+    frequencies : (d/2,) float64
+        Angle of one position for each pair.
+    magnitude : float
+        Factor of both.
 
     Returns
     -------
-    cos, sin : (context, head_dim) float32
+    cos, sin : (t, d) float32
         Both halves of the last axis hold the same angles (the half-rotation convention of `transformers`).
     """
-    inverse = theta ** (-np.arange(0, head_dim, 2, dtype=np.float64) / head_dim)
-    angle = np.outer(np.arange(context, dtype=np.float64), inverse)
+    angle = np.outer(np.asarray(positions, np.float64), frequencies)
     angle = np.concatenate([angle, angle], axis=1)
-    return np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
+    return (np.cos(angle)*magnitude).astype(np.float32), (np.sin(angle)*magnitude).astype(np.float32)
 
 
 def rotate(x, cos, sin):
@@ -50,11 +57,11 @@ def rotate(x, cos, sin):
 
 
 class KVCache:
-    """Keys and values of the tokens seen so far, for every decoder layer.
+    """Keys and values of the tokens seen so far, for every decoder layer; the memory grows with them.
 
     Parameters
     ----------
-    config : LlamaConfig
+    config : Architecture
     batch : int
         Sequences that advance together.
 
@@ -65,8 +72,9 @@ class KVCache:
     """
 
     def __init__(self, config, batch=1):
-        shape = (config.num_hidden_layers, batch, config.num_key_value_heads, config.max_position_embeddings,
-                 config.head_dim)
+        shape = (config.num_hidden_layers, batch, config.num_key_value_heads,
+                 min(256, config.max_position_embeddings), config.head_dim)
+        self._context = config.max_position_embeddings
         self.keys   = np.zeros(shape, np.float32)
         self.values = np.zeros(shape, np.float32)
         self.length = 0
@@ -78,13 +86,22 @@ class KVCache:
     def extend(self, layer, keys, values):
         """Store the new tokens of one layer, (b, t, c, d) each; returns all, (b, c, s, d) each."""
         end = self.length + keys.shape[1]
+        if end > self.keys.shape[3]:
+            self._grow(max(end, min(2*self.keys.shape[3], self._context)))
         self.keys[layer, :, :, self.length:end]   = keys.transpose(0, 2, 1, 3)
         self.values[layer, :, :, self.length:end] = values.transpose(0, 2, 1, 3)
         return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
 
+    def _grow(self, room):
+        for name in ("keys", "values"):
+            old = getattr(self, name)
+            new = np.zeros((*old.shape[:3], room, old.shape[4]), np.float32)
+            new[:, :, :, :self.length] = old[:, :, :, :self.length]
+            setattr(self, name, new)
 
-def attention(q, keys, values):
-    """Causal attention of the last t tokens over all s.
+
+def attention(q, keys, values, window=None):
+    """Causal attention of the last t tokens over all s, or over the last `window` before each, itself included.
 
     Parameters
     ----------
@@ -97,11 +114,15 @@ def attention(q, keys, values):
     (b, t, h·d) float32
     """
     b, t, h, d = q.shape
+    if window is not None:  # what no token sees is left out, what some do not see is masked
+        begin = max(0, keys.shape[2] - t + 1 - window)
+        keys, values = keys[:, :, begin:], values[:, :, begin:]
     c, s = keys.shape[1:3]
     q = q.reshape(b, t, c, h // c, d).transpose(0, 2, 3, 1, 4)                            # (b, c, h/c, t, d)
     scores = np.matmul(q, keys[:, :, None].swapaxes(-1, -2)) * np.float32(d ** -0.5)      # (b, c, h/c, t, s)
     if t > 1:
-        future = np.arange(s) > np.arange(s - t, s)[:, None]
-        scores = np.where(future, np.float32(-np.inf), scores)
+        distance = np.arange(s - t, s)[:, None] - np.arange(s)                                # (t, s)
+        hidden = distance < 0 if window is None else (distance < 0) | (distance >= window)
+        scores = np.where(hidden, np.float32(-np.inf), scores)
     mixed = np.matmul(softmax(scores), values[:, :, None])                                # (b, c, h/c, t, d)
     return mixed.transpose(0, 3, 1, 2, 4).reshape(b, t, h * d)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""A Llama language model whose linear layers run on a device and everything else in numpy on the host."""
+"""A decoder of the Llama family whose linear layers run on a device and everything else in numpy on the host."""
+
+from functools import cached_property
 
 import numpy as np
 
@@ -10,18 +12,22 @@ from mixpe.lm.layers import KVCache, attention, rms_norm, rope_tables, rotate, s
 from mixpe.lm.linear import FloatLinear, Timed, job_names, job_weight
 from mixpe.lm.offload import DeviceLoader
 from mixpe.lm.sampling import Sampler
+from mixpe.lm.text import TextGeneration, tokenizer_of
+from mixpe.lm.weights import Weights, job_biases
 
 ACTIVATIONS = ("a8", "a16")
 
 
 class LlamaModel:
-    """A Llama model: RMSNorm, rotary positions, grouped-query attention with a cache, SwiGLU, no biases.
+    """A Llama, Mistral, Qwen2 or Qwen3: RMSNorm, rotary positions, grouped-query attention with a cache, SwiGLU.
+
+    Biases are added on the host, in float32, to what a device gives.
 
     Parameters
     ----------
-    config : LlamaConfig
-    tensors : dict of name → array
-        As `checkpoint.read` gives them.
+    config : Architecture
+    tensors : Mapping of name → array or Tensor
+        Those of `Architecture.tensor_shapes`. Each is made float32 when it is loaded, one at a time.
     linear : callable, optional
         Called with each job's name and its weight (n, k) float32; returns what computes (m, k) float32 →
         (m, n) float32. Default: float32 on the host.
@@ -37,11 +43,11 @@ class LlamaModel:
         self.config = config
         self.device = device
         make = linear or (lambda name, weight: FloatLinear(weight))
-        self.jobs  = {name: Timed(make(name, job_weight(tensors, name))) for name in job_names(config)}
-        self._embedding = np.ascontiguousarray(tensors["model.embed_tokens.weight"], np.float32)
-        self._norms = {name: np.ascontiguousarray(tensors[name], np.float32)
-                       for name in tensors if name.endswith("norm.weight")}
-        self._cos, self._sin = rope_tables(config.max_position_embeddings, config.head_dim, config.rope_theta)
+        self._weights = tensors if isinstance(tensors, Weights) else Weights(tensors)
+        self.jobs     = {name: Timed(make(name, job_weight(self._weights, name))) for name in job_names(config)}
+        self._biases  = job_biases(config, self._weights)
+        self._norms   = {name: self._weights[name] for name in tensors if name.endswith("norm.weight")}
+        self._frequencies = config.rope.frequencies(config.head_dim)
 
     @classmethod
     def from_pretrained(cls, path=None, device=None, *, group_size=128, activations="a8", quantiser=None):
@@ -49,8 +55,8 @@ class LlamaModel:
 
         Parameters
         ----------
-        path : path, optional
-            Folder with config.json and model.safetensors, or such a file. Default: the packaged model.
+        path : path or str, optional
+            Folder, file, or a model's name, of any format that `mixpe.formats.open` reads. Default: the packaged model.
         device : device from `mixpe.open`, or its URL, optional
             Default: none, float32 on the host. A device opened here from a URL is closed by `close`.
         group_size : int
@@ -70,19 +76,35 @@ class LlamaModel:
         """
         if activations not in ACTIVATIONS:
             raise RangeError(f"activations must be one of {ACTIVATIONS}, not {activations!r}")
-        config, tensors = checkpoint.read(path)
+        opened = checkpoint.opened(path)
+        config, tensors = opened.architecture, Weights(opened.tensors)
         if device is None:
-            return cls(config, tensors)
-        loader = DeviceLoader(device, group_size=group_size, activations=activations, quantiser=quantiser)
-        try:
-            model = cls(config, tensors, loader, loader.device)
-        except BaseException:
-            loader.close()
-            raise
-        model._loader = loader
+            model = cls(config, tensors)
+        else:
+            loader = DeviceLoader(device, group_size=group_size, activations=activations, quantiser=quantiser)
+            try:
+                model = cls(config, tensors, loader, loader.device)
+            except BaseException:
+                loader.close()
+                raise
+            model._loader = loader
+        model._checkpoint = opened
         return model
 
-    _loader = None
+    _loader = _checkpoint = None
+
+    @cached_property
+    def tokenizer(self):
+        """The checkpoint's tokenizer, read when it is first asked for.
+
+        Raises
+        ------
+        ModelError, ToolError
+            See `tokenizer_of`.
+        """
+        if self._checkpoint is None:
+            raise ModelError("a model made of tensors has no tokenizer; from_pretrained reads it with them")
+        return tokenizer_of(self._checkpoint)
 
     def close(self):
         """Give the device back, if `from_pretrained` opened it."""
@@ -121,25 +143,28 @@ class LlamaModel:
         tokens = self._checked(tokens, cache)
         b, t = tokens.shape
         config, begin = self.config, cache.length
-        cos, sin = self._cos[begin:begin + t], self._sin[begin:begin + t]
+        cos, sin = rope_tables(np.arange(begin, begin + t), self._frequencies, config.rope.magnitude)
         heads, kv_heads, d = config.num_attention_heads, config.num_key_value_heads, config.head_dim
 
-        x = self._embedding[tokens.reshape(-1)]                                       # (b·t, hidden)
+        x = self._weights.rows("model.embed_tokens.weight", tokens.reshape(-1))       # (b·t, hidden)
         for i in range(config.num_hidden_layers):
-            y = self._norm(f"model.layers.{i}.input_layernorm.weight", x)
-            y = self.jobs[f"layers.{i}.qkv"](y).reshape(b, t, heads + 2 * kv_heads, d)
+            layer = f"model.layers.{i}"
+            y = self._norm(f"{layer}.input_layernorm", x)
+            y = self._job(f"layers.{i}.qkv", y).reshape(b, t, heads + 2 * kv_heads, d)
             q, k, v = y[:, :, :heads], y[:, :, heads:heads + kv_heads], y[:, :, heads + kv_heads:]
+            if config.qk_norm:
+                q, k = self._norm(f"{layer}.self_attn.q_norm", q), self._norm(f"{layer}.self_attn.k_norm", k)
             keys, values = cache.extend(i, rotate(k, cos, sin), v)
-            y = attention(rotate(q, cos, sin), keys, values).reshape(b * t, heads * d)
-            x = x + self.jobs[f"layers.{i}.o"](y)
-            y = self._norm(f"model.layers.{i}.post_attention_layernorm.weight", x)
-            y = self.jobs[f"layers.{i}.gate_up"](y)
+            y = attention(rotate(q, cos, sin), keys, values, config.window(i)).reshape(b * t, heads * d)
+            x = x + self._job(f"layers.{i}.o", y)
+            y = self._norm(f"{layer}.post_attention_layernorm", x)
+            y = self._job(f"layers.{i}.gate_up", y)
             inner = config.intermediate_size
-            x = x + self.jobs[f"layers.{i}.down"](silu(y[:, :inner]) * y[:, inner:])
+            x = x + self._job(f"layers.{i}.down", silu(y[:, :inner]) * y[:, inner:])
         cache.length += t
         if last_only:
             x, t = x.reshape(b, t, -1)[:, -1], 1
-        logits = self.jobs["lm_head"](self._norm("model.norm.weight", x))
+        logits = self._job("lm_head", self._norm("model.norm", x))
         return logits.reshape(b, t, config.vocab_size)
 
     def logits(self, tokens):
@@ -175,9 +200,55 @@ class LlamaModel:
                              "use generate_tokens with this model's own tokenizer")
         return Generation(self, *self._request(prompt, n), Sampler(temperature, top_p, seed), as_bytes=True)
 
+    def write(self, prompt, n, *, temperature=0.0, top_p=1.0, seed=0):
+        """Continue a text, with the model's own tokenizer.
+
+        Parameters
+        ----------
+        prompt : str
+        n : int
+            Most tokens to make, from 1; a token that ends the text ends it before.
+        temperature, top_p, seed
+            See `Sampler`; the default takes the likeliest token.
+
+        Returns
+        -------
+        TextGeneration
+            Iterator of str without half characters; `statistics()` afterwards.
+
+        Raises
+        ------
+        ModelError
+            Empty prompt, prompt and text longer than the trained context, no tokenizer.
+        ToolError
+            A library of the extra `text` is needed and not installed.
+        """
+        return self._text(self.tokenizer.encode(prompt), n, (temperature, top_p, seed), continues=True)
+
+    def answer(self, messages, n, *, temperature=0.0, top_p=1.0, seed=0, **variables):
+        """Answer a conversation by the model's chat template.
+
+        Parameters
+        ----------
+        messages : list of dict
+            Each with "role" and "content".
+        variables
+            For the template; see `ChatTemplate.render`. All else is as for `write`.
+        """
+        if self.tokenizer.chat is None:
+            raise ModelError("the model has no chat template; continue a plain text instead")
+        tokens = self.tokenizer.chat.encode(self.tokenizer, messages, **variables)
+        return self._text(tokens, n, (temperature, top_p, seed), continues=False)
+
+    def _text(self, tokens, n, sampling, continues):
+        tokenizer = self.tokenizer
+        sampler = Sampler(*sampling, allowed=tokenizer.sampled(self.config.vocab_size))
+        generation = Generation(self, *self._request(tokens, n), sampler, ends=tokenizer.eos_ids)
+        return TextGeneration(generation, tokenizer.stream(continues=continues))
+
     def generate_tokens(self, prompt, n, *, temperature=0.0, top_p=1.0, seed=0):
         """As `generate`, for any vocabulary: integers in, an iterator of integers out."""
-        return Generation(self, *self._request(prompt, n), Sampler(temperature, top_p, seed), as_bytes=False)
+        return Generation(self, *self._request(prompt, n), Sampler(temperature, top_p, seed))
 
     def _request(self, prompt, n):
         tokens = self._as_tokens(prompt)
@@ -222,4 +293,8 @@ class LlamaModel:
         return tokens
 
     def _norm(self, name, x):
-        return rms_norm(x, self._norms[name], self.config.rms_norm_eps)
+        return rms_norm(x, self._norms[f"{name}.weight"], self.config.rms_norm_eps)
+
+    def _job(self, name, x):
+        y = self.jobs[name](x)
+        return y + self._biases[name] if name in self._biases else y

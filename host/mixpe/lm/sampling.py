@@ -18,6 +18,8 @@ class Sampler:
     top_p : float, over 0 … 1
         Draw from the smallest set of most likely tokens that together have this probability.
     seed : int from 0
+    allowed : (vocab,) bool, optional
+        Tokens that may be chosen; default: all.
 
     Raises
     ------
@@ -27,7 +29,7 @@ class Sampler:
     Source: A. Holtzman et al., "The Curious Case of Neural Text Degeneration", ICLR 2020, section 3.1 (top-p).
     """
 
-    def __init__(self, temperature=0.0, top_p=1.0, seed=0):
+    def __init__(self, temperature=0.0, top_p=1.0, seed=0, allowed=None):
         if not (math.isfinite(temperature) and temperature >= 0):
             raise RangeError(f"temperature must be a number from 0, not {temperature!r}")
         if not 0 < top_p <= 1:
@@ -35,10 +37,13 @@ class Sampler:
         if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
             raise RangeError(f"seed must be a whole number from 0, not {seed!r}")
         self.temperature, self.top_p = float(temperature), float(top_p)
-        self._random = np.random.default_rng(seed)
+        self._random  = np.random.default_rng(seed)
+        self._allowed = allowed
 
     def __call__(self, logits):
         """Choose from (vocab,) float32 logits; returns the token as int."""
+        if self._allowed is not None:
+            logits = np.where(self._allowed, logits, np.float32(-np.inf))
         if self.temperature == 0:
             return int(np.argmax(logits))
         scaled = (logits.astype(np.float64) - float(logits.max())) / self.temperature
