@@ -16,7 +16,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import mixpe_sim
 from mixpe.errors import ToolError
 from mixpe.exports import FILES
 from mixpe.tools import compiler, run_tool
@@ -137,7 +136,7 @@ def _verilate_options(options, work, sources):
     command += ["-CFLAGS", f"-I{core} -I{work}", "-LDFLAGS", "-Wl,--no-as-needed -ljson-c -lz -ldl -levent -lpthread"]
     command += [f"-I{path}" for path in sources["include"]]
     command += sources["files"]
-    command += [str(work / "sim_init.cpp"), str(Path(mixpe_sim.__file__).parent / "runtime" / "veril.cpp")]
+    command += [str(work / "sim_init.cpp"), str(Path(__file__).parent / "runtime" / "veril.cpp")]
     return command + [str(work / "obj_dir" / f"{name}.o") for name in CORE_SOURCES]
 
 

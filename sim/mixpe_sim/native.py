@@ -3,7 +3,6 @@
 
 from pathlib import Path
 
-import mixpe_sim
 from mixpe_sim.toolchain import litex_core_folder
 
 LINK_MODULES = {"uart": "mixpe_link", "etherbone": "mixpe_eth"}
@@ -14,7 +13,7 @@ def module_sources(options):
     litex = Path(litex_core_folder()) / "modules"
     name  = LINK_MODULES[options.link]
     found = {"clocker": litex / "clocker" / "clocker.c",
-             name: Path(mixpe_sim.__file__).parent / "modules" / name / f"{name}.c"}
+             name: Path(__file__).parent / "modules" / name / f"{name}.c"}
     if options.cpu_type is not None:
         found["serial2console"] = litex / "serial2console" / "serial2console.c"
     return found
@@ -22,7 +21,7 @@ def module_sources(options):
 
 def own_files(options):
     """Our files that are compiled into a simulated SoC, in order."""
-    root = Path(mixpe_sim.__file__).parent
+    root = Path(__file__).parent
     name = LINK_MODULES[options.link]
     return sorted([*(root / "modules").glob("*.h"), *(root / "modules" / name).glob("*.[ch]"),
                    *(root / "runtime").glob("*.cpp")])
