@@ -121,3 +121,26 @@ def collect():
         yield endpoint.ready.eq(0)
 
     return collect_
+
+
+@pytest.fixture
+def ticket():
+    """Fields of a checked job worked out in plain Python, those of the given names: dict."""
+    def ticket_(job, config, names):
+        beat, words = config.beat_bytes, job.k//config.lanes
+        tiles = job.tiles(config)
+        fields = {
+            "skip": 0, "code": 0, "fused": int(job.fused), "wide": int(job.wide), "shift": int(job.shift),
+            "double": int(tiles*words > config.act_words),
+            "act_beat": job.act_addr//beat, "weights_beat": job.weights_addr//beat, "out_beat": job.out_addr//beat,
+            "act_beats": job.act_bytes(config)//beat, "stream_beats": job.weight_bytes(config)//beat,
+            "m_last": job.m - 1, "tiles_last": tiles - 1, "last_rows": job.m - (tiles - 1)*config.rows,
+            "kwords": words, "kwords_last": words - 1, "group_words_last": job.group_size//config.lanes - 1,
+            "groups": job.groups, "groups_last": job.groups - 1,
+            "stream_words": job.passes*words, "stream_words_last": job.passes*words - 1,
+            "stream_groups": job.passes*job.groups, "stream_groups_last": job.passes*job.groups - 1,
+            "n_last": job.n - 1, "blocks_last": -(-job.n//8) - 1,
+        }
+        return {name: fields[name] for name in names}
+
+    return ticket_

@@ -109,8 +109,8 @@ OFFSETS   = {register.name: 4*index for index, register in enumerate(REGISTERS)}
 
 # Names of bits and fields for those who read and write them.
 CONTROL_RESET, CONTROL_COUNTERS, CONTROL_LATCH = (CONTROL.field(name).mask for name in ("reset", "counters", "latch"))
-STATUS_BUSY, STATUS_OVERRUN, STATUS_CHECKSUM, STATUS_READY, STATUS_LATCHING = (STATUS.field(name).mask for name in
-    ("busy", "overrun", "checksum", "ready", "latching"))
+STATUS_OVERRUN, STATUS_CHECKSUM, STATUS_READY, STATUS_LATCHING = (STATUS.field(name).mask for name in
+    ("overrun", "checksum", "ready", "latching"))
 STATUS_POSTED, STATUS_ENDED = STATUS.field("posted"), STATUS.field("ended")
 
 # Counters as of the last latch, in a bank of their own: low and high word of each, in this order.
