@@ -25,6 +25,7 @@ from mixpe_gateware.control.ledger import Ledger
 from mixpe_gateware.control.queue import JobQueue
 from mixpe_gateware.control.supervisor import Supervisor
 from mixpe_gateware.gemm.datapath import GemmEngine
+from mixpe_gateware.stream.fanout import register_stage
 
 
 class Accelerator(LiteXModule):
@@ -112,13 +113,19 @@ class Accelerator(LiteXModule):
             self.check.eq(Mux(self.word == 0, 0, Cat(self.check[31], self.check[:31])) ^ self.data),
         )
 
-        # Working and ending. ------------------------------------------------------------------------------------------
+        # Working and ending. What says that a job ended comes from the writer's memory: it gets a register. ----------------
+        if config.is_shallow:
+            ends = dispatcher.source
+        else:
+            self.ends = stage = ClockDomainsRenamer("mixpe")(register_stage(dispatcher.source.description))
+            ends = stage.source
+            self.comb += dispatcher.source.connect(stage.sink)
         self.comb += [
             dispatcher.valid.eq(queue.valid),
             dispatcher.value.eq(queue.value),
             queue.index.eq(dispatcher.index),
             queue.pop.eq(dispatcher.pop),
-            dispatcher.source.connect(supervisor.sink),
+            ends.connect(supervisor.sink),
             *[engine.now.eq(supervisor.now) for engine in engines.values()],
             supervisor.source.connect(ledger.sink),
         ]

@@ -68,7 +68,11 @@ class Supervisor(LiteXModule):
         still   = Signal(max=2*watchdog_cycles)  # cycles without progress
         expired = still[-1]
         by_dog  = Signal()                       # the oldest job ends with the watchdog's code
-        self.sync += If(~self.busy | self.progress | expired, still.eq(0)).Else(still.eq(still + 1))
+        moved   = Signal()                       # progress comes from the writer's memory: it has a cycle
+        self.sync += [
+            moved.eq(self.progress),
+            If(~self.busy | moved | expired, still.eq(0)).Else(still.eq(still + 1)),
+        ]
         fsm.act("RUN",
             sink.ready.eq(1),
             source.valid.eq(sink.valid),
