@@ -113,7 +113,7 @@ class Accelerator(LiteXModule):
             self.check.eq(Mux(self.word == 0, 0, Cat(self.check[31], self.check[:31])) ^ self.data),
         )
 
-        # Working and ending. What says that a job ended comes from the writer's memory: it gets a register. ----------------
+        # Working and ending. What says that a job ended comes from the writer's memory: it gets a register. -----------
         if config.is_shallow:
             ends = dispatcher.source
         else:
