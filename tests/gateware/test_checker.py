@@ -42,6 +42,8 @@ def edge_jobs(rng, config):
         start = getattr(good, name)
         yield replace(good, out_addr=start + length)           # side by side
         yield replace(good, out_addr=start + length - beat)    # one beat of both
+        yield replace(good, **{name: good.out_addr + size})
+        yield replace(good, **{name: good.out_addr + size - beat})
         yield replace(good, **{name: MEM_BYTES - length})
         yield replace(good, **{name: MEM_BYTES - length + beat})
         yield replace(good, **{name: start + 1})
