@@ -17,7 +17,7 @@ import warnings
 from itertools import count
 
 import pytest
-from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from mixpe.errors import MixpeError
@@ -83,6 +83,8 @@ def gguf_parts(content):
             position += length
         elif kind == 9:
             element, length = take("I"), take("Q")
+            if length > len(content):
+                raise ValueError("an edit before this one has changed a length")
             for _ in range(length):
                 skip(element)
         else:
@@ -92,6 +94,8 @@ def gguf_parts(content):
         return take(f"{take('Q')}s")
 
     tensor_count, pair_count = struct.unpack_from("<QQ", content, 8)
+    if max(tensor_count, pair_count) > len(content):
+        raise ValueError("an edit before this one has changed a count")
     pairs, tensors = [], []
     for _ in range(pair_count):
         key, kind = name(), take("I")
@@ -191,7 +195,7 @@ def edit_file(data, name, content, small):
     except (ValueError, struct.error, KeyError):
         return edit_bytes(data, content)  # an edit before this one has left nothing that can be parsed
     if name.endswith(".gguf"):
-        return edit_gguf(data, value, small.raw_gguf)
+        return edit_gguf(data, value, small.raw_gguf) if value[0] and value[1] else edit_bytes(data, content)
     text = json.dumps(edit_json(data, value)).encode()
     if name.endswith(".json"):
         return text
@@ -314,8 +318,10 @@ def test_a_changed_file_is_read_or_refused(tmp_path, small, limited, reader):
         try:
             read(folder/good.name if good.is_file() else folder)
         except MixpeError as error:
-            assert "\n" not in str(error) and len(str(error)) < 1000
-        assert time.monotonic() - begin < LIMIT_S
+            assert "\n" not in str(error) and len(str(error)) < 1000, folder
+        except Exception as error:
+            raise AssertionError(f"{folder} gives {type(error).__name__}: {error}") from error
+        assert time.monotonic() - begin < LIMIT_S, folder
         shutil.rmtree(folder)
 
     options = dict(deadline=None, database=None, suppress_health_check=list(HealthCheck))
@@ -326,4 +332,5 @@ def test_a_changed_file_is_read_or_refused(tmp_path, small, limited, reader):
     for number in count(time.time_ns()):
         if time.monotonic() > end:
             return
-        seed(number)(settings(max_examples=500, **options)(given(st.data())(one)))()
+        # without shrinking, which may take minutes: the files of a failure stay where the message says
+        seed(number)(settings(max_examples=500, phases=[Phase.generate], **options)(given(st.data())(one)))()
