@@ -133,7 +133,7 @@ def test_dask_cluster_of_two_workers(tmp_path, monkeypatch, capsys):
     with distributed.LocalCluster(**local) as cluster, distributed.Client(cluster) as client, \
             distributed.get_task_stream(client) as tasks:
         assert main(["explore", "--scheduler", cluster.scheduler_address, "--cache", str(tmp_path), "--energy",
-                     "--json"]) == 0
+                     "--json"]) == 1
     found = json.loads(capsys.readouterr().out)
     rows  = found["points"]
     assert [row["status"] for row in rows] == ["ok"]*4 + ["ConfigError"]

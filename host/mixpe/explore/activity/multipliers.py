@@ -86,14 +86,18 @@ class MultiplierBlock(Block):
         Before each factor, one behind the other.
     stages : int
         Registers of the whole product, the one at the output among them.
+    enables : (list of bits, list of bits, list of bits), optional
+        Clock enables of the registers before each factor and of those of the product, in the order of the data.
+        None: all take every clock.
     """
 
-    def __init__(self, a, b, outputs, signed, input_registers=(0, 0), stages=0):
+    def __init__(self, a, b, outputs, signed, input_registers=(0, 0), stages=0, enables=None):
         self.factors    = list(a), list(b)
         self.product    = list(outputs)
         self.registered = [[[0]*len(bits) for _ in range(count)]
                            for bits, count in zip(self.factors, input_registers, strict=True)]
         self.pipeline   = [[0]*(len(a) + len(b)) for _ in range(stages)]
+        self.enables    = enables or (["1"]*input_registers[0], ["1"]*input_registers[1], ["1"]*stages)
         self.array      = ArrayMultiplier(len(a), len(b), signed)
         places = sum(len(bits) for stages in (self.pipeline, *self.registered) for bits in stages)
         self.clocks     = HARD*places
@@ -105,6 +109,10 @@ class MultiplierBlock(Block):
     def _multiply(self, values, ones):
         return self.array.multiply(*(kept[-1] if kept else [values.get(bit, 0) for bit in bits]
                                      for bits, kept in zip(self.factors, self.registered, strict=True)), ones)
+
+    def _moving(self, index, values, ones):
+        """In which streams each register of a chain takes what is before it."""
+        return [ones if enable == "1" else values.get(enable, 0) for enable in self.enables[index]]
 
     def evaluate(self, values, ones):
         if self.pipeline:
@@ -120,19 +128,21 @@ class MultiplierBlock(Block):
         toggles, changes = 0.0, ()
         if self.pipeline:
             product, toggles = self._multiply(values, ones)
-            self.pipeline, inside = _shifted(self.pipeline, list(product))
+            self.pipeline, inside = _shifted(self.pipeline, list(product), self._moving(2, values, ones))
             toggles += inside
             changes = [(bit, value, FLIP_FLOP) for bit, value in zip(self.product, self.pipeline[-1], strict=False)
                        if bit is not None]
         for index, bits in enumerate(self.factors):
-            self.registered[index], inside = _shifted(self.registered[index], [values.get(bit, 0) for bit in bits])
+            self.registered[index], inside = _shifted(self.registered[index], [values.get(bit, 0) for bit in bits],
+                                                      self._moving(index, values, ones))
             toggles += inside
         return toggles, changes
 
 
-def _shifted(stages, word):
+def _shifted(stages, word, moving):
     """Registers one behind the other after the clock's edge, and their weighted toggles; `clocks` has their clock."""
-    later   = [word, *stages][:len(stages)]
+    later   = [[new & take | old & ~take for new, old in zip(news, olds, strict=True)]
+               for news, olds, take in zip([word, *stages], stages, moving, strict=False)]
     toggles = sum((old ^ new).bit_count() for olds, news in zip(stages, later, strict=True)
                   for old, new in zip(olds, news, strict=True))
     return later, HARD*FLIP_FLOP*toggles

@@ -77,12 +77,13 @@ def _multiplier(cell):
         if any(net != "0" for net in cell.pins.get(port, ())):
             refuse(cell, port)
     a, b, m, p = (number(cell, f"{name}REG") for name in "ABMP")
-    for port, used in (("CEA2", a), ("CEA1", a > 1), ("CEB2", b), ("CEB1", b > 1), ("CEM", m), ("CEP", p)):
-        if used and not constant(cell, port):
-            refuse(cell, f"a clock enable {port}")
+    used  = [["CEA1", "CEA2"][2 - a:], ["CEB1", "CEB2"][2 - b:], ["CEM"]*m + ["CEP"]*p]
+    enables = [[bit(cell, port) for port in ports] for ports in used]
+    if any(enable in ("0", "x", "z") for chain in enables for enable in chain):
+        refuse(cell, "a register that never moves")
     expect(cell, USE_DPORT="FALSE", A_INPUT="DIRECT", B_INPUT="DIRECT")
     yield MultiplierBlock(cell.pins["A"][:A_BITS], cell.pins["B"][:B_BITS],
-                          [cell.read("P", index) for index in range(A_BITS + B_BITS)], True, (a, b), m + p)
+                          [cell.read("P", index) for index in range(A_BITS + B_BITS)], True, (a, b), m + p, enables)
 
 
 CELLS = {"BUFG": _buffer, "IBUF": _buffer, "INV": _inverter, "CARRY4": _carry4, "FDRE": _flip_flop, "FDSE": _flip_flop,
