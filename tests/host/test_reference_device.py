@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 import mixpe
+from mixpe.devices import linear
 from mixpe.errors import ConfigError, DeviceError, DeviceMemoryError, DtypeError, RangeError, ShapeError
+from mixpe.reference import execute
 from mixpe_gateware.contract import reference, wide
 from mixpe_gateware.contract.config import PORT_BITS
 from mixpe_gateware.contract.jobs import Job, JobCode
@@ -363,3 +365,51 @@ def test_closed_device():
     for use in (lambda: layer(x), lambda: device.load(matrix), device.counters, lambda: device.read_memory(0, 4)):
         with pytest.raises(DeviceError, match="closed"):
             use()
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_sums_that_need_more_than_53_bits(bits):
+    """Scales over all of FP16 and activations over all of their range: results as the contract adds them up."""
+    rng    = np.random.default_rng(3)
+    kind   = mixpe.Int4Matrix if bits == 4 else mixpe.Int8Matrix
+    scales = np.tile(np.array([4e3, 6e-8, 1, 6e-8], np.float16), (9, 1))
+    matrix = kind.from_parts(rng.integers(0, 1 << bits, (9, 512), np.uint8), scales)
+    x = rng.standard_normal((3, 512)).astype(np.float32)
+    x[1, 128:256] *= np.float32(2e4)
+    with mixpe.open("reference") as device:
+        check(device, matrix, x, "a16")
+
+
+def test_weights_that_do_not_fit_the_budget(monkeypatch):
+    monkeypatch.setattr(execute, "CACHE_BYTES", 100_000)  # each layer takes 66 kB
+    with mixpe.open("reference") as device:
+        layers = [(device.load(matrix), matrix, x) for matrix, x in (random_layer(i, n=64, k=256, m=2)
+            for i in range(4))]
+        for _ in range(2):
+            for layer, matrix, x in layers:
+                assert layer(x).tobytes() == expected_output(matrix, x)[0].tobytes()
+            assert 0 < device.link.executor._cached_bytes <= 100_000
+
+
+def test_a_layer_that_can_be_made_again_keeps_no_matrix():
+    matrix, x = random_layer(5, n=40, k=256, m=2)
+    with mixpe.open("reference") as device:
+        made  = []
+        layer = device.load(matrix, remake=lambda: made.append(1) or matrix)
+        first = layer(x)
+        assert not made and layer.shape == (40, 256)
+        device.write_memory(layer.addrs[0], np.zeros(64, np.uint8))
+        device.epoch += 1
+        assert layer(x).tobytes() == first.tobytes() and made
+        assert device.load(matrix, fused=False, remake=None)(x).tobytes() == first.tobytes()
+
+
+def test_streams_in_pieces_are_the_stream(monkeypatch):
+    matrix, x = random_layer(6, n=45, k=512, m=2, bits=8)
+    with mixpe.open("reference") as device:
+        whole = device.load(matrix)
+        monkeypatch.setattr(linear, "PIECE_BYTES", 10_000)
+        parts = device.load(matrix)
+        assert device.checksum(whole.addrs[0], whole.weight_bytes) == device.checksum(parts.addrs[0],
+            parts.weight_bytes) == parts._crcs[0]
+        assert parts(x).tobytes() == whole(x).tobytes()

@@ -15,6 +15,8 @@ VALUES = {
     "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": False,
 }
 
+TEMPLATE = "{{ bos_token }}{% for m in messages %}[{{ m.content }}]{% endfor %}"
+
 
 def pytest_configure(config):
     """Name the marker of tests that build or run a simulated SoC."""
@@ -54,4 +56,24 @@ def folder(tmp_path, tensors):
     """A model folder, for a test to damage."""
     (tmp_path / "config.json").write_text(json.dumps(VALUES))
     safetensors.save(tmp_path / "model.safetensors", tensors)
+    return tmp_path
+
+
+@pytest.fixture
+def talker(tmp_path, values):
+    """A folder: a model of 300 rows whose tokenizer has 261 tokens, bytes and a few special ones."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    pipeline = Tokenizer(models.BPE({token: i for i, token in enumerate(alphabet)}, []))
+    pipeline.pre_tokenizer, pipeline.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    pipeline.add_special_tokens([AddedToken(f"<{i}>", normalized=False) for i in range(5)])
+    values |= {"vocab_size": 300, "eos_token_id": [258, 259]}
+    pipeline.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(
+        {"bos_token": "<0>", "eos_token": "<1>", "chat_template": TEMPLATE}))
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    rng = np.random.default_rng(3)
+    safetensors.save(tmp_path / "model.safetensors", {
+        name: rng.normal(size=shape).astype(np.float32)
+        for name, shape in architecture_of(values, own_head=True).tensor_shapes().items()})
     return tmp_path

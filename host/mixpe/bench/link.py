@@ -110,7 +110,7 @@ def host_times(config, n=2048, k=4096, repeats=5):
     """
     w = np.random.default_rng(0).standard_normal((n, k), np.float32)
     matrix = mixpe.quantize(w)
-    parts = matrix.stream_parts(0, matrix.k_padded)
+    parts = matrix.stream_parts(slice(None), 0, matrix.k_padded)
     copies, packs, quantisations = [], [], []
     for _ in range(repeats):
         for times, work in ((copies, lambda: np.copy(w)), (packs, lambda: pack_stream(*parts, config)),

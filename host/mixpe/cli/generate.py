@@ -3,16 +3,19 @@
 
 import json
 import sys
-from pathlib import Path
 
 import numpy as np
 
+from mixpe.errors import ModelError
 from mixpe.lm import LlamaModel, calibration, checkpoint
 from mixpe.lm.deployment import LINKS, Deployment
+from mixpe.lm.text import tokenizer_of
+from mixpe.lm.weights import Weights
 from mixpe.models import corpus
+from mixpe.text import ByteTokenizer
 
 DESCRIPTION = """\
-Continue a text, byte by byte. Every linear layer (attention projections, MLP, output head) runs on the device;
+Continue a text. Every linear layer (attention projections, MLP, output head) runs on the device;
 normalisation, attention and sampling run on the host. Text goes to standard output as it is made, what it cost to
 standard error."""
 
@@ -25,13 +28,16 @@ def add_parser(subparsers):
                    help="reference (default), sim, serial:///dev/…, serial+tcp://host:port, etherbone://host; "
                         "'none' computes in float32 on the host")
     p.add_argument("--prompt", default="def ", help="text to continue ('def ')")
-    p.add_argument("--tokens", type=int, default=128, metavar="N", help="bytes to make (128)")
-    p.add_argument("--model", type=Path, metavar="PATH", help="model folder or .safetensors file (the packaged one)")
-    p.add_argument("--group-size", type=int, default=128, metavar="G", help="weights that share a scale (128)")
-    p.add_argument("--activations", default="a8", choices=("a8", "a16"), help="format of the activations (a8)")
+    p.add_argument("--tokens", type=int, default=128, metavar="N", help="most tokens to make (128)")
+    p.add_argument("--model", metavar="MODEL", help="name, folder or file (the packaged byte model); see mixpe models")
+    p.add_argument("--group-size", type=int, default=128, metavar="G",
+                   help="weights that share a scale, where the model has floats (128)")
+    p.add_argument("--bits", type=int, default=4, choices=(4, 8), help="of a weight, where the model has floats (4)")
+    p.add_argument("--activations", choices=("a8", "a16"),
+                   help="format of the activations (a16, for the packaged model a8)")
     p.add_argument("--quantiser", default="nearest", choices=("nearest", "gptq"),
                    help="round the weights to nearest, or calibrate them on the training text")
-    p.add_argument("--temperature", type=float, default=0.0, metavar="T", help="0 takes the likeliest byte (default)")
+    p.add_argument("--temperature", type=float, default=0.0, metavar="T", help="0 takes the likeliest token (default)")
     p.add_argument("--top-p", type=float, default=1.0, metavar="P", help="draw from the likeliest share P (1)")
     p.add_argument("--seed", type=int, default=0, metavar="S", help="of the draws (0)")
     p.add_argument("--board-mhz", type=float, default=50.0, metavar="F",
@@ -42,39 +48,59 @@ def add_parser(subparsers):
     return p
 
 
-def _quantiser(args):
+def _quantiser(args, opened, byte_level):
     if args.quantiser == "nearest":
         return None
-    config, tensors = checkpoint.read(args.model)
+    if not byte_level:
+        raise ModelError("--quantiser gptq is calibrated on bytes, and this model has a tokenizer; leave it out")
+    config = opened.architecture
     text = np.frombuffer(corpus.load("train").joined(), np.uint8)
     windows = calibration.calibration_windows(text, config.max_position_embeddings)
-    return calibration.quantiser(calibration.calibrate(config, tensors, windows), args.group_size)
+    return calibration.quantiser(calibration.calibrate(config, Weights(opened.tensors), windows), args.group_size)
+
+
+class _Written:
+    """A text as bytes: what was given and what is made, from a byte-level model or from one with a tokenizer."""
+
+    def __init__(self, model, args, byte_level):
+        sampling = {"temperature": args.temperature, "top_p": args.top_p, "seed": args.seed}
+        # Bytes that a shell could not pass as UTF-8 arrive as surrogates; they become bytes again.
+        self.prompt = args.prompt.encode("utf-8", "surrogateescape")
+        if byte_level:
+            self.generation = model.generate(self.prompt, args.tokens, **sampling)
+        else:
+            self.generation = model.write(args.prompt, args.tokens, **sampling)
+
+    def __iter__(self):
+        return (piece if isinstance(piece, bytes) else piece.encode() for piece in self.generation)
 
 
 def run(args):
     """Generate as the options say; returns the exit status."""
     board = Deployment(args.board_mhz * 1e6, args.board_link)
+    opened     = checkpoint.opened(args.model)
+    tokenizer  = tokenizer_of(opened)  # what is missing is said before the weights are loaded
+    byte_level = isinstance(tokenizer, ByteTokenizer)
     device = None if args.device == "none" else args.device
-    quantiser = None if device is None else _quantiser(args)
-    with LlamaModel.from_pretrained(args.model, device, group_size=args.group_size, activations=args.activations,
-                                    quantiser=quantiser) as model:
-        # Bytes that a shell could not pass as UTF-8 arrive as surrogates; they become bytes again.
-        prompt = args.prompt.encode("utf-8", "surrogateescape")
-        text = model.generate(prompt, args.tokens, temperature=args.temperature, top_p=args.top_p, seed=args.seed)
+    quantiser = None if device is None else _quantiser(args, opened, byte_level)
+    with LlamaModel.from_pretrained(opened, device, group_size=args.group_size, bits=args.bits,
+                                    activations=args.activations, quantiser=quantiser) as model:
+        model.tokenizer = tokenizer
+        text = _Written(model, args, byte_level)
         out = sys.stdout.buffer
         if not args.json:
-            out.write(prompt)
+            out.write(text.prompt)
         made = bytearray()
-        for byte in text:
-            made += byte
+        for piece in text:
+            made += piece
             if not args.json:
-                out.write(byte)
+                out.write(piece)
                 out.flush()
-        statistics = text.statistics()
+        statistics = text.generation.statistics()
     if args.json:
         print(json.dumps({
-            "device": args.device, "prompt": prompt.decode("utf-8", "backslashreplace"),
-            "text": made.decode("utf-8", "backslashreplace"), "tokens": list(made),
+            "device": args.device, "prompt": text.prompt.decode("utf-8", "backslashreplace"),
+            "text": made.decode("utf-8", "backslashreplace"), "tokens": list(text.generation.tokens),
             "statistics": statistics.to_dict(), "board": board.to_dict(statistics),
         }, indent=1))
         return 0

@@ -6,6 +6,7 @@ import importlib
 import os
 import pkgutil
 import sys
+import warnings
 from importlib import metadata
 from pathlib import Path
 
@@ -14,8 +15,8 @@ from mixpe.errors import MixpeError
 DESCRIPTION = "Quantised LLM layers on an FPGA, on its simulation, or on the numpy reference."
 
 # In the order of the help text; commands that are not named here come after these.
-ORDER = ("demo", "info", "open", "generate", "evaluate", "quantize", "bench", "sim", "boards", "build", "flash",
-    "selftest", "explore")
+ORDER = ("demo", "info", "open", "models", "chat", "generate", "evaluate", "quantize", "bench", "sim", "boards",
+    "build", "flash", "selftest", "explore")
 
 # Packages that a plain installation lacks, and the extra that brings them.
 EXTRAS = {
@@ -69,6 +70,13 @@ def make_parser():
     return parser
 
 
+def _show_warning(message, category, filename, lineno, file=None, line=None):
+    """Notes on a model are one line for people; other warnings are shown as always."""
+    text = (f"mixpe: note: {message}\n" if category is UserWarning else
+            warnings.formatwarning(message, category, filename, lineno, line))
+    print(text, end="", file=file or sys.stderr)
+
+
 def _fail(text):
     print(f"mixpe: error: {' '.join(str(text).split())}", file=sys.stderr)
     return EXIT_ERROR
@@ -92,7 +100,9 @@ def main(argv=None):
     if rest and not getattr(args, "takes_anything", False):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     try:
-        code = args.run(args)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            code = args.run(args)
         sys.stdout.flush()
         return code or 0
     except MixpeError as error:

@@ -115,7 +115,7 @@ class Device:
 
     # Layers.
 
-    def load(self, matrix, activations="a8", fused=None):
+    def load(self, matrix, activations="a8", fused=None, remake=None):
         """Put a quantised matrix into the device's memory.
 
         Parameters
@@ -126,6 +126,8 @@ class Device:
         fused : bool, optional
             Dequantise on the device (True), on the host (False), or on the device where it can (left out).
             The bits of the results are the same.
+        remake : callable, optional
+            Gives the same matrix again, for the rare case that the device's memory lost it. The layer then keeps none.
 
         Returns
         -------
@@ -139,7 +141,7 @@ class Device:
             What the device's memory holds is not what was sent, three times.
         """
         self._recover()
-        linear = DeviceLinear(self, matrix, activations, fused)
+        linear = DeviceLinear(self, matrix, activations, fused, remake)
         linear.place(self.memory, lambda addr, stream: self.transfer.upload(addr, stream, self.verify != "none"))
         return linear
 

@@ -7,8 +7,11 @@ from mixpe.devices.activations import KINDS, Activations, check_codes, check_flo
 from mixpe.devices.calls import FusedCall, PartialsCall
 from mixpe.plan.layer import LayerPlan, LayerShape
 from mixpe.quant.matrix import QuantizedMatrix
+from mixpe_gateware.contract.config import CHANNELS_PER_BLOCK
 from mixpe_gateware.contract.errors import DeviceError, DtypeError, RangeError
 from mixpe_gateware.contract.layout import pack_stream
+
+PIECE_BYTES = 4 << 20  # of a weight stream that are made and sent at a time
 
 
 class DeviceLinear:
@@ -16,7 +19,6 @@ class DeviceLinear:
 
     Attributes
     ----------
-    matrix : Int4Matrix or Int8Matrix
     activations : str
         ``a8`` or ``a16``.
     plan : LayerPlan
@@ -29,13 +31,14 @@ class DeviceLinear:
         Recoveries of the device when its weights were last known to be what was sent.
     """
 
-    def __init__(self, device, matrix, activations, fused):
+    def __init__(self, device, matrix, activations, fused, remake=None):
         if not isinstance(matrix, QuantizedMatrix):
             raise DtypeError(f"load takes an Int4Matrix or Int8Matrix from mixpe.quantize, not {type(matrix).__name__}")
         if activations not in KINDS:
             raise RangeError(f"activations must be one of {KINDS}, not {activations!r}")
         self.device = device
-        self.matrix = matrix
+        self._matrix = matrix
+        self._remake = remake
         self.activations = activations
         shape = LayerShape(n=matrix.n, k=matrix.k, span=matrix.span, planes=matrix.planes)
         self.plan   = LayerPlan(shape, device.config, wide=activations == "a16", fused=fused)
@@ -47,7 +50,12 @@ class DeviceLinear:
     @property
     def shape(self):
         """(n, k)"""
-        return self.matrix.shape
+        return self.plan.n, self.plan.k
+
+    @property
+    def matrix(self):
+        """Int4Matrix or Int8Matrix; made again where it was not kept."""
+        return self._remake() if self._matrix is None else self._matrix
 
     @property
     def weight_bytes(self):
@@ -91,35 +99,41 @@ class DeviceLinear:
             return FusedCall(planned, self.addrs, shared[key])
         return PartialsCall(planned, self.addrs, shared[key], self.matrix)
 
-    def streams(self):
-        """Weight streams, one a slab: (bytes,) uint8."""
-        for slab in self.plan.slabs:
-            packed, scales, zeros = self.matrix.stream_parts(slab.start, slab.stop)
-            yield pack_stream(packed, scales, zeros, self.device.config)
-
     def place(self, memory, write):
         """Put the streams into the device's memory: called by `Device.load`."""
         try:
-            for stream in self.streams():
-                self.addrs.append(memory.allocate(stream.size))
-                self._crcs.append(zlib.crc32(stream))
-                write(self.addrs[-1], stream)
+            for index, size in enumerate(self.plan.stream_bytes):
+                self.addrs.append(memory.allocate(size))
+                crc = 0
+                for offset, piece in self._pieces(index):
+                    crc = zlib.crc32(piece, crc)
+                    write(self.addrs[-1] + offset, piece)
+                self._crcs.append(crc)
         except BaseException:
             for addr in self.addrs:
                 memory.free(addr)
             self.addrs = None
             raise
         self.epoch = self.device.epoch
+        if self._remake is not None and self.fused:  # else each call needs scales and zeros
+            self._matrix = None
 
     def ensure(self, checksum, write):
         """After trouble on the device, see that the weights are still what was sent, and send them again if not."""
-        sound = [checksum(addr, size) == crc
-            for addr, size, crc in zip(self.addrs, self.plan.stream_bytes, self._crcs, strict=True)]
-        if not all(sound):
-            for good, addr, stream in zip(sound, self.addrs, self.streams(), strict=True):
-                if not good:
-                    write(addr, stream)
+        for index, (addr, size, crc) in enumerate(zip(self.addrs, self.plan.stream_bytes, self._crcs, strict=True)):
+            if checksum(addr, size) != crc:
+                for offset, piece in self._pieces(index):
+                    write(addr + offset, piece)
         self.epoch = self.device.epoch
+
+    def _pieces(self, index):
+        """A slab's weight stream in pieces of whole blocks: offset, and (bytes,) uint8."""
+        plan, matrix = self.plan, self.matrix
+        slab, block  = plan.slabs[index], plan.block_bytes[index]
+        step = max(1, PIECE_BYTES//block)*CHANNELS_PER_BLOCK
+        for start in range(0, plan.n, step):
+            parts = matrix.stream_parts(slice(start, min(plan.n, start + step)), slab.start, slab.stop)
+            yield start//CHANNELS_PER_BLOCK*block, pack_stream(*parts, self.device.config)
 
     def _check_loaded(self):
         if self.addrs is None:

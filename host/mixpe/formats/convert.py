@@ -4,11 +4,13 @@
     exact_matrix    the stored codes, scales and integer zeros; refuses everything else
     rounded_matrix  the same with scales of BF16 or FP32 rounded to FP16; returns the loss
     requantize      any tensor, by its float32 values; returns the loss
+    stored_matrix   the first of these that is possible, and what it cost
 
 A real minimum never becomes an integer zero here: that costs more than any other step.
 """
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -27,8 +29,10 @@ class _Loss:
         self._signal = self._noise = 0.0
 
     def add(self, exact, found):
-        self._signal += float(np.square(exact, dtype=np.float64).sum())
-        self._noise  += float(np.square(np.subtract(found, exact, dtype=np.float64)).sum())
+        noise = np.subtract(found, exact).reshape(-1)
+        exact = exact.reshape(-1)
+        self._signal += float(np.dot(exact, exact))  # of a block: FP32 is enough to state decibels
+        self._noise  += float(np.dot(noise, noise))
 
     @property
     def decibels(self):
@@ -130,12 +134,19 @@ def rounded_matrix(tensor):
     RangeError
         A scale over 65504, with 8-bit codes over 4094.
     """
+    changed = False
+
     def convert(scales):
+        nonlocal changed
         with np.errstate(over="ignore"):
-            return scales.astype(np.float16)
+            half = scales.astype(np.float16)
+        changed = changed or not np.array_equal(half, scales)
+        return half
 
     matrix = _assemble(tensor, _ready(tensor), convert)
-    loss   = _Loss()
+    if not changed:
+        return matrix, math.inf
+    loss = _Loss()
     for rows in tensor.spans():
         part = type(matrix)((rows.stop - rows.start, matrix.k), matrix.packed[rows], matrix.scales[rows],
             matrix.zeros[rows], matrix.group_size)
@@ -180,3 +191,40 @@ def requantize(tensor, group_size=32, bits=8):
     first  = parts[0]
     joined = (np.concatenate([getattr(part, name) for part in parts]) for name in ("packed", "scales", "zeros"))
     return type(first)(tensor.shape, *joined, first.group_size), loss.decibels
+
+
+@dataclass(frozen=True)
+class StoredMatrix:
+    """What a quantised tensor becomes on a device.
+
+    Attributes
+    ----------
+    matrix : Int4Matrix or Int8Matrix
+    permutation : (k,) integers or None
+        It takes x[:, permutation].
+    change : str
+        What is not the file's own; "" where everything is.
+    decibels : float
+        Signal to noise against the file; inf where nothing was lost.
+    """
+
+    matrix: object
+    permutation: object = None
+    change: str = ""
+    decibels: float = math.inf
+
+
+def stored_matrix(tensor):
+    """A quantised tensor for a device: its own numbers where a device has their form, else 8 bits in groups of 32.
+
+    Raises
+    ------
+    ModelError, RangeError
+        See `requantize`.
+    """
+    if isinstance(tensor, GroupedTensor) and tensor.exact_on is Mode.ZERO and device_group(tensor) is not None:
+        matrix, decibels = rounded_matrix(tensor)
+        change = "" if decibels == math.inf else "scales rounded to FP16"
+        return StoredMatrix(matrix, tensor.permutation, change, decibels)
+    matrix, decibels = requantize(tensor)
+    return StoredMatrix(matrix, None, "requantised to 8 bits in groups of 32", decibels)

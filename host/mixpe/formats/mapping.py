@@ -6,12 +6,15 @@ A path that is a device, a pipe or a socket is refused before it is opened, sinc
 
 import json
 import math
+import mmap
 from pathlib import Path
+from weakref import WeakSet
 
 import numpy as np
 
 from mixpe.errors import ModelError
 
+_MAPPINGS  = WeakSet()
 JSON_BYTES = 1 << 26  # longest JSON file: an index of the largest models has 10 MB
 
 
@@ -37,10 +40,19 @@ def map_file(path):
     if not _regular(path):
         return np.empty(0, np.uint8)
     try:
-        # A plain array over the mapping: memmap's own slicing costs microseconds a call.
-        return np.asarray(np.memmap(path, np.uint8, "r"))
+        with open(path, "rb") as file:
+            mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError) as error:
         raise ModelError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    _MAPPINGS.add(mapping)
+    return np.frombuffer(mapping, np.uint8)
+
+
+def release():
+    """Let go of the pages of all mapped files; the next access brings them back."""
+    if hasattr(mmap, "MADV_DONTNEED"):
+        for mapping in list(_MAPPINGS):
+            mapping.madvise(mmap.MADV_DONTNEED)
 
 
 def read_bytes(path, count=None):

@@ -44,3 +44,8 @@ MODELS = (
 def named(name):
     """The model of a name, or None."""
     return next((model for model in MODELS if model.name == name), None)
+
+
+def is_byte_model(path):
+    """Whether a checkpoint's path is that of the model in this package."""
+    return path == named("bytes").path()

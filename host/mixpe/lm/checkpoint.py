@@ -3,6 +3,7 @@
 
 import warnings
 
+from mixpe.formats.checkpoint import Checkpoint
 from mixpe.formats.open import open_checkpoint
 from mixpe.lm.weights import Weights
 
@@ -12,8 +13,8 @@ def opened(path=None):
 
     Parameters
     ----------
-    path : path or str, optional
-        Folder, file, or a model's name. Default: the packaged model.
+    path : path, str or Checkpoint, optional
+        Folder, file, or a model's name; or what this gave before. Default: the packaged model.
 
     Returns
     -------
@@ -24,6 +25,8 @@ def opened(path=None):
     ModelError
         See `open_checkpoint`.
     """
+    if isinstance(path, Checkpoint):
+        return path
     found = open_checkpoint(path)
     for note in found.notes:
         warnings.warn(f"{found.path}: {note}", stacklevel=2)

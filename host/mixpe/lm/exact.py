@@ -1,75 +1,56 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The device's arithmetic as one matrix product: what evaluation over much text needs.
-
-The reference arithmetic adds s·(P − z·XS) over the groups exactly and rounds once. Every s·(q − z) is a whole multiple
-of its channel's smallest scale step, and so is every product with an integer activation; while the sum of their
-magnitudes stays below 2^53 steps, float64 holds each partial sum exactly in any order. One float64 matrix product,
-rounded to float32, is then the same to the bit. Where the bound does not hold, the reference itself is used.
-"""
+"""A linear layer on the host with a device's bits: what evaluation over much text needs."""
 
 import numpy as np
 
 from mixpe.quant.quantize import quantize_activations
+from mixpe.reference.product import ExactProduct
 from mixpe_gateware.contract import reference, wide
-
-_EXACT = 2.0**53
 
 
 class ExactLinear:
-    """A 4-bit linear layer on the host, bit for bit as a device computes it.
+    """A 4-bit or 8-bit linear layer, bit for bit as a device computes it.
 
     Parameters
     ----------
-    matrix : Int4Matrix
+    matrix : Int4Matrix or Int8Matrix
     activations : "a8" or "a16"
-        int8 with one scale a token, or 16-bit integers aligned in each group.
+        int8 with one scale a token, or 16-bit integers aligned in each group. The attribute may be changed.
     """
 
     def __init__(self, matrix, activations="a8"):
+        self.activations = activations
         self._matrix = matrix
-        self._wide = activations == "a16"
-        weights = matrix.dequantize().astype(np.float64)                       # (n, k), exact
-        mantissa, shift = reference.split_float16(matrix.scales)
-        shift = np.where(mantissa != 0, shift, 29).min(axis=1)                 # a group of zeros has no step
-        step = np.ldexp(1.0, shift + reference.SCALE_UNIT_LOG2)                # (n,) smallest step of each channel
-        self._limit = _EXACT / (np.abs(weights).sum(axis=1) / step).max(initial=1.0)
-        self._transposed = np.ascontiguousarray(weights.T)
+        weights = np.zeros((matrix.n, matrix.k_padded), np.float32)
+        weights[:, :matrix.k] = matrix.dequantize()
+        self._product = ExactProduct(weights, matrix.scales, matrix.span)
 
     def __call__(self, x):
         """(m, k) float32 → (m, n) float32."""
-        return self._a16(x) if self._wide else self._a8(x)
-
-    def _a8(self, x):
-        codes, act_scales = quantize_activations(x)
-        if self._limit < 128:
-            return reference.output(self._by_reference(codes), act_scales)
-        sums = (codes.astype(np.float64) @ self._transposed + 0.0).astype(np.float32)  # + 0.0: an exact zero is +0
-        return reference.output(sums, act_scales)
-
-    def _a16(self, x):
         matrix = self._matrix
-        padded = np.zeros((len(x), matrix.k_padded), np.float32)
-        padded[:, :matrix.k] = x
-        a, shifts, unit = wide.align(padded, matrix.span)
-        low = shifts.min(axis=1)
-        steps = np.ldexp(a.astype(np.float64), np.repeat(shifts - low[:, None], matrix.span, axis=1))
-        sums = (steps[:, :matrix.k] @ self._transposed + 0.0).astype(np.float32)
-        sums = np.ldexp(sums, low[:, None].astype(np.int32))
-        inexact = np.abs(steps).max(axis=1, initial=0) > self._limit
-        if inexact.any():
-            sums[inexact] = self._by_reference_a16(a[inexact], shifts[inexact])
-        return reference.output(sums, unit)
+        if x.shape[1] != matrix.k_padded:
+            padded = np.zeros((len(x), matrix.k_padded), np.float32)
+            padded[:, :matrix.k] = x
+            x = padded
+        if self.activations == "a16":
+            a, shifts, factors = wide.align(x, matrix.span)
+        else:
+            (a, factors), shifts = quantize_activations(x), None
+        sums, beyond = self._product(a, shifts)
+        if beyond is not None:
+            tokens = np.flatnonzero(beyond.any(axis=1))
+            sums[tokens] = self._by_groups(a[tokens], None if shifts is None else shifts[tokens])
+        return reference.output(sums, factors)
 
-    def _by_reference(self, codes):
-        matrix = self._matrix
-        padded = np.zeros((len(codes), matrix.k_padded), np.int8)
-        padded[:, :matrix.k] = codes
-        partial = reference.partials(padded, matrix.q_padded, matrix.span)
-        return reference.accumulate(partial, reference.row_sums(padded, matrix.span), matrix.scales, matrix.zeros)
-
-    def _by_reference_a16(self, a, shifts):
-        matrix = self._matrix
-        rows = wide.split(a)
-        partial = wide.join(reference.partials(rows, matrix.q_padded, matrix.span))
-        sums = wide.join(reference.row_sums(rows, matrix.span))
+    def _by_groups(self, a, shifts):
+        """Results of some tokens as the contract adds them up."""
+        matrix  = self._matrix
+        rows    = a if shifts is None else wide.split(a)
+        planes  = [matrix.q_padded] if matrix.bits == 4 else [matrix.q_padded >> 4, matrix.q_padded & 15]
+        partial = 0
+        for plane in planes:
+            partial = 16*partial + reference.partials(rows, plane, matrix.span)
+        sums = reference.row_sums(rows, matrix.span)
+        if shifts is not None:
+            partial, sums = wide.join(partial), wide.join(sums)
         return reference.accumulate(partial, sums, matrix.scales, matrix.zeros, shifts)

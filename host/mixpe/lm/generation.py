@@ -14,6 +14,7 @@ class Generation:
     ----------
     model : LlamaModel
     prompt : (t,) int64
+        What is not in the cache yet.
     n : int
         Most tokens to make.
     sampler : callable
@@ -22,12 +23,14 @@ class Generation:
         Give bytes of length 1 instead of integers.
     ends : set of int
         Tokens that end the text; such a one is still given.
+    cache : KVCache, optional
+        With what comes before the prompt.
     """
 
-    def __init__(self, model, prompt, n, sampler, *, as_bytes=False, ends=frozenset()):
+    def __init__(self, model, prompt, n, sampler, *, as_bytes=False, ends=frozenset(), cache=None):
         self._model, self._prompt, self._n = model, prompt, n
         self._sampler, self._as_bytes, self._ends = sampler, as_bytes, ends
-        self._cache = model.new_cache()
+        self._cache = model.new_cache() if cache is None else cache
         self._tokens = []
         self._begin = self._prefilled = self._end = None
 

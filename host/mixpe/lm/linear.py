@@ -21,14 +21,18 @@ def job_names(config):
     return [f"layers.{i}.{job}" for i in range(config.num_hidden_layers) for job in JOBS] + ["lm_head"]
 
 
+def job_tensors(tensors, name):
+    """Names of the tensors that one job consists of, in order; a tied head is the embedding."""
+    if name == "lm_head":
+        return ["lm_head.weight" if "lm_head.weight" in tensors else "model.embed_tokens.weight"]
+    layer, _, job = name.rpartition(".")
+    return [f"model.{layer}.{part}.weight" for part in JOBS[job]]
+
+
 def job_weight(tensors, name):
     """Weight of one job, (n, k) float32, from a checkpoint's tensors."""
-    if name == "lm_head":
-        source = "lm_head.weight" if "lm_head.weight" in tensors else "model.embed_tokens.weight"
-        return np.ascontiguousarray(tensors[source], np.float32)
-    layer, _, job = name.rpartition(".")
-    parts = [np.asarray(tensors[f"model.{layer}.{part}.weight"], np.float32) for part in JOBS[job]]
-    return np.concatenate(parts, axis=0)
+    parts = [np.asarray(tensors[source], np.float32) for source in job_tensors(tensors, name)]
+    return np.concatenate(parts, axis=0) if len(parts) > 1 else np.ascontiguousarray(parts[0])
 
 
 class FloatLinear:

@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A decoder of the Llama family whose linear layers run on a device and everything else in numpy on the host."""
 
+import warnings
 from functools import cached_property
 
 import numpy as np
 
-from mixpe.errors import DtypeError, ModelError, RangeError, ShapeError
+from mixpe.errors import ModelError, RangeError
+from mixpe.formats.mapping import release
+from mixpe.formats.packaged import is_byte_model
 from mixpe.lm import checkpoint
 from mixpe.lm.generation import Generation
 from mixpe.lm.layers import KVCache, attention, rms_norm, rope_tables, rotate, silu
-from mixpe.lm.linear import FloatLinear, Timed, job_names, job_weight
+from mixpe.lm.linear import FloatLinear, Timed, job_names, job_tensors, job_weight
 from mixpe.lm.offload import DeviceLoader
+from mixpe.lm.request import as_batch, as_request, as_tokens
 from mixpe.lm.sampling import Sampler
 from mixpe.lm.text import TextGeneration, tokenizer_of
 from mixpe.lm.weights import Weights, job_biases
@@ -28,9 +32,9 @@ class LlamaModel:
     config : Architecture
     tensors : Mapping of name → array or Tensor
         Those of `Architecture.tensor_shapes`. Each is made float32 when it is loaded, one at a time.
-    linear : callable, optional
+    linear : callable or DeviceLoader, optional
         Called with each job's name and its weight (n, k) float32; returns what computes (m, k) float32 →
-        (m, n) float32. Default: float32 on the host.
+        (m, n) float32. Default: float32 on the host. A `DeviceLoader` gets the tensors as they are stored.
     device : device, optional
         Where the layers are, for the statistics of a generation.
 
@@ -42,28 +46,42 @@ class LlamaModel:
     def __init__(self, config, tensors, linear=None, device=None):
         self.config = config
         self.device = device
-        make = linear or (lambda name, weight: FloatLinear(weight))
         self._weights = tensors if isinstance(tensors, Weights) else Weights(tensors)
-        self.jobs     = {name: Timed(make(name, job_weight(self._weights, name))) for name in job_names(config)}
+        self.jobs     = {name: Timed(self._made(name, linear)) for name in job_names(config)}
         self._biases  = job_biases(config, self._weights)
         self._norms   = {name: self._weights[name] for name in tensors if name.endswith("norm.weight")}
         self._frequencies = config.rope.frequencies(config.head_dim)
 
+    def _made(self, name, linear):
+        """What computes a job."""
+        weights = self._weights
+        if isinstance(linear, DeviceLoader):
+            layer = linear.load(name, [weights.stored(source) for source in job_tensors(weights, name)])
+            release()
+            return layer
+        weight = job_weight(weights, name)
+        return FloatLinear(weight) if linear is None else linear(name, weight)
+
     @classmethod
-    def from_pretrained(cls, path=None, device=None, *, group_size=128, activations="a8", quantiser=None):
+    def from_pretrained(cls, path=None, device=None, *, group_size=128, bits=4, activations=None, quantiser=None):
         """Read a checkpoint and load its linear layers into a device.
+
+        Weights that are stored quantised go there with their own numbers where a device has their form; what is
+        changed is a warning and in `notes`.
 
         Parameters
         ----------
-        path : path or str, optional
+        path : path, str or Checkpoint, optional
             Folder, file, or a model's name, of any format that `mixpe.formats.open` reads. Default: the packaged model.
         device : device from `mixpe.open`, or its URL, optional
             Default: none, float32 on the host. A device opened here from a URL is closed by `close`.
-        group_size : int
-            G of the weights.
-        activations : "a8" or "a16"
+        group_size, bits : int
+            For weights that are stored as floats.
+        activations : "a8" or "a16", optional
+            Default: "a16", which costs a real model nothing; "a8" for the packaged one.
         quantiser : callable, optional
-            (name, weight (n, k) float32) → Int4Matrix. Default: `mixpe.quantize`, round to nearest.
+            (name, weight (n, k) float32) → Int4Matrix or Int8Matrix, for weights that are stored as floats. Default:
+            `mixpe.quantize`, round to nearest.
 
         Raises
         ------
@@ -74,22 +92,32 @@ class LlamaModel:
         MixpeError
             What `mixpe.open`, `mixpe.quantize` and the device raise.
         """
-        if activations not in ACTIVATIONS:
+        if activations is not None and activations not in ACTIVATIONS:
             raise RangeError(f"activations must be one of {ACTIVATIONS}, not {activations!r}")
         opened = checkpoint.opened(path)
+        if activations is None:
+            activations = "a8" if is_byte_model(opened.path) else "a16"
         config, tensors = opened.architecture, Weights(opened.tensors)
         if device is None:
             model = cls(config, tensors)
         else:
-            loader = DeviceLoader(device, group_size=group_size, activations=activations, quantiser=quantiser)
+            loader = DeviceLoader(device, group_size=group_size, bits=bits, activations=activations,
+                                  quantiser=quantiser)
             try:
                 model = cls(config, tensors, loader, loader.device)
             except BaseException:
                 loader.close()
                 raise
             model._loader = loader
+            for note in model.notes:
+                warnings.warn(f"{opened.path}: {note}", stacklevel=2)
         model._checkpoint = opened
         return model
+
+    @property
+    def notes(self):
+        """What of the weights is not the file's own on the device: tuple of str, one line a kind."""
+        return () if self._loader is None else self._loader.changes.notes()
 
     _loader = _checkpoint = None
 
@@ -140,7 +168,7 @@ class LlamaModel:
         ModelError
             No token, a token outside the vocabulary, or more than the trained context.
         """
-        tokens = self._checked(tokens, cache)
+        tokens = as_batch(tokens, cache, self.config)
         b, t = tokens.shape
         config, begin = self.config, cache.length
         cos, sin = rope_tables(np.arange(begin, begin + t), self._frequencies, config.rope.magnitude)
@@ -169,7 +197,7 @@ class LlamaModel:
 
     def logits(self, tokens):
         """Logits of every token of a sequence: (t,) integers or bytes → (t, vocab) float32; (b, t) → (b, t, vocab)."""
-        tokens = self._as_tokens(tokens)
+        tokens = as_tokens(tokens, self.config)
         batch = tokens if tokens.ndim == 2 else tokens[None]
         out = self.forward(batch, self.new_cache(len(batch)))
         return out if tokens.ndim == 2 else out[0]
@@ -198,7 +226,7 @@ class LlamaModel:
         if self.config.vocab_size != 256:
             raise ModelError(f"generate needs a byte-level model (vocab_size 256), not {self.config.vocab_size}; "
                              "use generate_tokens with this model's own tokenizer")
-        return Generation(self, *self._request(prompt, n), Sampler(temperature, top_p, seed), as_bytes=True)
+        return Generation(self, *as_request(prompt, n, self.config), Sampler(temperature, top_p, seed), as_bytes=True)
 
     def write(self, prompt, n, *, temperature=0.0, top_p=1.0, seed=0):
         """Continue a text, with the model's own tokenizer.
@@ -243,54 +271,12 @@ class LlamaModel:
     def _text(self, tokens, n, sampling, continues):
         tokenizer = self.tokenizer
         sampler = Sampler(*sampling, allowed=tokenizer.sampled(self.config.vocab_size))
-        generation = Generation(self, *self._request(tokens, n), sampler, ends=tokenizer.eos_ids)
+        generation = Generation(self, *as_request(tokens, n, self.config), sampler, ends=tokenizer.eos_ids)
         return TextGeneration(generation, tokenizer.stream(continues=continues))
 
     def generate_tokens(self, prompt, n, *, temperature=0.0, top_p=1.0, seed=0):
         """As `generate`, for any vocabulary: integers in, an iterator of integers out."""
-        return Generation(self, *self._request(prompt, n), Sampler(temperature, top_p, seed))
-
-    def _request(self, prompt, n):
-        tokens = self._as_tokens(prompt)
-        if tokens.ndim != 1:
-            raise ShapeError(f"a prompt has one axis, not the shape {tokens.shape}")
-        if not tokens.size:
-            raise ModelError("the prompt is empty; give at least one byte")
-        if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
-            raise RangeError(f"the number of tokens to make must be a whole number from 1, not {n!r}")
-        context = self.config.max_position_embeddings
-        if tokens.size + n - 1 > context:
-            raise ModelError(f"a prompt of {tokens.size} and {n} new tokens are more than the trained context of "
-                             f"{context}; at most {max(0, context + 1 - tokens.size)} can follow this prompt")
-        return tokens, int(n)
-
-    def _as_tokens(self, tokens):
-        if isinstance(tokens, str):
-            tokens = tokens.encode()
-        if isinstance(tokens, (bytes, bytearray, memoryview)):
-            if self.config.vocab_size != 256:
-                raise ModelError(f"text needs a byte-level model (vocab_size 256), not {self.config.vocab_size}")
-            tokens = np.frombuffer(bytes(tokens), np.uint8)
-        tokens = np.asarray(tokens)
-        if tokens.size and tokens.dtype.kind not in "iu":
-            raise DtypeError(f"tokens must be integers, not {tokens.dtype}")
-        if tokens.ndim not in (1, 2):
-            raise ShapeError(f"tokens must have one axis, or two for several sequences, not the shape {tokens.shape}")
-        return tokens.astype(np.int64)
-
-    def _checked(self, tokens, cache):
-        tokens = self._as_tokens(tokens)
-        if tokens.ndim != 2 or len(tokens) != cache.batch:
-            raise ShapeError(f"tokens must have the shape ({cache.batch}, t) for this cache, not {tokens.shape}")
-        if not tokens.size:
-            raise ModelError("there is no token to run; give at least one")
-        context, vocabulary = self.config.max_position_embeddings, self.config.vocab_size
-        if cache.length + tokens.shape[1] > context:
-            raise ModelError(f"{cache.length + tokens.shape[1]} tokens are more than the trained context of {context}")
-        low, high = int(tokens.min()), int(tokens.max())
-        if low < 0 or high >= vocabulary:
-            raise ModelError(f"tokens must be 0 … {vocabulary - 1}, found {low if low < 0 else high}")
-        return tokens
+        return Generation(self, *as_request(prompt, n, self.config), Sampler(temperature, top_p, seed))
 
     def _norm(self, name, x):
         return rms_norm(x, self._norms[f"{name}.weight"], self.config.rms_norm_eps)

@@ -1,39 +1,139 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Bring the linear layers of a model to a device."""
+"""Bring the linear layers of a model to a device, quantised weights as they are stored."""
+
+from itertools import groupby
+
+import numpy as np
 
 from mixpe.devices import open_device
+from mixpe.formats.convert import StoredMatrix, stored_matrix
+from mixpe.formats.tensor import FloatTensor
+from mixpe.quant.matrix import joined
 from mixpe.quant.quantize import quantize
 
 
+def _floats(part):
+    """Float32 of a floating tensor or array; None of a quantised one."""
+    if isinstance(part, np.ndarray):
+        return np.asarray(part, np.float32)
+    return part.dequantize() if isinstance(part, FloatTensor) else None
+
+
+def _alike(found):
+    """What matrices must have in common to be one job."""
+    order = None if found.permutation is None else found.permutation.tobytes()
+    return found.matrix.bits, found.matrix.group_size, order
+
+
+class SeveralLayers:
+    """Layers that share an input and not a format, or take its columns in an order of their own.
+
+    Parameters
+    ----------
+    device : device from `mixpe.open`
+    layers : list of (layer, permutation or None)
+        Joined along n; a layer takes x[:, permutation].
+    """
+
+    def __init__(self, device, layers):
+        self._device = device
+        self._layers = layers
+
+    def __call__(self, x):
+        """(m, k) float32 → (m, n) float32."""
+        found = self._device.run([(layer, x if order is None else np.ascontiguousarray(x[:, order]))
+            for layer, order in self._layers])
+        return np.concatenate(found, axis=1)
+
+
+class Changes:
+    """What is not the file's own on a device, by kind."""
+
+    def __init__(self):
+        self._kinds = {}  # (layout, change): decibels of each tensor
+
+    def add(self, layout, found):
+        """Note one tensor's `StoredMatrix`."""
+        if found.change:
+            self._kinds.setdefault((layout, found.change), []).append(found.decibels)
+
+    def notes(self):
+        """One line a kind: how many tensors, and the signal to noise against the file."""
+        lines = []
+        for (layout, change), decibels in self._kinds.items():
+            low, high = f"{min(decibels):.1f}", f"{max(decibels):.1f}"
+            span = low if low == high else f"{low} … {high}"
+            lines.append(f"{len(decibels)} of {layout} {change}, {span} dB against the file")
+        return tuple(lines)
+
+
 class DeviceLoader:
-    """Quantises weights and loads them, one job after the other.
+    """Loads jobs into a device, one after the other; one job's matrices are in memory at a time.
 
     Parameters
     ----------
     device : device from `mixpe.open`, or its URL
         A device opened here is closed by `close`; another one stays open, and only its layers are freed.
-    group_size : int
+    group_size, bits : int
+        For weights that are stored as floats.
     activations : "a8" or "a16"
     quantiser : callable, optional
-        (name, weight (n, k) float32) → Int4Matrix or Int8Matrix. Default: round to nearest, 4 bits.
+        (name, weight (n, k) float32) → Int4Matrix or Int8Matrix, for weights that are stored as floats. Default: round
+        to nearest.
+
+    Attributes
+    ----------
+    layers : list
+        Loaded layers.
+    changes : Changes
     """
 
-    def __init__(self, device, *, group_size=128, activations="a8", quantiser=None):
-        self._quantise = quantiser or (lambda name, weight: quantize(weight, group_size))
+    def __init__(self, device, *, group_size=128, bits=4, activations="a8", quantiser=None):
+        self._round       = lambda weight: quantize(weight, group_size, bits=bits)
+        self._quantise    = quantiser or (lambda name, weight: self._round(weight))
         self._activations = activations
         self._owned  = isinstance(device, str)
-        self._layers = []
+        self.layers  = []
+        self.changes = Changes()
         self.device  = open_device(device) if self._owned else device
 
-    def __call__(self, name, weight):
-        """Load one job; returns what computes it, (m, k) float32 → (m, n) float32."""
-        layer = self.device.load(self._quantise(name, weight), activations=self._activations)
-        self._layers.append(layer)
-        return layer
+    def load(self, name, parts):
+        """Load one job; returns what computes it, (m, k) float32 → (m, n) float32.
+
+        Parameters
+        ----------
+        name : str
+        parts : list of (n, k) array or Tensor
+            Joined along n. A quantised tensor goes to the device as `stored_matrix` makes it; those that then differ
+            in bits, group size or order of columns are jobs of their own.
+        """
+        loaded = []
+        for index, (matrix, order) in enumerate(self._matrices(name, parts, self.changes)):
+            def remake(index=index):
+                return self._matrices(name, parts, Changes())[index][0]
+
+            layer = self.device.load(matrix, activations=self._activations, remake=remake)
+            self.layers.append(layer)
+            loaded.append((layer, order))
+        (layer, order), *others = loaded
+        return layer if order is None and not others else SeveralLayers(self.device, loaded)
+
+    def _matrices(self, name, parts, changes):
+        """Matrices of a job's parts with their permutations, joined where they are alike."""
+        floats = [_floats(part) for part in parts]
+        if all(values is not None for values in floats):
+            return [(self._quantise(name, np.concatenate(floats) if len(floats) > 1 else floats[0]), None)]
+        found = []
+        for part, values in zip(parts, floats, strict=True):
+            found.append(stored_matrix(part) if values is None else StoredMatrix(self._round(values)))
+            if values is None:
+                changes.add(part.layout, found[-1])
+        runs = [list(run) for _, run in groupby(found, _alike)]
+        return [(joined([one.matrix for one in run]), run[0].permutation) for run in runs]
 
     def close(self):
         """Close the device if it was opened here, else free the layers' memory."""
-        layers, self._layers = self._layers, []
+        layers, self.layers = self.layers, []
         if self._owned:
             self.device.close()
         else:

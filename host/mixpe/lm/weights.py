@@ -33,6 +33,10 @@ class Weights(Mapping):
     def __contains__(self, name):
         return name in self._tensors
 
+    def stored(self, name):
+        """A tensor as it is: an array, or a `Tensor` of its file."""
+        return self._tensors[name]
+
     def rows(self, name, indices):
         """Some rows of a matrix: (r,) integers → (r, k) float32."""
         tensor = self._tensors[name]

@@ -236,10 +236,10 @@ class Int4Matrix(QuantizedMatrix):
         """(n, k_padded) uint8."""
         return unpack_nibbles(self.packed)
 
-    def stream_parts(self, start, stop):
-        """Packed weights, scales and zeros of k = start … stop as `contract.layout.pack_stream` takes them."""
+    def stream_parts(self, rows, start, stop):
+        """Packed weights, scales and zeros of some channels and k = start … stop as `layout.pack_stream` takes them."""
         groups = slice(start//self.span, -(-stop//self.span))
-        return self.packed[:, start//2:stop//2], self.scales[:, groups], self.zeros[:, groups]
+        return self.packed[rows, start//2:stop//2], self.scales[rows, groups], self.zeros[rows, groups]
 
 
 class Int8Matrix(QuantizedMatrix):
@@ -262,11 +262,28 @@ class Int8Matrix(QuantizedMatrix):
         half = self.k_padded//2
         return (unpack_nibbles(self.packed[:, :half]) << 4) | unpack_nibbles(self.packed[:, half:])
 
-    def stream_parts(self, start, stop):
-        """Packed weights, scales and zeros of k = start … stop as `contract.layout.pack_stream` takes them."""
+    def stream_parts(self, rows, start, stop):
+        """Packed weights, scales and zeros of some channels and k = start … stop as `layout.pack_stream` takes them."""
         groups = slice(start//self.span, -(-stop//self.span))
         low, high, middle = start//2, stop//2, self.k_padded//2
-        scales, zeros = self.scales[:, groups], self.zeros[:, groups]
-        return (np.concatenate([self.packed[:, low:high], self.packed[:, middle + low:middle + high]], axis=1),
+        packed, scales, zeros = self.packed[rows], self.scales[rows, groups], self.zeros[rows, groups]
+        return (np.concatenate([packed[:, low:high], packed[:, middle + low:middle + high]], axis=1),
             np.concatenate([scales*np.float16(16), scales], axis=1),
             np.concatenate([zeros >> 4, zeros & 15], axis=1))
+
+
+def joined(matrices):
+    """Matrices of one kind, k and group size as one, along n.
+
+    Raises
+    ------
+    ShapeError
+        They differ in one of these.
+    """
+    first = matrices[0]
+    if len({(matrix.bits, matrix.k, matrix.group_size) for matrix in matrices}) != 1:
+        raise ShapeError(f"only matrices of one kind, k and group size can be joined, not {matrices}")
+    if len(matrices) == 1:
+        return first
+    arrays = (np.concatenate([getattr(matrix, name) for matrix in matrices]) for name in ("packed", "scales", "zeros"))
+    return type(first)((sum(matrix.n for matrix in matrices), first.k), *arrays, first.group_size)

@@ -5,18 +5,58 @@ from collections import OrderedDict
 
 import numpy as np
 
+from mixpe.reference.product import ExactProduct
 from mixpe_gateware.contract.jobs import JobCode, check_job
 from mixpe_gateware.contract.layout import tile_results, unpack_nibbles, unpack_shifts, unpack_stream
 from mixpe_gateware.contract.reference import accumulate, partials_of, row_sums, spread
 from mixpe_gateware.contract.wide import join
 
-CACHE_BYTES = 512 << 20  # unpacked weights that are kept between jobs
+CACHE_BYTES = 1 << 30  # unpacked weights that are kept between jobs
+BLOCK       = 1 << 18  # weights unpacked to floats at a time
+
+
+class _Planes:
+    """Weights of a job for partial sums.
+
+    Attributes
+    ----------
+    planes : list of (groups, G, n) floats
+        As `spread` arranges them, one a pass.
+    scales : (n, passes·groups) float16
+    zeros : (n, passes·groups) uint8
+    """
+
+    def __init__(self, q, scales, zeros, span):
+        self.planes = [spread(np.ascontiguousarray(q[:, index]), span) for index in range(q.shape[1])]
+        self.scales, self.zeros = scales, zeros
+        self.nbytes = sum(plane.nbytes for plane in self.planes)
+
+
+def _product(q, scales, zeros, span):
+    """Weights (n, passes, k) and what belongs to them as one `ExactProduct`; None where a sum of passes is no FP32."""
+    n, passes, k = q.shape
+    groups  = k//span
+    weights = np.empty((n, k), np.float32)
+    step    = max(1, BLOCK//k)
+    scale, zero = (array.reshape(n, passes, groups).astype(np.float32) for array in (scales, zeros))
+    for start in range(0, n, step):
+        rows  = slice(start, min(n, start + step))
+        codes = q[rows].reshape(-1, passes, groups, span) - zero[rows, :, :, None]
+        exact = codes*scale[rows, :, :, None]  # 11 bits times 5
+        if passes > 1:
+            exact = exact.sum(axis=1, dtype=np.float64)
+        block = exact.reshape(-1, k).astype(np.float32)
+        if passes > 1 and not np.array_equal(block, exact.reshape(-1, k)):
+            return None
+        weights[rows] = block
+    return ExactProduct(weights, scales, span)
 
 
 class Executor:
     """Runs jobs on a byte array.
 
-    Unpacked weights are kept until their bytes in memory change, since a layer is used many times.
+    Unpacked weights are kept until their bytes in memory change, since a layer is used many times. A fused job is one
+    product in FP64 where that is exact to the bit, else the sum over its groups.
 
     Parameters
     ----------
@@ -48,12 +88,7 @@ class Executor:
         if code != JobCode.OK:
             return code
         act = self.memory[job.act_addr:job.act_addr + job.m*job.k].view(np.int8).reshape(job.m, job.k)
-        planes, scales, zeros = self._weights(job)
-        partial = np.concatenate([partials_of(act, plane) for plane in planes], axis=2)
-        if job.fused:
-            words = self._fused(job, act, partial, scales, zeros)
-        else:
-            words = tile_results(partial, self.config)
+        words = self._fused(job, act) if job.fused else tile_results(self._partials(job, act), self.config)
         size = job.result_bytes(self.config)
         self.written(job.out_addr, size)
         out = self.memory[job.out_addr:job.out_addr + size]
@@ -63,32 +98,52 @@ class Executor:
         return JobCode.OK
 
     def _forget(self, key):
-        self._cached_bytes -= sum(plane.nbytes for plane in self._cache.pop(key)[0])
+        found = self._cache.pop(key)
+        self._cached_bytes -= found.nbytes if found is not None else 0
 
-    def _weights(self, job):
-        """Planes as `spread` arranges them, scales (n, passes·groups), zeros likewise."""
+    def _unpacked(self, job, make):
+        """What `make` makes of a job's weights, kept."""
         size = job.weight_bytes(self.config)
-        key = (job.weights_addr, size, job.n, job.k, job.groups, job.passes)
+        key = (job.weights_addr, size, job.n, job.k, job.groups, job.passes, make)
         if key not in self._cache:
             stream = self.memory[job.weights_addr:job.weights_addr + size]
             packed, scales, zeros = unpack_stream(stream, job.n, job.passes*job.k, job.passes*job.groups, self.config)
             q = unpack_nibbles(packed).reshape(job.n, job.passes, job.k)
-            planes = [spread(np.ascontiguousarray(q[:, index]), job.group_size) for index in range(job.passes)]
-            self._cache[key] = planes, scales, zeros
-            self._cached_bytes += sum(plane.nbytes for plane in planes)
+            self._cache[key] = found = make(q, scales, zeros, job.group_size)
+            self._cached_bytes += found.nbytes if found is not None else 0
+            # Layers come in turns: of those that do not fit, the one used last is needed last.
             while self._cached_bytes > CACHE_BYTES and len(self._cache) > 1:
-                self._forget(next(iter(self._cache)))
+                self._forget(list(self._cache)[-2])
         self._cache.move_to_end(key)
         return self._cache[key]
 
-    def _fused(self, job, act, partial, scales, zeros):
+    def _partials(self, job, act):
+        """Group sums of all passes: (m, n, passes·groups) int32."""
+        return np.concatenate([partials_of(act, plane) for plane in self._unpacked(job, _Planes).planes], axis=2)
+
+    def _fused(self, job, act):
         """The words (n, tokens) float32."""
-        sums = np.tile(row_sums(act, job.group_size), (1, job.passes))
         shifts = None
         if job.shift:
             table  = self.memory[job.act_addr + job.m*job.k:job.act_addr + job.act_bytes(self.config)]
-            shifts = np.tile(unpack_shifts(table, job.m, job.groups, self.config), (1, job.passes))
+            shifts = unpack_shifts(table, job.m, job.groups, self.config)[::2 if job.wide else 1]
+        product = self._unpacked(job, _product)
+        if product is None:
+            return np.ascontiguousarray(self._by_groups(job, act, shifts).T)
+        sums, beyond = product(join(act) if job.wide else act, shifts)
+        if beyond is not None:
+            tokens = np.flatnonzero(beyond.any(axis=1))
+            rows   = np.stack([2*tokens, 2*tokens + 1], axis=1).reshape(-1) if job.wide else tokens
+            sums[tokens] = self._by_groups(job, act[rows], None if shifts is None else shifts[tokens])
+        return np.ascontiguousarray(sums.T)
+
+    def _by_groups(self, job, act, shifts):
+        """Results (tokens, n) float32 of some rows as the contract adds them up."""
+        weights = self._unpacked(job, _Planes)
+        partial = self._partials(job, act)
+        sums    = np.tile(row_sums(act, job.group_size), (1, job.passes))
+        if shifts is not None:
+            shifts = np.tile(shifts, (1, job.passes))
         if job.wide:
             partial, sums = join(partial), join(sums)
-            shifts = None if shifts is None else shifts[0::2]
-        return np.ascontiguousarray(accumulate(partial, sums, scales, zeros, shifts).T)
+        return accumulate(partial, sums, weights.scales, weights.zeros, shifts)

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""``mixpe chat``: a conversation with a language model, its linear layers on a device."""
+
+import importlib
+import importlib.util
+import sys
+from contextlib import closing
+
+from mixpe.errors import MixpeError
+from mixpe.lm import LlamaModel, checkpoint
+from mixpe.lm.conversation import Conversation
+from mixpe.lm.text import tokenizer_of
+
+DESCRIPTION = """\
+Talk with a model that has a chat template. Answers appear as they are made; Ctrl-C ends an answer, /reset forgets the
+conversation, /exit or Ctrl-D leaves. With --prompt one message is answered."""
+
+HELP = "/exit leaves, /reset forgets the conversation"
+
+
+def add_parser(subparsers):
+    """Add the command to `argparse` sub-parsers."""
+    p = subparsers.add_parser("chat", help="a conversation with a language model", description=DESCRIPTION)
+    p.add_argument("--model", default="smollm2", metavar="MODEL", help="name, folder or file (smollm2)")
+    p.add_argument("--device", default="reference", metavar="URL",
+                   help="reference (default), sim, serial:///dev/…, serial+tcp://host:port, etherbone://host; "
+                        "'none' computes in float32 on the host")
+    p.add_argument("--prompt", metavar="TEXT", help="answer this and leave")
+    p.add_argument("--system", metavar="TEXT", help="what the model is told first")
+    p.add_argument("--tokens", type=int, default=512, metavar="N", help="most tokens of an answer (512)")
+    p.add_argument("--activations", choices=("a8", "a16"), help="format of the activations (a16)")
+    p.add_argument("--group-size", type=int, default=128, metavar="G",
+                   help="weights that share a scale, where the model has floats (128)")
+    p.add_argument("--bits", type=int, default=4, choices=(4, 8), help="of a weight, where the model has floats (4)")
+    p.add_argument("--temperature", type=float, default=0.0, metavar="T", help="0 takes the likeliest token (default)")
+    p.add_argument("--top-p", type=float, default=1.0, metavar="P", help="draw from the likeliest share P (1)")
+    p.add_argument("--seed", type=int, default=0, metavar="S", help="of the draws (0)")
+    p.add_argument("--stats", action="store_true", help="say what an answer cost, on standard error")
+    return p
+
+
+def _answer(conversation, text, args):
+    """Print an answer as it is made."""
+    pieces = conversation.ask(text, args.tokens, temperature=args.temperature, top_p=args.top_p, seed=args.seed)
+    with closing(pieces):
+        try:
+            for piece in pieces:
+                print(piece, end="", flush=True)
+        except KeyboardInterrupt:
+            if args.prompt is not None:
+                raise
+    print(flush=True)
+    if args.stats:
+        print(conversation.generation.statistics().table(), file=sys.stderr)
+
+
+def _talk(model, args):
+    """Read and answer messages until the user leaves."""
+    terminal = sys.stdin.isatty()
+    if terminal and importlib.util.find_spec("readline"):
+        importlib.import_module("readline")  # gives the prompt its history
+    print(f"{args.model} on {args.device}; {HELP}", file=sys.stderr)
+    conversation = Conversation(model, args.system)
+    while True:
+        try:
+            text = input("> " if terminal else "").strip()
+        except (EOFError, KeyboardInterrupt):
+            print()
+            return
+        if text == "/exit":
+            return
+        if text == "/reset":
+            conversation = Conversation(model, args.system)
+        elif text.startswith("/"):
+            print(f"there is no {text.split()[0]}; {HELP}", file=sys.stderr)
+        elif text:
+            try:
+                _answer(conversation, text, args)
+            except MixpeError as error:
+                print(f"mixpe: error: {' '.join(str(error).split())}", file=sys.stderr)
+
+
+def run(args):
+    """Talk; returns the exit status."""
+    opened    = checkpoint.opened(args.model)
+    tokenizer = tokenizer_of(opened)  # what is missing is said before the weights are loaded
+    device    = None if args.device == "none" else args.device
+    with LlamaModel.from_pretrained(opened, device, group_size=args.group_size, bits=args.bits,
+                                    activations=args.activations) as model:
+        model.tokenizer = tokenizer
+        if args.prompt is None:
+            _talk(model, args)
+        else:
+            _answer(Conversation(model, args.system), args.prompt, args)
+    return 0

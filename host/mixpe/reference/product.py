@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The exact sum of a fused job as one matrix product in FP64.
+
+Every weight s·(q − z) is a whole multiple of its channel's smallest scale step, and an activation a·2^h one of its
+token's smallest 2^h. While the magnitudes of a result's terms add up to less than 2^53 of the product of both steps,
+FP64 holds every partial sum exactly in any order: one product, rounded to FP32, is then F of `contract.reference` to
+the bit. Which results are beyond that is known before, and they are left to the caller.
+"""
+
+import numpy as np
+
+from mixpe_gateware.contract.reference import split_float16
+
+EXACT     = 2.0**53*(1 - 2.0**-10)  # the bound itself is added up in FP32
+CHUNK     = 1 << 16                 # weights widened to FP64 at a time: they stay in the second-level cache
+NOT_USED  = 29                      # shift of a channel without any step
+
+
+def smallest_steps(scales):
+    """Smallest step of each channel: (n, groups) float16 → (n,) float64, powers of two."""
+    mantissa, shift = split_float16(scales)
+    shift = np.where(mantissa != 0, shift, NOT_USED).min(axis=1, initial=NOT_USED)
+    return np.ldexp(1.0, shift - 24)
+
+
+class ExactProduct:
+    """Weights of a matrix or a job, ready to be multiplied.
+
+    Parameters
+    ----------
+    weights : (n, k) float32
+        Exact; k is whole groups.
+    scales : (n, …) float16
+        All that the weights were made with.
+    span : int
+        Weights of one group.
+    """
+
+    def __init__(self, weights, scales, span):
+        n, k = weights.shape
+        self._weights = weights
+        self._span    = span
+        self._bounds  = np.empty((n, k//span), np.float32)  # of each group, in steps of the channel
+        steps = smallest_steps(scales)
+        for rows in self._chunks():
+            sums = np.abs(weights[rows]).reshape(-1, k//span, span).sum(axis=2, dtype=np.float64)
+            self._bounds[rows] = sums/steps[rows, None]
+
+    @property
+    def nbytes(self):
+        """That are kept."""
+        return self._weights.nbytes + self._bounds.nbytes
+
+    def __call__(self, a, shifts=None):
+        """F of integer activations.
+
+        Parameters
+        ----------
+        a : (m, k) integers, at most 16 bits
+        shifts : (m, k/span) integers 0 … 15, optional
+            h.
+
+        Returns
+        -------
+        sums : (m, n) float32
+        beyond : (m, n) bool, or None
+            Which sums FP64 may have rounded; None where all are exact.
+        """
+        m, n  = len(a), len(self._weights)
+        acts  = a.astype(np.float64).reshape(m, -1, self._span)
+        peaks = np.abs(acts).max(axis=2)
+        low   = np.zeros((m, 1), np.int64)
+        if shifts is not None:
+            low    = np.where(peaks > 0, shifts, 15).min(axis=1, keepdims=True).astype(np.int64)
+            above  = np.where(peaks > 0, shifts - low, 0).astype(np.int64)
+            acts   = np.ldexp(acts, above[:, :, None])
+            peaks  = np.ldexp(peaks, above)
+        acts   = acts.reshape(m, -1)
+        beyond = peaks.astype(np.float32) @ self._bounds.T > EXACT
+        sums   = np.empty((m, n), np.float64)
+        for rows in self._chunks():
+            np.matmul(acts, self._weights[rows].astype(np.float64).T, out=sums[:, rows])
+        sums = np.ldexp(sums + 0.0, low)  # + 0.0: an exact zero is +0
+        return sums.astype(np.float32), beyond if beyond.any() else None
+
+    def _chunks(self):
+        n, k = self._weights.shape
+        step = max(1, CHUNK//k)
+        return [slice(start, min(n, start + step)) for start in range(0, n, step)]
