@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""``mixpe evaluate``: bits per byte of held-out text, in float32 and quantised."""
+"""``mixpe evaluate``: what held-out text costs a model, in float32 and quantised."""
 
 import json
 from pathlib import Path
@@ -7,33 +7,43 @@ from pathlib import Path
 import numpy as np
 
 from mixpe.errors import ModelError
-from mixpe.lm import checkpoint, evaluate, report
+from mixpe.lm import checkpoint, evaluate, perplexity, report
 from mixpe.lm.calibration import calibration_windows
+from mixpe.lm.perplexity import CONTEXT, evaluate_tokens
+from mixpe.lm.text import tokenizer_of
+from mixpe.lm.weights import Weights
 from mixpe.models import corpus
 from mixpe.progress import Progress
+from mixpe.text import ByteTokenizer
 
 DESCRIPTION = """\
 Predict held-out text with a byte-level model in float32 and with 4-bit weights, quantised by rounding to nearest and
 by GPTQ (arXiv 2210.17323), with 8-bit and 16-bit activations, and say what that costs in bits per byte. The quantised
 layers are computed bit for bit as the accelerator computes them. The text is the standard library's own: every tenth
-file was kept out of training."""
+file was kept out of training. A model with a tokenizer is judged in nats a token and bits per byte; weights that it
+has quantised are taken as a device takes them."""
+
+WINDOWS = {True: 256, False: 4}  # by default: of a byte-level model, of one with a tokenizer
 
 
 def add_parser(subparsers):
     """Add the command to `argparse` sub-parsers."""
     p = subparsers.add_parser("evaluate", help="bits per byte of held-out text, in float32 and quantised",
                               description=DESCRIPTION)
-    p.add_argument("--model", type=Path, metavar="PATH", help="model folder or .safetensors file (the packaged one)")
+    p.add_argument("--model", metavar="MODEL", help="name, folder or file (the packaged byte model); see mixpe models")
     p.add_argument("--text", type=Path, metavar="FILE", help="judge on this file instead of the held-out text")
-    p.add_argument("--group-sizes", type=int, nargs="+", default=list(evaluate.GROUP_SIZES), metavar="G",
-                   help="group sizes (32 64 128)")
+    p.add_argument("--group-sizes", type=int, nargs="+", metavar="G",
+                   help="group sizes (32 64 128; with a tokenizer 128)")
+    p.add_argument("--bits", type=int, default=4, choices=(4, 8),
+                   help="of a weight, where a model with a tokenizer has floats (4)")
     p.add_argument("--activations", nargs="+", default=list(evaluate.ACTIVATIONS), choices=evaluate.ACTIVATIONS,
                    help="formats of the activations (both)")
-    p.add_argument("--quantisers", nargs="+", default=list(evaluate.QUANTISERS), choices=evaluate.QUANTISERS,
-                   help="quantisers of the weights (both)")
+    p.add_argument("--quantisers", nargs="+", choices=evaluate.QUANTISERS,
+                   help="quantisers of the weights (both; with a tokenizer nearest)")
     length = p.add_mutually_exclusive_group()
-    length.add_argument("--windows", type=int, default=256, metavar="N",
-                        help="windows of text, evenly spread, each judging half a context (256)")
+    length.add_argument("--windows", type=int, metavar="N",
+                        help="windows of text, evenly spread, each judging half a context (256; with a tokenizer 4, of "
+                             f"{CONTEXT} tokens)")
     length.add_argument("--all", action="store_true", help="judge on the whole text")
     p.add_argument("--calibration", type=int, default=64, metavar="N", help="windows of training text for GPTQ (64)")
     p.add_argument("--png", type=Path, metavar="FILE", help="write a figure (needs matplotlib)")
@@ -42,7 +52,17 @@ def add_parser(subparsers):
     return p
 
 
-def _check(args):
+def _settle(args, byte_level):
+    """Defaults that depend on the model; refuse what it cannot have."""
+    if args.windows is None:
+        args.windows = WINDOWS[byte_level]
+    if args.group_sizes is None:
+        args.group_sizes = list(evaluate.GROUP_SIZES) if byte_level else [128]
+    if not byte_level and ("gptq" in (args.quantisers or ()) or args.png is not None):
+        raise ModelError("GPTQ and figures are for byte-level models, and this one has a tokenizer; leave out "
+                         "--quantisers gptq and --png")
+    if args.quantisers is None:
+        args.quantisers = list(evaluate.QUANTISERS) if byte_level else ["nearest"]
     for name, value, least in (("--windows", args.windows, 1), ("--calibration", args.calibration, 1)):
         if value < least:
             raise ModelError(f"{name} must be at least {least}, not {value}")
@@ -66,8 +86,37 @@ def _texts(args):
 
 def run(args):
     """Evaluate as the options say; returns the exit status."""
-    _check(args)
-    config, tensors = checkpoint.read(args.model)
+    opened     = checkpoint.opened(args.model)
+    tokenizer  = tokenizer_of(opened)
+    byte_level = isinstance(tokenizer, ByteTokenizer)
+    _settle(args, byte_level)
+    return _bytes(args, opened) if byte_level else _tokens(args, opened, tokenizer)
+
+
+def _tokens(args, opened, tokenizer):
+    """Judge a model with a tokenizer."""
+    _, joined, _, _ = _texts(args)
+    limit = None if args.all else args.windows
+    with Progress("evaluate", 0, "windows") as bar:
+        def progress(label, count, total):
+            bar.label, bar.total = label, total
+            bar.advance(count)
+        rows, count, notes = evaluate_tokens(opened, tokenizer, joined, limit=limit,
+            activations=sorted(args.activations), group_sizes=args.group_sizes, bits=args.bits, progress=progress)
+    if args.json:
+        print(json.dumps({**count, "notes": notes, "results": rows}, indent=1))
+        return 0
+    print(perplexity.table(rows))
+    print(f"\n{count['tokens']} tokens of {count['bytes']} bytes judged, in {count['windows']} windows of "
+          f"{len(joined)} bytes")
+    for note in notes:
+        print(note)
+    return 0
+
+
+def _bytes(args, opened):
+    """Judge a byte-level model."""
+    config, tensors = opened.architecture, Weights(opened.tensors)
     files, joined, notes, train = _texts(args)
     text = np.frombuffer(joined, np.uint8)
     calibration = None
