@@ -16,6 +16,7 @@ USED = {  # by whom, though no line of ours says so
     "enum's value of a member":                           {"_value_"},
     "a column of a table that is written field by field": {"beats_out"},
     "argparse's text of an option":                       {"help"},
+    "warnings calls it":                                  {"showwarning"},
     "reprlib's limits":                                   {"maxlevel", "maxlong", "maxother", "maxstring"},
     "pyserial's limit of a write":                        {"write_timeout"},
     "Jinja's names in a template":                        {"globals"},

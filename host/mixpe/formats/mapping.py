@@ -14,7 +14,7 @@ import numpy as np
 
 from mixpe.errors import ModelError
 
-_MAPPINGS  = WeakSet()
+_MAPPINGS: WeakSet = WeakSet()
 JSON_BYTES = 1 << 26  # longest JSON file: an index of the largest models has 10 MB
 
 
