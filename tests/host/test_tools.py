@@ -142,7 +142,8 @@ def test_a_program_ends_with_us(program, tmp_path, number):
     path = program("hangs", HANGS)
     code = f"from mixpe.tools import run_tool; run_tool({path!r}, [], {str(tmp_path)!r}, 100)"
     ours = subprocess.Popen([PYTHON, "-c", code], stderr=subprocess.DEVNULL,
-                            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+                            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+                            preexec_fn=lambda: signal.signal(number, signal.SIG_DFL))  # nohup has it ignored
     try:
         end = time.monotonic() + 30
         while not (tmp_path/"child").exists() or not (tmp_path/"child").read_text().strip():
