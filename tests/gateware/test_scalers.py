@@ -12,6 +12,7 @@ from mixpe_gateware.contract.reference import accumulate
 from mixpe_gateware.contract.wide import join
 from mixpe_gateware.contract.widths import SHIFT_MAX
 from mixpe_gateware.gemm.scalers import Scalers
+from mixpe_gateware.stream.fanout import delayed
 
 SCALES = np.array([0x7BFF, 0xFBFF, 0x7801, 0x0001, 0x8001, 0x8000, 0x0000, 0x3C01, 0xBC00], np.uint16).view(np.float16)
 CONFIGS = [(1, 1, 2), (2, 1, 4), (4, 2, 2), (8, 2, 4), (4, 4, 4)]  # rows, scalers, queue_depth
@@ -121,3 +122,28 @@ def test_channels_of_tiles(rows, scalers, queue_depth, stall, distance, seeded, 
         limit_cycles=100_000)
     assert [word for word, in out] == expected
     assert not early, f"said to be empty with results on their way, first after {early[0]} of {len(expected)}"
+
+
+def test_a_result_a_cycle(collect, seeded, simulate):
+    """Channels of one group, issued whenever it is allowed: once results come, one leaves in every cycle."""
+    config = Config(rows=4, scalers=4, port_bits=32, k_max=512)
+    dut, out, cycles = Scalers(config), [], []
+    dut.comb += [
+        dut.issue_last.eq(dut.credit),
+        dut.valid.eq(delayed(dut, dut.issue_last, 1)),
+        dut.first.eq(1),
+        dut.last.eq(1),
+        dut.rows.eq(4),
+    ]
+
+    @passive
+    def watch():
+        cycle = 0
+        while True:
+            yield
+            cycle += 1
+            if (yield dut.source.valid):
+                cycles.append(cycle)
+
+    simulate(dut, collect(dut.source, ["data"], 100, out, seeded(0), 0), watch())
+    assert cycles == list(range(cycles[0], cycles[0] + len(cycles))) and len(cycles) >= 100
