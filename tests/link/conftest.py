@@ -23,7 +23,10 @@ BANK      = CSR_BASES[0] + CSR_BANK*CSR_PAGE_BYTES
 
 
 class FakeDevice:
-    """Serves one client. `drop_bytes` of the next answers are swallowed; after `cut_after` of one it closes."""
+    """Serves one client. `drop_bytes` of the next answers are swallowed; after `cut_after` of one it closes.
+
+    `late` : so many answers are held back, and then come in front of the next one.
+    """
 
     def __init__(self):
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -31,6 +34,7 @@ class FakeDevice:
         self.words = {}
         self.frames = []
         self.drop_bytes = 0
+        self.late = 0
         self.cut_after = None
         self.muted = False
         self.thread = threading.Thread(target=self._serve, daemon=True)
@@ -52,6 +56,7 @@ class FakeDevice:
             client, _ = self.listener.accept()
         except OSError:
             return
+        held = b""
         with client, client.makefile("rb") as stream:
             while True:
                 head = stream.read(6)
@@ -68,6 +73,11 @@ class FakeDevice:
                 answer = struct.pack(f">{length}I", *(self.read(address + step*index) for index in range(length)))
                 if self.muted:
                     continue
+                if self.late:
+                    self.late -= 1
+                    held += answer
+                    continue
+                answer, held = held + answer, b""
                 dropped = min(self.drop_bytes, len(answer))
                 self.drop_bytes -= dropped
                 if self.cut_after is not None:

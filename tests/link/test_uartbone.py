@@ -46,12 +46,32 @@ def test_lost_bytes_are_asked_for_again(device):
 def test_timeout_is_an_error_and_never_zeros(device):
     with open_link(f"{device.url}?timeout_s=0.1") as link:
         device.drop_bytes = 1000
-        with pytest.raises(LinkTimeout, match="received 0 of 8 bytes, then nothing for 0.1 s"):
+        with pytest.raises(LinkTimeout, match="received 0 of 4 bytes, then nothing for 0.1 s"):
             link.read_words(0x10, 2)
         assert link.counters.timeouts == 3  # the read and two more attempts
         device.drop_bytes = 0
         link.write_word(0x10, 77)
         assert link.read_word(0x10) == 77   # usable afterwards
+
+
+@pytest.mark.parametrize("late", [1, 2, 3, 4])
+@pytest.mark.parametrize("retry", [True, False])
+def test_a_late_answer_is_not_taken_for_another(device, late, retry):
+    """A device that stood still answers everything at once, when it is asked for something else."""
+    device.words = {4 + index: 100 + index for index in range(8)}
+    with open_link(f"{device.url}?timeout_s=0.1") as link:
+        assert link.read_word(0x10) == 100
+        device.late = late
+        failures = 0
+        while device.late:
+            try:
+                link.read_words(0x14, 3, retry=retry)
+            except LinkTimeout:
+                failures += 1
+        assert failures or retry
+        link.write_word(0x20, 7)
+        for index, value in enumerate([100, 101, 102, 103, 7, 105]):
+            assert link.read_words(0x10 + 4*index, 1, retry=retry).tolist() == [value]
 
 
 def test_reads_with_effects_are_not_repeated(device):

@@ -102,7 +102,8 @@ class UartBoneLink(Link):
         self.window = window or (32 if transport.has_backpressure else 1)
         self.lock = threading.RLock()
         self.is_open = True
-        self.in_step = True  # no answer is outstanding
+        self.in_step = True   # no answer is outstanding, no frame cut off
+        self._harmless = None  # address that may be read once more
 
     # Transfers --------------------------------------------------------------------------------------------------------
 
@@ -140,14 +141,6 @@ class UartBoneLink(Link):
             self.is_open = False
             self.transport.close()
 
-    def recover(self):
-        """Bring both ends in step again: let the bridge drop a cut frame, throw away late answers."""
-        with self.lock:
-            self.transport.drain(self.timeout_s/4)
-            time.sleep(1.2*BRIDGE_TIMEOUT_S)
-            self.transport.drain(0.02)
-            self.in_step = True
-
     # Inside -----------------------------------------------------------------------------------------------------------
 
     def _retried(self, addr, n, increment, retry, progress):
@@ -155,16 +148,18 @@ class UartBoneLink(Link):
             return np.empty(0, np.uint32)
         for attempt in range(RETRIES + 1):
             try:
-                return self._read(addr, n, increment, progress)
+                return self._read(addr, n, increment, retry, progress)
             except LinkTimeout:
                 self.counters.timeouts += 1
                 if not retry or attempt == RETRIES:
                     raise
                 self.counters.retries += 1
 
-    def _read(self, addr, n, increment, progress):
+    def _read(self, addr, n, increment, retry, progress):
+        if retry:
+            self._harmless = addr
         if not self.in_step:
-            self.recover()
+            self._recover()
         requests = read_requests(addr, n, increment)
         answer = np.empty(n, ">u4")
         view = memoryview(answer.view(np.uint8))
@@ -187,8 +182,9 @@ class UartBoneLink(Link):
         return answer.astype("<u4")
 
     def _write(self, addr, words, increment, progress):
-        if not self.in_step:
-            self.recover()
+        was_in_step = self.in_step
+        if not was_in_step:
+            time.sleep(1.2*BRIDGE_TIMEOUT_S)  # a frame may have been cut off
         step = FRAMES_PER_SEND*WORDS_MAX
         self.in_step = False
         for start in range(0, len(words), step):
@@ -197,6 +193,21 @@ class UartBoneLink(Link):
             self.counters.written_bytes += 4*len(part)
             if progress is not None:
                 progress(4*(start + len(part)))
+        self.in_step = was_in_step  # answers may still be on their way
+
+    def _recover(self):
+        """Bring both ends in step again: let the bridge drop a cut frame, throw away late answers.
+
+        Answers have no names, so a late one would be taken for another's. They come in order: when a word that is asked
+        for now has come, and then nothing more, none is outstanding.
+        """
+        quiet_s = self.timeout_s/4
+        self.transport.drain(quiet_s)
+        time.sleep(1.2*BRIDGE_TIMEOUT_S)
+        if self._harmless is not None:
+            self._send(read_requests(self._harmless, 1))
+            self.transport.receive_into(memoryview(bytearray(4)), self.timeout_s)
+        self.transport.drain(quiet_s)
         self.in_step = True
 
     def _send(self, frames):
