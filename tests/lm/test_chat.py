@@ -3,6 +3,7 @@
 
 import io
 import json
+import time
 
 import numpy as np
 import pytest
@@ -122,3 +123,17 @@ def test_smollm2_answers_on_the_reference(capsys):
     out, err = capsys.readouterr()
     assert out == "The capital of France is Paris.\n"
     assert "210 of Q4_1 requantised to 8 bits in groups of 32, 45." in err and err.count("\n") == 1
+
+
+@pytest.mark.models
+def test_smollm2_on_the_reference_takes_less_than_a_second_a_token():
+    """Of processor time, once its weights are unpacked; and loading is 10 MB of file a second at the least."""
+    begin = time.process_time()
+    with pytest.warns(UserWarning, match="requantised"):
+        model = LlamaModel.from_pretrained("smollm2", "reference")
+    with model:
+        assert time.process_time() - begin < 10
+        text = iter(model.generate_tokens([1, 2, 3], 6))
+        next(text)
+        begin = time.process_time()
+        assert len(list(text)) == 5 and time.process_time() - begin < 5

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""``mixpe quantize``: the linear layers of a checkpoint as packed 4-bit or 8-bit weights."""
+"""``mixpe quantize``: a checkpoint with its linear layers as packed 4-bit or 8-bit weights."""
 
 import json
 import re
@@ -7,14 +7,18 @@ from pathlib import Path
 
 from mixpe.errors import ModelError, RangeError
 from mixpe.formats import safetensors
-from mixpe.formats.matrixfile import save_matrices
+from mixpe.formats.huggingface import CONFIG
+from mixpe.formats.quantised import check_target, companions, write_model, write_weights
+from mixpe.formats.tensor import FloatTensor
+from mixpe.lm import checkpoint
 from mixpe.progress import Progress
-from mixpe.quant.quantize import FLOAT_TYPES, quantize
-from mixpe.quant.sqnr import sqnr_db
+from mixpe.quant.matrix import group_span
 
 DESCRIPTION = """\
-Quantise the linear layers of a safetensors file, round to nearest, and write them with everything else to another
-one. Linear layers are the matrices whose name matches --include and not --exclude."""
+Quantise the linear layers of a checkpoint, round to nearest, and write them with everything else as a model that
+`mixpe generate --model OUT` loads. IN is any model that is read (docs/formats.md), or a safetensors file of tensors
+alone; OUT is a new folder, or a file *.safetensors. Linear layers are the matrices whose name matches --include and
+not --exclude; weights that are quantised already stay as they are where a device has their form."""
 
 INCLUDE = r"\.weight$"
 EXCLUDE = r"embed|norm"
@@ -23,8 +27,8 @@ EXCLUDE = r"embed|norm"
 def add_parser(subparsers):
     """Add the command to `argparse` sub-parsers."""
     parser = subparsers.add_parser("quantize", help="quantise a checkpoint's linear layers", description=DESCRIPTION)
-    parser.add_argument("source", type=Path, metavar="IN.safetensors")
-    parser.add_argument("target", type=Path, metavar="OUT.safetensors")
+    parser.add_argument("source", metavar="IN")
+    parser.add_argument("target", type=Path, metavar="OUT")
     parser.add_argument("--group-size", default="128", metavar="G",
         help="weights along k that share a scale: 32, 64, 128 (default), 256 or k")
     parser.add_argument("--symmetric", action="store_true", help="zero point in the middle")
@@ -50,30 +54,45 @@ def _group_size(text):
     return int(text)
 
 
+def _source(path):
+    """Tensors, metadata, and what stands beside the weights, of a model or of a file of tensors alone."""
+    file = Path(path)
+    if file.suffix == ".safetensors" and file.is_file() and not (file.parent/CONFIG).exists():
+        tensors = {name: FloatTensor(name, dtype, array) for name, (dtype, array) in safetensors.mapped(file).items()}
+        return tensors, safetensors.read_header(file)[1], {}
+    opened   = checkpoint.opened(path)
+    metadata = safetensors.read_header(file)[1] if file.suffix == ".safetensors" and file.is_file() else {}
+    return opened.tensors, metadata or {"format": "pt"}, companions(opened)
+
+
+def _floating(tensor):
+    return (isinstance(tensor, FloatTensor) and len(tensor.shape) == 2
+        and tensor.layout in ("F64", "F32", "F16", "BF16"))
+
+
 def run(args):
-    """Quantise the file; returns the exit status."""
+    """Quantise the checkpoint; returns the exit status."""
     include, exclude, group_size = _pattern(args.include), _pattern(args.exclude), _group_size(args.group_size)
-    tensors = safetensors.load(args.source)
-    chosen  = [name for name, tensor in tensors.items() if tensor.ndim == 2 and tensor.dtype in FLOAT_TYPES
-        and include.search(name) and not exclude.search(name)]
-    if not chosen:
+    tensors, metadata, files = _source(args.source)
+    check_target(args.target, files)
+    chosen = {name for name, tensor in tensors.items()
+        if _floating(tensor) and include.search(name) and not exclude.search(name)}
+    if not chosen and all(isinstance(tensor, FloatTensor) for tensor in tensors.values()):
         raise ModelError(f"{args.source} has no matrix whose name matches {args.include!r} and not {args.exclude!r}")
-    matrices, rows = {}, []
-    with Progress("quantize", sum(tensors[name].size for name in chosen), "weights") as progress:
-        for name in chosen:
-            weights = tensors[name]
-            matrices[name] = matrix = quantize(weights, group_size, args.symmetric, args.bits)
-            rows.append({"name": name, "shape": list(matrix.shape), "bytes": matrix.nbytes,
-                "sqnr_db": sqnr_db(weights, matrix.dequantize())})
-            progress.advance(weights.size)
-    save_matrices(args.target, matrices, {name: tensor for name, tensor in tensors.items() if name not in matrices})
+    for name in chosen:
+        group_span(group_size, tensors[name].shape[1])
+    matrices = [tensor for name, tensor in tensors.items() if name in chosen or not isinstance(tensor, FloatTensor)]
+    with Progress("quantize", sum(tensor.shape[0]*tensor.shape[1] for tensor in matrices), "weights") as progress:
+        rows = write_model(args.target, files, lambda path: write_weights(path, tensors, chosen, group_size=group_size,
+            symmetric=args.symmetric, bits=args.bits, metadata=metadata, progress=progress.advance))
     if args.json:
         print(json.dumps({"file": str(args.target), "matrices": rows}, indent=1))
         return 0
     width = max(len(row["name"]) for row in rows)
-    print(f"{'matrix':<{width}}  {'n':>6} {'k':>6} {'bytes':>10}  SQNR dB")
+    print(f"{'matrix':<{width}}  {'n':>6} {'k':>6} {'bits':>4} {'G':>5} {'bytes':>10}  SQNR dB")
     for row in rows:
         sqnr = "exact" if row["sqnr_db"] is None else f"{row['sqnr_db']:.2f}"
-        print(f"{row['name']:<{width}}  {row['shape'][0]:>6} {row['shape'][1]:>6} {row['bytes']:>10}  {sqnr:>7}")
+        print(f"{row['name']:<{width}}  {row['shape'][0]:>6} {row['shape'][1]:>6} {row['bits']:>4} "
+            f"{row['group_size']:>5} {row['bytes']:>10}  {sqnr:>7}")
     print(f"{len(rows)} matrices in {args.target}")
     return 0

@@ -154,7 +154,7 @@ def rounded_matrix(tensor):
     return matrix, loss.decibels
 
 
-def requantize(tensor, group_size=32, bits=8):
+def requantize(tensor, group_size=32, bits=8, symmetric=False):
     """Quantise the tensor's float32 values again, round to nearest.
 
     Parameters
@@ -165,6 +165,8 @@ def requantize(tensor, group_size=32, bits=8):
         32, 64, 128, 256 or k (None).
     bits : int
         4 or 8. Eight in groups of 32 keep 44 to 46 dB of the file; four lose more than the file's own quantisation.
+    symmetric : bool
+        See `quantize`.
 
     Returns
     -------
@@ -182,15 +184,19 @@ def requantize(tensor, group_size=32, bits=8):
     """
     if len(tensor.shape) != 2:
         raise ModelError(f"{tensor.name} has the shape {tensor.shape}; only a matrix can be quantised")
-    loss, parts = _Loss(), []
+    n, k  = tensor.shape
+    loss  = _Loss()
+    whole = None
     for rows in tensor.spans():
         values = tensor.dequantize(rows)
-        part   = quantize(values, group_size, bits=bits)
+        part   = quantize(values, group_size, symmetric, bits)
         loss.add(values, part.dequantize())
-        parts.append(part)
-    first  = parts[0]
-    joined = (np.concatenate([getattr(part, name) for part in parts]) for name in ("packed", "scales", "zeros"))
-    return type(first)(tensor.shape, *joined, first.group_size), loss.decibels
+        arrays = part.packed, part.scales, part.zeros
+        if whole is None:
+            whole = [np.empty((n, array.shape[1]), array.dtype) for array in arrays]
+        for array, found in zip(whole, arrays, strict=True):
+            array[rows] = found
+    return type(part)(tensor.shape, *whole, part.group_size), loss.decibels
 
 
 @dataclass(frozen=True)
@@ -214,6 +220,18 @@ class StoredMatrix:
     decibels: float = math.inf
 
 
+def _is_exact(tensor):
+    """Whether a device takes the tensor's own codes, whatever becomes of its scales."""
+    return isinstance(tensor, GroupedTensor) and tensor.exact_on is Mode.ZERO and device_group(tensor) is not None
+
+
+def stored_form(tensor):
+    """(bits, group size, permuted) of what `stored_matrix` makes, without making it."""
+    if _is_exact(tensor):
+        return 4 if tensor.bits == 4 else 8, device_group(tensor), tensor.permutation is not None
+    return 8, 32, False
+
+
 def stored_matrix(tensor):
     """A quantised tensor for a device: its own numbers where a device has their form, else 8 bits in groups of 32.
 
@@ -222,7 +240,7 @@ def stored_matrix(tensor):
     ModelError, RangeError
         See `requantize`.
     """
-    if isinstance(tensor, GroupedTensor) and tensor.exact_on is Mode.ZERO and device_group(tensor) is not None:
+    if _is_exact(tensor):
         matrix, decibels = rounded_matrix(tensor)
         change = "" if decibels == math.inf else "scales rounded to FP16"
         return StoredMatrix(matrix, tensor.permutation, change, decibels)

@@ -92,9 +92,11 @@ class Pairs(Mapping):
         self.path   = path
         self._data  = data
         self._where = {}  # key: (type, element type or None, count, position)
+        self._span  = (0, 0)  # bytes of the file that they take
 
     def add(self, cursor):
         """Take the next pair: check it, and note where its value lies."""
+        begin = self._span[0] if self._where else cursor.position
         key = cursor.string("a key", NAME_BYTES)
         if key in self._where:
             raise ModelError(f"{self.path} has the key {brief(key)} twice")
@@ -119,6 +121,12 @@ class Pairs(Mapping):
                 cursor.skip(cursor.number("<Q", what), what)
         else:
             cursor.skip(count*struct.calcsize(_SCALARS[plain]), what)
+        self._span = begin, cursor.position
+
+    def as_file(self):
+        """A GGUF file of these pairs and no tensor: what a tokenizer is kept in."""
+        begin, end = self._span
+        return MAGIC + struct.pack("<IQQ", 3, 0, len(self)) + bytes(self._data[begin:end])
 
     def __getitem__(self, key):
         kind, element, count, position = self._where[key]

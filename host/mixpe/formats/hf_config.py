@@ -5,6 +5,8 @@ What a configuration leaves out has the default of its class in transformers; wh
 is refused by its key.
 """
 
+import numpy as np
+
 from mixpe.errors import ModelError
 from mixpe.formats.architecture import FAMILIES, LIMITS, Architecture, whole
 from mixpe.formats.brief import brief
@@ -81,7 +83,12 @@ def _rope(values, context):
             "whole_pairs": scaling.get("truncate", True) is not False,
             "magnitude":   positive(yarn_magnitude(factor) if magnitude is None else magnitude, "attention_factor"),
         }
-    elif kind not in ("default", "linear", "dynamic", "llama3"):  # dynamic changes nothing within the context
+    if "frequency_divisors" in scaling:  # ours, of GGUF's tensor
+        divisors = scaling["frequency_divisors"]
+        if not isinstance(divisors, list) or len(divisors) > LIMITS["head_dim"]:
+            raise ModelError(f"frequency_divisors must be a list of numbers, not {brief(divisors)}")
+        fields["divisors"] = np.array([positive(one, "a frequency divisor") for one in divisors], np.float32)
+    if kind not in ("default", "linear", "yarn", "dynamic", "llama3"):  # dynamic changes nothing within the context
         raise ModelError(f"has rotary positions of the kind {brief(kind)}; known are default, linear, dynamic, llama3 "
                          "and yarn")
     return Rope(**fields)
@@ -165,3 +172,55 @@ def architecture_of(config, own_head):
         sliding_window          = window,
         sliding_layers          = layers_with_it,
     )
+
+
+def _scaling_of(rope):
+    scaling = {"rope_type": rope.kind}
+    if rope.kind != "default":
+        scaling["factor"] = rope.factor
+    if rope.trained_context is not None:
+        scaling["original_max_position_embeddings"] = rope.trained_context
+    if rope.kind == "llama3":
+        scaling |= {"low_freq_factor": rope.low_freq_factor, "high_freq_factor": rope.high_freq_factor}
+    elif rope.kind == "yarn":
+        scaling |= {"beta_fast": rope.beta_fast, "beta_slow": rope.beta_slow, "attention_factor": rope.magnitude,
+            "truncate": rope.whole_pairs}
+    if rope.divisors is not None:
+        scaling["frequency_divisors"] = [float(one) for one in rope.divisors]
+    return scaling
+
+
+def config_of(architecture):
+    """A ``config.json`` for an architecture, which `architecture_of` reads.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    ModelError
+        No class of models has it.
+    """
+    a, family = architecture, architecture.family
+    if family == "llama" and a.sliding_window is not None:
+        family = "mistral"
+    elif family == "llama" and a.qkv_bias and not a.o_bias:
+        family = "qwen2"
+    values = {
+        "model_type": family, "hidden_act": "silu", "attention_bias": a.o_bias, "mlp_bias": a.mlp_bias,
+        "rope_theta": a.rope.theta, "rope_scaling": _scaling_of(a.rope), "sliding_window": a.sliding_window,
+        "use_sliding_window": a.sliding_window is not None, "rms_norm_eps": a.rms_norm_eps,
+        "tie_word_embeddings": a.tie_word_embeddings, **{key: getattr(a, key) for key in LIMITS},
+    }
+    if a.sliding_window is not None and family in ("qwen2", "qwen3"):
+        kinds = a.sliding_layers or (True,)*a.num_hidden_layers
+        values["layer_types"] = ["sliding_attention" if kind else "full_attention" for kind in kinds]
+    found = architecture_of(values, not a.tie_word_embeddings)
+    same  = all(getattr(found, key) == getattr(a, key) for key in
+        (*LIMITS, "rms_norm_eps", "tie_word_embeddings", "qkv_bias", "o_bias", "mlp_bias", "qk_norm"))
+    if not same or any(found.window(i) != a.window(i) for i in range(a.num_hidden_layers)) or not np.array_equal(
+            found.rope.frequencies(a.head_dim), a.rope.frequencies(a.head_dim)):
+        raise ModelError(f"a {a.family} model with these biases, windows or positions has no config.json: "
+                         f"{brief(values)}")
+    return values

@@ -19,7 +19,8 @@ from mixpe.formats.tensor import FloatTensor
 
 CONFIG    = "config.json"
 TOKENIZER = ("tokenizer.json", "tokenizer.model", "tokenizer.bin", "tokenizer_config.json", "special_tokens_map.json",
-    "added_tokens.json", "vocab.json", "merges.txt", "chat_template.jinja", "chat_template.json")
+    "added_tokens.json", "vocab.json", "merges.txt", "chat_template.jinja", "chat_template.json",
+    "tokenizer.gguf")
 SCHEMES   = {
     "gptq":               (gptq.GptqScheme, gptq.MARK, gptq.PARTS),
     "awq":                (awq.AwqScheme, awq.MARK, awq.PARTS),

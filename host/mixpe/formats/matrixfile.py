@@ -6,6 +6,7 @@ of bits are in the file's metadata. Other tensors may lie beside them.
 """
 
 import json
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,9 +20,34 @@ from mixpe.formats.words import part
 from mixpe.quant.matrix import Int4Matrix, Int8Matrix, check_shape, group_span
 from mixpe_gateware.contract.layout import unpack_nibbles
 
-PARTS = ("packed", "scales", "zeros")
+PARTS = ("packed", "scales", "zeros", "order")
 KEY   = "mixpe.matrices"
 KINDS = {kind.bits: kind for kind in (Int4Matrix, Int8Matrix)}
+
+
+@dataclass(frozen=True)
+class Form:
+    """A matrix without its numbers; `ordered`: it takes its columns in an order that is stored."""
+
+    shape: tuple
+    bits: int
+    group_size: int
+    ordered: bool = False
+
+    def entries(self, name):
+        """What it is in the file: dict of name → (dtype name, shape)."""
+        n, k    = self.shape
+        span    = group_span(self.group_size, k)
+        groups  = -(-k//span)
+        entries = {f"{name}.packed": ("U8", (n, KINDS[self.bits].planes*groups*span//2)),
+                   f"{name}.scales": ("F16", (n, groups)), f"{name}.zeros": ("U8", (n, groups))}
+        return entries | ({f"{name}.order": ("I32", (k,))} if self.ordered else {})
+
+
+def metadata_of(forms):
+    """The metadata that say what the matrices of a file are: dict of str → str."""
+    return {KEY: json.dumps({name: {"shape": list(form.shape), "group_size": form.group_size, "bits": form.bits}
+        for name, form in forms.items()})}
 
 
 def save_matrices(path, matrices, others=None):
@@ -38,14 +64,30 @@ def save_matrices(path, matrices, others=None):
     ModelError
         Two tensors would have one name.
     """
-    tensors, shapes = dict(others or {}), {}
+    tensors = dict(others or {})
+    forms   = {name: Form(matrix.shape, matrix.bits, matrix.group_size) for name, matrix in matrices.items()}
     for name, matrix in matrices.items():
-        shapes[name] = {"shape": list(matrix.shape), "group_size": matrix.group_size, "bits": matrix.bits}
-        for part_name in PARTS:
-            if f"{name}.{part_name}" in tensors:
-                raise ModelError(f"there are two tensors {name}.{part_name}")
-            tensors[f"{name}.{part_name}"] = getattr(matrix, part_name)
-    safetensors.save(path, tensors, {KEY: json.dumps(shapes)})
+        for entry in forms[name].entries(name):
+            if entry in tensors:
+                raise ModelError(f"there are two tensors {entry}")
+            tensors[entry] = getattr(matrix, entry.rpartition(".")[2])
+    safetensors.save(path, tensors, metadata_of(forms))
+
+
+def _order(parts, name, k):
+    """The stored order of columns, or None.
+
+    Raises
+    ------
+    ModelError
+        It is no permutation of k columns.
+    """
+    if "order" not in parts:
+        return None
+    order = part(parts, name, "order", ("I32",), (k,))
+    if not np.array_equal(np.sort(order), np.arange(k)):
+        raise ModelError(f"{name}.order must have each of the columns 0 … {k - 1} once")
+    return order
 
 
 class MatrixTensor(GroupedTensor):
@@ -68,7 +110,7 @@ class MatrixTensor(GroupedTensor):
         self._scales = part(parts, name, "scales", ("F16",), (n, groups))
         self._zeros  = part(parts, name, "zeros", ("U8",), (n, groups))
         super().__init__(name, (n, k), f"mixpe {bits}-bit", sum(array.nbytes for _, array in parts.values()),
-            bits=bits, group_size=group_size, mode=Mode.ZERO)
+            bits=bits, group_size=group_size, mode=Mode.ZERO, permutation=_order(parts, name, k))
 
     def stored(self, rows):
         """See `GroupedTensor`."""
@@ -122,7 +164,7 @@ def load_matrices(path):
         for name, entry in entries_of(metadata).items():
             parts = {part_name: stored[f"{name}.{part_name}"] for part_name in PARTS if f"{name}.{part_name}" in stored}
             matrices[name] = MatrixTensor(name, parts, entry).matrix()
-            for part_name in PARTS:
+            for part_name in parts:
                 del others[f"{name}.{part_name}"]
     except MixpeError as error:
         raise ModelError(located(path, error)) from error

@@ -155,6 +155,70 @@ def load(path):
             for name, (dtype, array) in mapped(path).items()}
 
 
+class Writer:
+    """Writes a file tensor by tensor; it appears under its name only when it is complete.
+
+        with Writer(path, {"a": ("F16", (4, 8))}) as file:
+            file.write("a", array)          # or in pieces, one behind the other
+
+    Parameters
+    ----------
+    path : path
+    entries : dict of name → (dtype name, shape)
+        In the order in which they are written.
+    metadata : dict of str → str, optional
+    """
+
+    def __init__(self, path, entries, metadata=None):
+        header, offset = {"__metadata__": dict(metadata)} if metadata else {}, 0
+        self._left = {}  # bytes of each tensor that are still to come
+        for name, (dtype, shape) in entries.items():
+            size = math.prod(shape)*np.dtype(_DTYPES[dtype]).itemsize
+            header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [offset, offset + size]}
+            self._left[name] = size
+            offset += size
+        text = json.dumps(header, separators=(",", ":")).encode()
+        text += b" " * (-len(text) % 8)  # the data begin at a multiple of 8
+        self._path = Path(path)
+        self._part = self._path.with_name(self._path.name + ".part")
+        try:
+            self._file = open(self._part, "wb")
+        except OSError as error:
+            raise ModelError(f"{self._path} cannot be written: {error.strerror}") from error
+        self._file.write(len(text).to_bytes(8, "little") + text)
+
+    def write(self, name, array):
+        """Write a tensor, or the next piece of it.
+
+        Raises
+        ------
+        ModelError
+            Another tensor is next, the piece is too long, or the disk is full.
+        """
+        first = next((key for key, left in self._left.items() if left), None)
+        if name != first or array.nbytes > self._left[name]:
+            raise ModelError(f"{self._path}: {array.nbytes} bytes of {name} do not follow; next is {first} with "
+                             f"{self._left.get(first, 0)}")
+        try:
+            self._file.write(np.ascontiguousarray(array).data)
+        except OSError as error:
+            raise ModelError(f"{self._path} cannot be written: {error.strerror}") from error
+        self._left[name] -= array.nbytes
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_exception):
+        self._file.close()
+        missing = [name for name, left in self._left.items() if left]
+        if kind is None and not missing:
+            os.replace(self._part, self._path)
+            return
+        self._part.unlink()
+        if kind is None:
+            raise ModelError(f"{self._path} lacks {missing[0]}")
+
+
 def save(path, tensors, metadata=None):
     """Write arrays to a file; it appears under its name only when it is complete.
 
@@ -169,22 +233,14 @@ def save(path, tensors, metadata=None):
     ModelError
         An array has a dtype that the format does not know.
     """
-    header, arrays, offset = {"__metadata__": dict(metadata)} if metadata else {}, [], 0
+    arrays = {}
     for name, array in tensors.items():
         array = np.asarray(array)
         dtype = array.dtype.newbyteorder("<") if array.dtype.itemsize > 1 else array.dtype
         if dtype not in _NAMES:
             raise ModelError(f"{name!r} has the dtype {array.dtype}; a safetensors file takes {', '.join(_DTYPES)}")
-        header[name] = {"dtype": _NAMES[dtype], "shape": list(array.shape),
-                        "data_offsets": [offset, offset + array.nbytes]}
-        arrays.append(np.ascontiguousarray(array, dtype))
-        offset += array.nbytes
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # the data begin at a multiple of 8
-    path = Path(path)
-    temporary = path.with_name(path.name + ".part")
-    with open(temporary, "wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        for array in arrays:
-            file.write(array.tobytes())
-    os.replace(temporary, path)
+        arrays[name] = np.asarray(array, dtype)
+    with Writer(path, {name: (_NAMES[array.dtype], array.shape) for name, array in arrays.items()}, metadata) as file:
+        for name, array in arrays.items():
+            if array.size:
+                file.write(name, array)

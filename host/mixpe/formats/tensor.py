@@ -131,9 +131,13 @@ class FloatTensor(Tensor):
         self._data  = data
         self._order = order
 
+    def stored(self, rows):
+        """Rows as they are stored, BF16 as uint16."""
+        return self._data[rows if self._order is None else self._order[rows]]
+
     def values(self, rows):
         """See `Tensor`."""
-        data = self._data[rows if self._order is None else self._order[rows]]
+        data = self.stored(rows)
         if self.layout == "BF16":
             return (data.astype(np.uint32) << np.uint32(16)).view(np.float32)
         with np.errstate(over="ignore"):  # an F64 beyond float32 becomes Inf, which `dequantize` refuses

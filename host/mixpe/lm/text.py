@@ -2,6 +2,7 @@
 """Text from a model: its tokenizer, and a generation as pieces of text."""
 
 from mixpe.errors import ModelError
+from mixpe.formats.gguf import GgufFile
 from mixpe.text import ByteTokenizer, gguf, open_tokenizer
 
 _FILES = ("tokenizer.json", "tokenizer.model", "tokenizer.bin")  # the first that is there is read
@@ -28,6 +29,9 @@ def tokenizer_of(checkpoint):
     source, rows = checkpoint.tokenizer, checkpoint.architecture.vocab_size
     if source.pairs is not None and "tokenizer.ggml.model" in source.pairs:
         return gguf.read(source.pairs, str(checkpoint.path))
+    if "tokenizer.gguf" in source.files:  # of a GGUF file that mixpe quantize read
+        path = source.files["tokenizer.gguf"]
+        return gguf.read(GgufFile(path).pairs, str(path))
     for name in _FILES:
         if name in source.files:
             return open_tokenizer(source.files[name], rows)
