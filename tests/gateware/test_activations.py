@@ -76,7 +76,7 @@ def test_jobs_in_two_buffers(options, stall, ticket, feed, seeded, simulate):
             double = ticket(job, config, ["double"])["double"]
             while loaded[0] <= number:
                 yield
-            for _ in range(int(rng.integers(400)) if number % 2 else 0):
+            for _ in range(int(rng.integers(400, 800)) if number % 2 else 0):
                 yield
             x = memory.bytes[job.act_addr:job.act_addr + job.m*job.k].view(np.int8).reshape(job.m, job.k)
             # A word and a group a cycle, first what arrived last.

@@ -85,7 +85,7 @@ def test_switched_off_in_the_middle(ports, word_bits, buffered, stall, feed, see
         @passive
         def take(dut=dut, rng=rng):
             while True:
-                yield dut.source.ready.eq(int(rng.random() < 0.5))
+                yield dut.source.ready.eq(int((yield dut.enable) and rng.random() < 0.5))
                 yield
 
         @passive
@@ -106,6 +106,7 @@ def test_switched_off_in_the_middle(ports, word_bits, buffered, stall, feed, see
                 yield
                 assert (yield dut.idle)
             assert asked[0] == last
+            assert not (yield dut.source.valid), "what arrived was not thrown away"
 
         simulate(dut, switch(), watch(), take(), offer(), *memory.generators())
         assert asked[0] and not wrong, f"idle with {wrong[0]} answers on their way"

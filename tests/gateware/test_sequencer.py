@@ -87,11 +87,12 @@ def test_vectors_of_jobs(options, stall, ticket, feed, collect, seeded, simulate
     said    = [0]  # jobs whose activations are there
 
     def load():
-        """Say of each job that its activations are there: at most two jobs ahead of the array, sometimes late."""
+        """Say of each job that its activations are there: a job ahead of the array, or when it has long waited."""
         for number in range(len(jobs)):
-            while taken[0] < sum(per_job[:max(0, number - 1)]):
+            late = number % 2 == 0
+            while taken[0] < sum(per_job[:number if late else max(0, number - 1)]):
                 yield
-            for _ in range(int(rng.integers(100*stall + 1))):
+            for _ in range(100*late):
                 yield
             yield array.loaded.eq(1)
             said[0] += 1
