@@ -23,6 +23,9 @@ SHIFT_LIMIT = 15                     # largest alignment shift
 PE_KINDS = ("shift-add", "bitplane", "dense")
 UNKNOWN_PE = "unknown-"              # and the index, of a device that is newer than this table
 
+# Flags whose part of the contract concerns only builds that have them: see `contract.digest`.
+OPTIONAL_PARTS = ("minima",)
+
 
 def _is_power(value, low, high):
     return isinstance(value, int) and low <= value <= high and value & (value - 1) == 0
@@ -112,6 +115,10 @@ class Config:
         "used.",
         f"0 or a power of two from 1024 to {INBOX_LIMIT}",
         lambda _config, value: value == 0 or _is_power(value, 1024, INBOX_LIMIT))
+    minima: bool = _parameter(False,
+        "Real minima and two-level scales are built (Q4_1, Q5_1, Q4_K, Q5_K). They are for fused results.",
+        "True or False, and False without fused={fused}",
+        lambda config, value: value in (True, False) and (config.fused or not value))
 
     def __post_init__(self):
         if self.memory_bits is None:
@@ -140,6 +147,11 @@ class Config:
     def is_shallow(self):
         """Whether FIFOs are to be as small as they can be."""
         return self.queue_depth == 2
+
+    @property
+    def parts(self):
+        """Optional parts of the contract that this build has: tuple of names."""
+        return tuple(name for name in OPTIONAL_PARTS if getattr(self, name))
 
     @property
     def inbox_bits(self):

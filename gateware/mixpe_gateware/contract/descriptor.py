@@ -10,6 +10,7 @@ from enum import IntEnum
 
 from mixpe_gateware.contract.config import GROUP_SIZES
 from mixpe_gateware.contract.fields import Field, WithFields
+from mixpe_gateware.contract.scaling import Form
 
 
 class Opcode(IntEnum):
@@ -71,6 +72,8 @@ WORDS = (
         Field("fused",  4, 1, "results as float32, dequantised per group; else int32 sums of each group"),
         Field("wide",   5, 1, "A16: rows 2t and 2t+1 are the high and low bytes of token t (fused only)"),
         Field("shift",  6, 1, "a table of alignment shifts per row and group follows the activations (fused only)"),
+        Field("form",   7, 2, "what stands beside the scales", tuple((form.value, form.text) for form in Form),
+            part="minima"),
     )),
     Word("out_bytes",    "size of the result buffer"),
     Word("tag",          "any value; returned with the result"),
@@ -83,8 +86,12 @@ SLOT_WORDS = 1 << POST.bit_length()     # a descriptor's place in the queue's me
 FLAGS = WORDS[INDEX["flags"]]
 FLAG_PLANES, FLAG_FUSED, FLAG_WIDE, FLAG_SHIFT = (FLAGS.field(name).mask for name in
     ("planes", "fused", "wide", "shift"))
-FLAG_MASK = FLAGS.mask
-FLAG_BITS = FLAG_MASK.bit_length()
+FORM = FLAGS.field("form")
+
+
+def flag_bits(parts):
+    """Bits of the word of flags that builds with these optional parts have; all of them mean something."""
+    return max(field.msb for field in FLAGS.fields_of(parts)) + 1
 
 
 def fold_words(words):

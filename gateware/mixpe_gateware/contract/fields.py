@@ -20,6 +20,8 @@ class Field:
         What it says, for people.
     values : tuple of (int, str)
         Its codes and what they mean, where it holds codes.
+    part : str
+        The optional part of the contract (`config.OPTIONAL_PARTS`) that it belongs to; zero in builds without it.
     """
 
     name: str
@@ -27,6 +29,7 @@ class Field:
     width: int
     text: str
     values: tuple = ()
+    part: str = ""
 
     @property
     def largest(self):
@@ -71,6 +74,10 @@ class WithFields:
     def mask(self):
         """Bits that mean something."""
         return sum(field.mask for field in self.fields) if self.fields else (1 << WORD_BITS) - 1
+
+    def fields_of(self, parts):
+        """The fields of builds with these optional parts: tuple of Field."""
+        return tuple(field for field in self.fields if not field.part or field.part in parts)
 
     def field(self, name):
         """The field of that name.

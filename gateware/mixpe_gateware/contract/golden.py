@@ -13,6 +13,7 @@ import numpy as np
 from mixpe_gateware.contract import jobs, layout, reference, wide
 from mixpe_gateware.contract.config import K_LIMIT, N_LIMIT, Config
 from mixpe_gateware.contract.descriptor import GROUP_CODE_K, fold_words
+from mixpe_gateware.contract.scaling import SUPERBLOCK_GROUPS, TWO_LEVEL_GROUP, Form, Scaling
 
 MEM_BYTES = 1 << 20
 NARROW    = Config(rows=2, port_bits=16, k_max=512, buffer_beats=64, inbox_bytes=4096)
@@ -49,9 +50,9 @@ def _layout(integers):
     scales = _float16(integers.take(0, 0x7BFF, N, GROUPS))
     zeros  = integers.take(0, 15, N, GROUPS).astype(np.uint8)
     for config in (NARROW, BROAD):
-        stream = layout.pack_stream(layout.pack_nibbles(q), scales, zeros, config)
-        packed, *rest = layout.unpack_stream(stream, N, K, GROUPS, config)
-        yield f"stream {config.port_bits}", _bytes(stream, layout.unpack_nibbles(packed), *rest)
+        stream = layout.pack_stream(layout.pack_nibbles(q), Scaling(scales, zeros), config)
+        packed, found = layout.unpack_stream(stream, N, K, GROUPS, config)
+        yield f"stream {config.port_bits}", _bytes(stream, layout.unpack_nibbles(packed), found.scales, found.zeros)
         table = integers.take(0, 255, layout.shift_bytes(M, GROUPS, config)).astype(np.uint8)
         words = integers.take(-9999, 9999, M, N, GROUPS).astype(np.int32)
         yield f"rows {config.port_bits}", _bytes(layout.unpack_shifts(table, M, GROUPS, config),
@@ -113,9 +114,42 @@ def _jobs():
     yield "jobs", _bytes(np.array([int(value) for value in found], np.int64))
 
 
-def golden_vectors():
-    """All of them: an iterator of (name, bytes)."""
+def _minima(integers):
+    """The forms of real minima: their streams, their arithmetic, and answers to their jobs."""
+    k = 2*SUPERBLOCK_GROUPS*TWO_LEVEL_GROUP
+    groups = k//TWO_LEVEL_GROUP
+    x = integers.take(-128, 127, M, k).astype(np.int8)
+    q = integers.take(0, 15, N, k).astype(np.uint8)
+    partial, sums = reference.partials(x, q, TWO_LEVEL_GROUP), reference.row_sums(x, TWO_LEVEL_GROUP)
+    shifts = integers.take(0, 15, M, groups).astype(np.uint8)
+    for form, entries in ((Form.MINIMUM, groups), (Form.TWO_LEVEL, groups//SUPERBLOCK_GROUPS)):
+        halves  = integers.take(0, 0x7BFF, 2, N, entries) | integers.take(0, 1, 2, N, entries) << 15
+        factors = integers.take(0, 63, N, groups, 2).astype(np.uint8)
+        scaling = Scaling(_float16(halves[0]), minima=_float16(halves[1]),
+            factors=factors if form == Form.TWO_LEVEL else None)
+        for config in (NARROW, BROAD):
+            stream = layout.pack_stream(layout.pack_nibbles(q), scaling, config)
+            packed, found = layout.unpack_stream(stream, N, k, groups, config, form)
+            yield f"{form.name} {config.port_bits}", _bytes(stream, packed, found.scales, found.minima,
+                *([found.factors] if form == Form.TWO_LEVEL else []))
+        yield f"{form.name} channels", _bytes(*(reference.dequantise(partial, sums, scaling, table)
+            for table in (None, shifts)))
+    good  = jobs.Job(weights_addr=0, act_addr=1 << 17, out_addr=1 << 18, n=N, k=k, m=1, group=0, out_bytes=1 << 18,
+        fused=True)
+    found = []
+    for change in ({}, {"k": k - 32}, {"group": 1}, {"group": GROUP_CODE_K}, {"planes": True}, {"fused": False}):
+        for form in (*Form, 3):
+            job = replace(good, form=int(form), **change)
+            found += [*job.words(), *(jobs.check_job(job, replace(BROAD, minima=minima), MEM_BYTES)
+                for minima in (False, True)), *([job.weight_bytes(BROAD)] if form in list(Form) else [])]
+    yield "jobs of minima", _bytes(np.array([int(value) for value in found], np.int64))
+
+
+def golden_vectors(parts=()):
+    """All of them, those of the optional parts last: an iterator of (name, bytes)."""
     integers = _Integers()
     yield from _layout(integers)
     yield from _arithmetic(integers)
     yield from _jobs()
+    if "minima" in parts:
+        yield from _minima(_Integers())

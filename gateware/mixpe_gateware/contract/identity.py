@@ -10,7 +10,7 @@ FEATURES = next(register for register in IDENTITY if register.name == "features"
 
 def identity_values(config, *, clock_hz, mem_base, mem_bytes, inbox_base=0):
     """Values of the identity registers of one build, by name."""
-    value = digest()
+    value = digest(config.parts)
     return {
         "magic":       MAGIC,
         "version":     VERSION,

@@ -19,6 +19,7 @@ from enum import IntEnum
 from mixpe_gateware.contract.config import GROUP_MIN, GROUP_SIZES, N_LIMIT
 from mixpe_gateware.contract.descriptor import GROUP_CODE_K, WORDS, Opcode
 from mixpe_gateware.contract.layout import shift_bytes, stream_bytes
+from mixpe_gateware.contract.scaling import SUPERBLOCK_GROUPS, TWO_LEVEL_GROUP, Form
 
 WATCHDOG_CYCLES = 1 << 20  # without a beat from or to memory, or a step of an engine, after which jobs are aborted
 
@@ -74,6 +75,7 @@ class Job:
     wide: bool = False
     shift: bool = False
     planes: bool = False
+    form: int = Form.ZERO
     tag: int = 0
     opcode: int = Opcode.GEMM
     fence: bool = False
@@ -111,7 +113,7 @@ class Job:
         return -(-self.m//config.rows)
 
     def weight_bytes(self, config):
-        return stream_bytes(self.n, self.passes*self.k, self.passes*self.groups, config)
+        return stream_bytes(self.n, self.passes*self.k, self.passes*self.groups, config, self.form)
 
     def act_bytes(self, config):
         """Activations, and with `shift` their table."""
@@ -139,13 +141,19 @@ def check_job(job, config, mem_bytes):
         return JobCode.UNSUPPORTED
     if (job.wide or job.shift) and not job.fused:
         return JobCode.UNSUPPORTED
+    if job.form >= len(Form) or (job.form and not config.minima):
+        return JobCode.UNSUPPORTED
     if not (0 < job.n <= N_LIMIT and GROUP_MIN <= job.k <= config.k_max and 0 < job.m <= config.k_max):
         return JobCode.SHAPE
     if job.wide and (job.m % 2 or config.rows % 2):
         return JobCode.SHAPE
     if job.group != GROUP_CODE_K and job.group >= len(GROUP_SIZES):
         return JobCode.GROUP
+    if job.form == Form.TWO_LEVEL and job.group != GROUP_SIZES.index(TWO_LEVEL_GROUP):
+        return JobCode.GROUP
     if job.k % job.group_size or job.k % config.lanes:
+        return JobCode.SHAPE
+    if job.form == Form.TWO_LEVEL and job.groups % SUPERBLOCK_GROUPS:
         return JobCode.SHAPE
     if job.passes*job.groups > config.groups_max:
         return JobCode.GROUP

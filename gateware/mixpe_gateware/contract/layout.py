@@ -7,7 +7,11 @@ channels (n is padded with zero weights); everything is little-endian and each s
     block b = [ scales: 8·(k/G) FP16 ] [ zeros: 8·(k/G) nibbles ] [ weights: channel 8b … 8b+7, k nibbles each ]
 
 Entry c·(k/G) + g of the first two sections belongs to channel 8b + c, group g. Weight i of a channel is bits
-4(i mod D) … +3 of its beat i div D, that is nibble i of its k/2 bytes, low nibble first.
+4(i mod D) … +3 of its beat i div D, that is nibble i of its k/2 bytes, low nibble first. In the other forms of
+`contract.scaling` other sections stand between scales and weights:
+
+    MINIMUM    [ scales ] [ minima: 8·(k/G) FP16 ] [ weights ]
+    TWO_LEVEL  [ scales: 8·(k/8G) FP16 ] [ minima: 8·(k/8G) FP16 ] [ factors: 8·(k/G) pairs of bytes, a and b ] [ weights ]
 
 Results of partials are ordered by row tile, see `tile_results`; alignment shifts (A16) lie behind the activations, see
 `unpack_shifts`.
@@ -19,12 +23,13 @@ import numpy as np
 
 from mixpe_gateware.contract.config import CHANNELS_PER_BLOCK
 from mixpe_gateware.contract.errors import DtypeError, RangeError, ShapeError
+from mixpe_gateware.contract.scaling import FACTOR_BITS, SUPERBLOCK_GROUPS, Form, Scaling
 from mixpe_gateware.contract.widths import SHIFT_BITS, log2
 
 
 @dataclass(frozen=True)
 class Section:
-    """A section of a block: so many bits a channel and entry, an entry being a group or a weight."""
+    """A section of a block: so many bits a channel and entry, an entry being a superblock, a group or a weight."""
 
     name: str
     bits: int
@@ -39,26 +44,35 @@ class Section:
         return (self.entry_bytes*entries + config.beat_bytes - 1) >> log2(config.beat_bytes)
 
 
-# In their order in a block. The first two have an entry a group, the last an entry a weight.
 SCALES  = Section("scales",  16)
 ZEROS   = Section("zeros",   4)
+MINIMA  = Section("minima",  16)
+FACTORS = Section("factors", 16)  # a, then b: a byte each
 WEIGHTS = Section("weights", 4)
 
 
-def block_beats(k, groups, config):
+def section_entries(k, groups, form=Form.ZERO):
+    """Entries a channel of each section of a block, by Section: a dict in their order."""
+    if form == Form.ZERO:
+        return {SCALES: groups, ZEROS: groups, WEIGHTS: k}
+    if form == Form.MINIMUM:
+        return {SCALES: groups, MINIMA: groups, WEIGHTS: k}
+    return {SCALES: groups//SUPERBLOCK_GROUPS, MINIMA: groups//SUPERBLOCK_GROUPS, FACTORS: groups, WEIGHTS: k}
+
+
+def block_beats(k, groups, config, form=Form.ZERO):
     """Beats of each section of one block of eight channels, by Section: a dict in their order."""
-    return {SCALES: SCALES.beats(groups, config), ZEROS: ZEROS.beats(groups, config),
-        WEIGHTS: WEIGHTS.beats(k, config)}
+    return {section: section.beats(entries, config) for section, entries in section_entries(k, groups, form).items()}
 
 
-def block_bytes(k, groups, config):
-    """Bytes of one block of eight channels: scales, zeros, weights."""
-    return sum(block_beats(k, groups, config).values())*config.beat_bytes
+def block_bytes(k, groups, config, form=Form.ZERO):
+    """Bytes of one block of eight channels: all its sections."""
+    return sum(block_beats(k, groups, config, form).values())*config.beat_bytes
 
 
-def stream_bytes(n, k, groups, config):
+def stream_bytes(n, k, groups, config, form=Form.ZERO):
     """Bytes of the packed weight stream of n channels (n is padded to whole blocks)."""
-    return -(-n//CHANNELS_PER_BLOCK)*block_bytes(k, groups, config)
+    return -(-n//CHANNELS_PER_BLOCK)*block_bytes(k, groups, config, form)
 
 
 def _check(name, array, dtype, shape):
@@ -102,40 +116,38 @@ def unpack_nibbles(packed):
     return pairs.view(np.uint8).reshape(*packed.shape[:-1], 2*packed.shape[-1])
 
 
-def _slices(k, groups, config):
+def _slices(k, groups, config, form):
     """Where the entries of each section lie in a block, without what pads them: dict of Section to slice of bytes."""
-    slices, start = {}, 0
-    for section, beats in block_beats(k, groups, config).items():
-        slices[section] = slice(start, start + section.entry_bytes*(k if section == WEIGHTS else groups))
+    entries, slices, start = section_entries(k, groups, form), {}, 0
+    for section, beats in block_beats(k, groups, config, form).items():
+        slices[section] = slice(start, start + section.entry_bytes*entries[section])
         start += beats*config.beat_bytes
     return slices
 
 
-def pack_stream(packed, scales, zeros, config):
+def pack_stream(packed, scaling, config):
     """Lay out a quantised matrix as the weight stream.
 
     Parameters
     ----------
     packed : (n, k/2) uint8
         Weights from `pack_nibbles`; k is a multiple of lanes.
-    scales : (n, groups) float16
-    zeros : (n, groups) uint8, 0 … 15
+    scaling : Scaling
+        Of n channels.
     config : Config
 
     Returns
     -------
     (stream_bytes,) uint8
     """
-    n, groups = scales.shape
+    n, groups, form = scaling.n, scaling.groups, scaling.form
     k = 2*packed.shape[1]
     _check("packed", packed, np.uint8, (n, k//2))
-    _check("scales", scales, np.float16, (n, groups))
-    _check("zeros", zeros, np.uint8, (n, groups))
     if k % config.lanes:
         raise ShapeError(f"k must be a multiple of {config.lanes} lanes, not {k}")
     blocks = -(-n//CHANNELS_PER_BLOCK)
-    where  = _slices(k, groups, config)
-    stream = np.zeros((blocks, block_bytes(k, groups, config)), np.uint8)
+    where  = _slices(k, groups, config, form)
+    stream = np.zeros((blocks, block_bytes(k, groups, config, form)), np.uint8)
 
     def put(section, rows):
         # Whole blocks are one strided copy; the last block may have fewer than eight channels.
@@ -145,30 +157,46 @@ def pack_stream(packed, scales, zeros, config):
         if rest.size:
             stream[full, place.start:place.start + rest.size] = rest
 
-    put(SCALES, np.ascontiguousarray(scales).view(np.uint8))
-    entries = np.zeros((blocks, CHANNELS_PER_BLOCK*groups), np.uint8)  # a nibble pair may be of two channels
-    entries.reshape(-1)[:n*groups] = zeros.reshape(-1)
-    stream[:, where[ZEROS]] = pack_nibbles(entries)
+    put(SCALES, np.ascontiguousarray(scaling.scales).view(np.uint8))
+    if form == Form.ZERO:
+        entries = np.zeros((blocks, CHANNELS_PER_BLOCK*groups), np.uint8)  # a nibble pair may be of two channels
+        entries.reshape(-1)[:n*groups] = scaling.zeros.reshape(-1)
+        stream[:, where[ZEROS]] = pack_nibbles(entries)
+    else:
+        put(MINIMA, np.ascontiguousarray(scaling.minima).view(np.uint8))
+        if form == Form.TWO_LEVEL:
+            put(FACTORS, np.ascontiguousarray(scaling.factors).reshape(n, -1))
     put(WEIGHTS, packed)
     return stream.reshape(-1)
 
 
-def unpack_stream(stream, n, k, groups, config):
+def unpack_stream(stream, n, k, groups, config, form=Form.ZERO):
     """Inverse of `pack_stream`.
+
+    Factors are cut to their bits, as the gateware does.
 
     Returns
     -------
-    packed (n, k/2) uint8, scales (n, groups) float16, zeros (n, groups) uint8
+    packed : (n, k/2) uint8
+    scaling : Scaling
     """
-    size = block_bytes(k, groups, config)
+    size = block_bytes(k, groups, config, form)
     blocks = -(-n//CHANNELS_PER_BLOCK)
     _check("stream", stream, np.uint8, (blocks*size,))
     stream = stream.reshape(blocks, size)
-    where  = _slices(k, groups, config)
-    scales = np.ascontiguousarray(stream[:, where[SCALES]]).view(np.float16).reshape(-1, groups)[:n]
-    zeros  = unpack_nibbles(stream[:, where[ZEROS]]).reshape(-1, groups)[:n]
-    packed = stream[:, where[WEIGHTS]].reshape(-1, k//2)[:n]
-    return np.ascontiguousarray(packed), scales, zeros
+    where  = _slices(k, groups, config, form)
+    packed = np.ascontiguousarray(stream[:, where[WEIGHTS]].reshape(-1, k//2)[:n])
+
+    def halves(section):
+        entries = np.ascontiguousarray(stream[:, where[section]]).view(np.float16)
+        return entries.reshape(blocks*CHANNELS_PER_BLOCK, -1)[:n]
+
+    if form == Form.ZERO:
+        return packed, Scaling(halves(SCALES), zeros=unpack_nibbles(stream[:, where[ZEROS]]).reshape(-1, groups)[:n])
+    factors = None
+    if form == Form.TWO_LEVEL:
+        factors = stream[:, where[FACTORS]].reshape(-1, groups, 2)[:n] & ((1 << FACTOR_BITS) - 1)
+    return packed, Scaling(halves(SCALES), minima=halves(MINIMA), factors=factors)
 
 
 def shift_pitch(groups, config):

@@ -3,11 +3,11 @@
 
 from pathlib import Path
 
-from mixpe_gateware.contract.config import PARAMETERS, PE_KINDS
+from mixpe_gateware.contract.config import GROUP_MIN, PARAMETERS, PE_KINDS
 from mixpe_gateware.contract.descriptor import WORDS
 from mixpe_gateware.contract.digest import VERSION, digest
 from mixpe_gateware.contract.jobs import JobCode
-from mixpe_gateware.contract.layout import SCALES, WEIGHTS, ZEROS
+from mixpe_gateware.contract.layout import section_entries
 from mixpe_gateware.contract.registers import (
     ACCESS,
     COUNTER_BANK,
@@ -19,6 +19,7 @@ from mixpe_gateware.contract.registers import (
     OFFSETS,
     REGISTERS,
 )
+from mixpe_gateware.contract.scaling import SUPERBLOCK_GROUPS, Form
 
 PAGE = Path(__file__).parents[3]/"docs"/"registers.md"
 
@@ -31,7 +32,8 @@ reference device, and the `soc.svd`, `csr.csv` and `csr.json` of each build.
 
 Contract version {version}, digest `{digest:016x}`. A driver refuses a device with another one. The digest covers
 registers, descriptor, counters, codes of jobs, and by golden vectors (`golden.py`) layout and arithmetic. It covers no
-texts, and not which processing elements there are.
+texts, and not which processing elements there are. Builds with `minima` have the digest `{with_minima:016x}`: what only
+they have is in it besides.
 
 ## Registers
 
@@ -64,7 +66,8 @@ Parameters of `Config`. A device tells them in its identity registers, the proce
 
 ## Weight stream
 
-A block of eight output channels has these sections in this order, each padded to a beat; see `contract/layout.py`.
+A block of eight output channels has these sections in this order, each padded to a beat; see `contract/layout.py`. Which
+they are depends on the form of the job; `MINIMUM` and `TWO_LEVEL` are in builds with `minima` (`contract/scaling.py`).
 
 {sections}
 """
@@ -84,7 +87,8 @@ def _text(word):
     parts = [word.text]
     for field in word.fields:
         codes = "; ".join(f"{code} {text}" for code, text in field.values)
-        parts.append(f"`{_bits(field)}` **{field.name}** {field.text}{f' ({codes})' if codes else ''}")
+        built = f", in builds with `{field.part}`" if field.part else ""
+        parts.append(f"`{_bits(field)}` **{field.name}** {field.text}{f' ({codes})' if codes else ''}{built}")
     return "<br>".join(parts)
 
 
@@ -112,14 +116,17 @@ def _parameters():
 
 
 def _sections():
-    for section, entry in ((SCALES, "group"), (ZEROS, "group"), (WEIGHTS, "weight")):
-        yield [section.name, f"{section.bits} bits", f"a channel and {entry}"]
+    k, groups = 8*GROUP_MIN*SUPERBLOCK_GROUPS, 8*SUPERBLOCK_GROUPS  # to tell the entries apart
+    what = {k: "weight", groups: "group", 8: "superblock of eight groups"}
+    for form in Form:
+        for section, entries in section_entries(k, groups, form).items():
+            yield [f"`{form.name}`", section.name, f"{section.bits} bits", f"a channel and {what[entries]}"]
 
 
 def manual():
     """The page: str."""
     return TEXT.format(
-        version=VERSION, digest=digest(),
+        version=VERSION, digest=digest(), with_minima=digest(("minima",)),
         bank=CSR_BANK, bank_offset=CSR_BANK*CSR_PAGE_BYTES,
         access="; ".join(f"{name}: {text}" for name, text in ACCESS.items()),
         registers=_table(["offset", "register", "access", "what", "what writing it does"], _registers()),
@@ -129,7 +136,7 @@ def manual():
         codes=_table(["code", "name", "what"], [[code.value, f"`{code.name}`", code.text] for code in JobCode]),
         kinds=", ".join(PE_KINDS),
         parameters=_table(["parameter", "default", "must be", "what"], _parameters()),
-        sections=_table(["section", "size", "of"], _sections()))
+        sections=_table(["form", "section", "size", "of"], _sections()))
 
 
 def main():

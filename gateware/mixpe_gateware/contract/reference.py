@@ -4,10 +4,12 @@
     partial   P[m,n,g]  = Σ_{k∈g} q[n,k]·x[m,k]            exact integer
     row sum   XS[m,g]   = Σ_{k∈g} x[m,k]                   exact integer
     channel   F[m,n]    = round32( Σ_g s[n,g]·2^h[m,g]·(P[m,n,g] − z[n,g]·XS[m,g]) )
+           or F[m,n]    = round32( Σ_g 2^h[m,g]·(s[n,g]·a[n,g]·P[m,n,g] + m[n,g]·b[n,g]·XS[m,g]) )
     output    Y[m,n]    = F[m,n]·sx[m]                     one FP32 product
 
 The sum of F is exact: FP16 scales are integers in units of 2^-24, so it is a sum of integers, rounded once to the
-nearest FP32 (ties to even). h is 0 except for aligned FP16 activations (`contract.wide`).
+nearest FP32 (ties to even). h is 0 except for aligned FP16 activations (`contract.wide`). The second form of F is that
+of real minima (`contract.scaling`): a and b are 1, or with two levels integers, and s and m then a superblock's.
 
 Source: MixPE, arXiv 2411.16158, equation 5.
 """
@@ -15,6 +17,7 @@ Source: MixPE, arXiv 2411.16158, equation 5.
 import numpy as np
 
 from mixpe_gateware.contract.errors import DtypeError, RangeError, ShapeError
+from mixpe_gateware.contract.scaling import SUPERBLOCK_GROUPS, Form
 
 SCALE_UNIT_LOG2 = -24  # an FP16 is an integer times 2**SCALE_UNIT_LOG2
 
@@ -143,6 +146,37 @@ def accumulate(partial, sums, scales, zeros, shifts=None):
         step = step + np.asarray(shifts, np.int64)[:, None, :]
     total = np.add.reduce(term*(mantissa.astype(kind) << step.astype(kind)), axis=2)
     return round_to_float32(total, low + SCALE_UNIT_LOG2)
+
+
+def dequantise(partial, sums, scaling, shifts=None):
+    """Channel sums F of any form.
+
+    Parameters
+    ----------
+    partial, sums, shifts
+        See `accumulate`.
+    scaling : Scaling
+        Of the n channels.
+
+    Returns
+    -------
+    (m, n) float32
+    """
+    if scaling.form == Form.ZERO:
+        return accumulate(partial, sums, scaling.scales, scaling.zeros, shifts)
+    # Two terms a group, each with a scale of its own and no zero.
+    partial, lower = partial.astype(np.int64), np.asarray(sums, np.int64)[:, None, :]
+    scales,  minima = scaling.scales, scaling.minima
+    if scaling.form == Form.TWO_LEVEL:
+        partial = partial*scaling.factors[:, :, 0]
+        lower   = lower*scaling.factors[:, :, 1]
+        scales, minima = (np.repeat(array, SUPERBLOCK_GROUPS, axis=1) for array in (scales, minima))
+    terms  = np.concatenate([partial, np.broadcast_to(lower, partial.shape)], axis=2)
+    scales = np.concatenate([scales, minima], axis=1)
+    if shifts is not None:
+        shifts = np.concatenate([shifts, shifts], axis=1)
+    return accumulate(terms, np.zeros((len(terms), terms.shape[2]), np.int64), scales,
+        np.zeros(scales.shape, np.uint8), shifts)
 
 
 def _largest(array):

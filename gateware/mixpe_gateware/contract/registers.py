@@ -8,7 +8,7 @@ they cannot differ. The identity registers follow from `contract.config`, the jo
 from dataclasses import dataclass
 from enum import Enum
 
-from mixpe_gateware.contract.config import PARAMETERS
+from mixpe_gateware.contract.config import OPTIONAL_PARTS, PARAMETERS
 from mixpe_gateware.contract.descriptor import POST, WORDS
 from mixpe_gateware.contract.fields import Field, WithFields
 from mixpe_gateware.contract.jobs import JobCode
@@ -52,7 +52,8 @@ def _config_registers():
             yield Register(each.name, "ro", each.brief)
         elif each == flags[0]:
             yield Register("features", "ro", "what is built", tuple(
-                Field(flag.name, bit, 1, flag.brief) for bit, flag in enumerate(flags)))
+                Field(flag.name, bit, 1, flag.brief, part=flag.name if flag.name in OPTIONAL_PARTS else "")
+                for bit, flag in enumerate(flags)))
 
 
 IDENTITY = (

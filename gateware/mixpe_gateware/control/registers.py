@@ -10,10 +10,13 @@ from mixpe_gateware.contract.registers import CONTROL, JOB, REGISTERS
 from mixpe_gateware.contract.widths import log2
 
 
-def csr_fields(register, value=0):
-    """LiteX's fields of a register of the table, each with its part of a reset value: list of CSRField."""
+def csr_fields(register, value=0, parts=()):
+    """LiteX's fields of a register of the table, each with its part of a reset value: list of CSRField.
+
+    Those of optional parts that a build has not are left out.
+    """
     return [CSRField(field.name, field.width, field.lsb, reset=field.of(value), description=field.text,
-        values=[(str(code), text) for code, text in field.values] or None) for field in register.fields]
+        values=[(str(code), text) for code, text in field.values] or None) for field in register.fields_of(parts)]
 
 
 class WriteOnly(CSR):
@@ -23,23 +26,25 @@ class WriteOnly(CSR):
     ----------
     register : Register
         Of the table.
+    parts : tuple of str
+        Optional parts of the contract that are built.
     """
 
-    def __init__(self, register):
+    def __init__(self, register, parts=()):
         CSR.__init__(self, 32, name=register.name)
         self.description = register.text
         if register.fields:
-            self.fields = CSRFieldAggregate(csr_fields(register), CSRAccess.WriteOnly)
+            self.fields = CSRFieldAggregate(csr_fields(register, parts=parts), CSRAccess.WriteOnly)
 
 
-def make_csr(register, value=0):
+def make_csr(register, value=0, parts=()):
     """The CSR of a register of the table, and its `access` for `control.csr_map`; `value` is what it reads at reset."""
     if register.access == "wo":
-        csr = WriteOnly(register)
+        csr = WriteOnly(register, parts)
     else:
         kind = CSRStorage if register.access == "rw" else CSRStatus
         # A register's fields give its size and reset value where it has any.
-        csr = kind(32, value, fields=csr_fields(register, value), name=register.name, description=register.text)
+        csr = kind(32, value, fields=csr_fields(register, value, parts), name=register.name, description=register.text)
     csr.access = register.access
     return csr
 
@@ -60,7 +65,8 @@ class AcceleratorRegisters(LiteXModule):
         config = accelerator.config
         identity = identity_values(config, clock_hz=clock_hz, mem_base=mem_base, mem_bytes=mem_bytes,
             inbox_base=inbox_base)
-        csrs = {register.name: make_csr(register, identity.get(register.name, 0)) for register in REGISTERS}
+        csrs = {register.name: make_csr(register, identity.get(register.name, 0), config.parts)
+            for register in REGISTERS}
         for name, csr in csrs.items():
             setattr(self, "_" + name, csr)
 
