@@ -139,8 +139,8 @@ def ticket():
             "groups": job.groups, "groups_last": job.groups - 1,
             "stream_words": job.passes*words, "stream_words_last": job.passes*words - 1,
             "stream_groups": job.passes*job.groups, "stream_groups_last": job.passes*job.groups - 1,
-            "n_last": job.n - 1, "blocks_last": -(-job.n//8) - 1,
+            "n_last": job.n - 1, "blocks_last": -(-job.n//8) - 1, "form": int(job.form),
         }
-        return {name: fields[name] for name in names}
+        return {name: fields[name] for name in names if name != "form" or config.minima}
 
     return ticket_

@@ -44,7 +44,7 @@ def test_jobs_in_two_buffers(options, stall, ticket, feed, seeded, simulate):
         fill_operands(rng, memory.bytes, job, config, extreme=index == 1)
         jobs.append(job)
         if index % 3 == 1:
-            tickets.append({name: int(rng.integers(1 << 16)) for name in FIELDS} | {"skip": 1})
+            tickets.append({name: int(rng.integers(1 << 16)) for name in tickets[-1]} | {"skip": 1})
         tickets.append(ticket(job, config, FIELDS))
     dut = ActivationMemory(config, memory.get_port("read"))
     loaded, wrong, counted, most = [0], [], [0], [0]

@@ -6,7 +6,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from mixpe_gateware.contract.descriptor import FLAG_MASK, INDEX
+from mixpe_gateware.contract.descriptor import INDEX, flag_bits
 from mixpe_gateware.contract.jobs import Job, JobCode, check_job
 from mixpe_sim.harness.cases import fill_operands, random_job
 
@@ -91,7 +91,7 @@ def test_unknown_flags_are_refused(open_harness, compare, mem_bytes):
     good = good_job(np.random.default_rng(0), harness, mem_bytes, 1, fused=False, **PLAIN)
     fields = {name: getattr(good, name) for name in
         ("weights_addr", "act_addr", "out_addr", "n", "k", "m", "out_bytes")}
-    for flags in (FLAG_MASK + 1, 1 << 31, good.group | 1 << 5, good.group | 1 << 6):
+    for flags in (1 << flag_bits(()), 1 << 31, good.group | 1 << 5, good.group | 1 << 6):
         harness.post(RawJob(**fields, group=good.group, tag=9, raw_flags=flags))
         (tag, code, _), = harness.run(1, limit_cycles=10_000)
         assert (tag, code) == (9, JobCode.UNSUPPORTED)

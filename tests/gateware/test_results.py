@@ -47,7 +47,7 @@ def test_results_of_jobs(options, stall, ticket, feed, collect, seeded, simulate
     act_half = 0
     for index, job in enumerate(jobs):
         if index % 3 == 1:
-            tickets.append({name: int(rng.integers(1 << 16)) for name in FIELDS} | {"skip": 1})
+            tickets.append({name: int(rng.integers(1 << 16)) for name in ticket(job, config, FIELDS)} | {"skip": 1})
             expected.append((None, 1))
         groups, passes = job.groups, job.passes
         blocks   = -(-job.n//CHANNELS_PER_BLOCK)

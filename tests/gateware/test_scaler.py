@@ -5,20 +5,38 @@ import numpy as np
 import pytest
 from migen import passive
 
-from mixpe_gateware.contract.reference import SCALE_UNIT_LOG2, accumulate, round_to_float32
+from mixpe_gateware.contract.config import Config
+from mixpe_gateware.contract.reference import SCALE_UNIT_LOG2, dequantise, round_to_float32
+from mixpe_gateware.contract.scaling import Form, Scaling
 from mixpe_gateware.gemm.scaler import ScaleUnit
 
 
 @pytest.mark.parametrize("slots", (1, 4))
 @pytest.mark.parametrize("order", ("turns", "runs", "random"))
-def test_totals_are_exact(slots, order, seeded, simulate):
-    """Channels of several groups, over the slots in any order, subnormal, negative and largest scales, every shift."""
+@pytest.mark.parametrize("form", (None, *Form))
+def test_totals_are_exact(slots, order, form, seeded, simulate):
+    """Channels of several groups, over the slots in any order, subnormal, negative and largest scales, every shift.
+
+    `form` None: a unit without real minima; ZERO: the same sums in one that has them.
+    """
     rng = seeded(slots)
-    groups, dut, totals = 6, ScaleUnit(slots), []
-    partial = rng.integers(-(1 << 24), 1 << 24, (slots, 1, groups))
-    sums = rng.integers(-(1 << 20), 1 << 20, (slots, groups))
+    config = Config(rows=slots, scalers=1, minima=form is not None)
+    groups, dut, totals = 8, ScaleUnit(config), []
+    two_level = form == Form.TWO_LEVEL
+    edge_log2 = 16 - 2 if two_level else 24
+    partial = rng.integers(-(1 << edge_log2), 1 << edge_log2, (slots, 1, groups))
+    sums = rng.integers(-(1 << 12), 1 << 12, (slots, groups)) if two_level else (
+        rng.integers(-(1 << 20), 1 << 20, (slots, groups)))
+    if two_level:  # the largest of groups of 32
+        partial[:, :, 0], sums[:, 0] = -15*128*32, -128*32
+    factors = rng.choice(np.array([0, 1, 63, 42], np.uint8), (1, groups, 2))
+    factors[0, 0] = 63
     zeros = rng.integers(0, 16, (1, groups)).astype(np.uint8)
-    scales = np.array([[0x7BFF, 0xFBFF, 0x7801, 0x0001, 0x8000, 0x3C01]], np.uint16).view(np.float16)
+    halves = np.array([0x7BFF, 0xFBFF, 0x7801, 0x0001, 0x8000, 0x3C01, 0x0000, 0x83FF], np.uint16)
+    entries = 1 if two_level else groups
+    scales  = halves[None, :entries].view(np.float16)
+    minima  = np.roll(halves, 3 if slots == 1 else -1)[None, :entries].view(np.float16)
+    scaling = Scaling(scales, minima=minima, factors=factors if two_level else None) if form else Scaling(scales, zeros)
     shifts = rng.integers(0, 16, (slots, groups))
 
     slots_in_order = [slot for _ in range(groups) for slot in range(slots)]
@@ -43,12 +61,17 @@ def test_totals_are_exact(slots, order, seeded, simulate):
             yield dut.partial.eq(int(partial[slot, 0, group]))
             yield dut.row_sum.eq(int(sums[slot, group]))
             yield dut.zero.eq(int(zeros[0, group]))
-            yield dut.scale.eq(int(scales.view(np.uint16)[0, group]))
+            yield dut.scale.eq(int(scales.view(np.uint16)[0, group % entries]))
+            if config.minima:  # what a form does not use is noise
+                yield dut.form.eq(form)
+                yield dut.minimum.eq(int(minima.view(np.uint16)[0, group % entries]))
+                yield dut.factor_a.eq(int(factors[0, group, 0]))
+                yield dut.factor_b.eq(int(factors[0, group, 1]))
             yield dut.shift.eq(int(shifts[slot, group]))
             yield
         yield dut.valid.eq(0)
         yield dut.first.eq(0)
-        for _ in range(2*ScaleUnit.LATENCY):
+        for _ in range(2*dut.latency):
             yield
 
     @passive
@@ -60,4 +83,4 @@ def test_totals_are_exact(slots, order, seeded, simulate):
 
     simulate(dut, drive(), watch())
     got = round_to_float32(np.array(totals, object), SCALE_UNIT_LOG2)
-    assert (got == accumulate(partial, sums, scales, zeros, shifts)[ended, 0]).all()
+    assert (got == dequantise(partial, sums, scaling, shifts)[ended, 0]).all()

@@ -75,7 +75,7 @@ def test_vectors_of_jobs(options, stall, ticket, feed, collect, seeded, simulate
             for tile in range(job.tiles(config)) for word in range(words)})
         half ^= 1 - fields["double"]
         if index % 2:
-            tickets.append({name: int(rng.integers(1 << 16)) for name in FIELDS} | {"skip": 1})
+            tickets.append({name: int(rng.integers(1 << 16)) for name in tickets[-1]} | {"skip": 1})
         jobs.append(job)
         tickets.append(fields)
 

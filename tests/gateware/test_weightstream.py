@@ -8,18 +8,30 @@ import pytest
 from migen import Signal, passive
 
 from mixpe_gateware.contract.config import CHANNELS_PER_BLOCK, Config
-from mixpe_gateware.contract.layout import block_beats, unpack_nibbles
+from mixpe_gateware.contract.layout import (
+    FACTORS,
+    MINIMA,
+    SCALES,
+    ZEROS,
+    block_beats,
+    section_entries,
+    unpack_nibbles,
+)
+from mixpe_gateware.contract.scaling import Form
 from mixpe_gateware.gemm.weights import FIELDS, ScaleMemory, WeightBuffer, WeightStream
 from mixpe_sim.harness.cases import fill_operands, random_job
 from mixpe_sim.ports import PortMemory
 
 MEM_BYTES = 1 << 16
+MEMORIES  = {SCALES: "scales", ZEROS: "zeros", MINIMA: "fine", FACTORS: "fine"}  # but for minima of superblocks
 CONFIGS = [
     ({"port_bits": 16, "queue_depth": 2}, 0.0),
     ({"port_bits": 32, "read_ports": 2}, 0.3),
     ({"port_bits": 64, "memory_bits": 16}, 0.0),
     ({"port_bits": 128, "read_ports": 4}, 0.6),
     ({"port_bits": 128, "memory_bits": 32, "queue_depth": 2}, 0.3),
+    ({"port_bits": 16, "minima": True}, 0.3),
+    ({"port_bits": 128, "read_ports": 2, "minima": True}, 0.3),
 ]
 
 
@@ -36,27 +48,38 @@ def test_streams_of_jobs(options, stall, ticket, feed, seeded, simulate):
     memory.bytes[:] = rng.integers(0, 256, MEM_BYTES)
     shapes = [{"k": 32, "n": 1, "group": 7}, {"k": 32, "n": 17, "group": 0}, {"k": 512, "n": 3, "group": 0},
         {"k": 64, "n": 8, "group": 1, "planes": True}, {"k": 96, "n": 9, "group": 0}]
+    if config.minima:
+        forms = [(256, 9, Form.TWO_LEVEL, 1), (96, 9, Form.ZERO, 1), (512, 3, Form.MINIMUM, 1),
+            (512, 1, Form.TWO_LEVEL, 1), (256, 8, Form.TWO_LEVEL, 2), (64, 8, Form.MINIMUM, 2)]
+        shapes = [{"k": k, "n": n, "group": 0, "form": form, "planes": passes == 2} for k, n, form, passes in forms]
+    size = MEM_BYTES//len(shapes)//config.beat_bytes*config.beat_bytes
     jobs, tickets = [], []
     for index, shape in enumerate(shapes):
-        job = random_job(rng, config, MEM_BYTES, (index*12288, 12288), **{"m": 1, "planes": False, **shape})
+        job = random_job(rng, config, MEM_BYTES, (index*size, size), **{"m": 1, "planes": False, **shape})
         fill_operands(rng, memory.bytes, job, config, extreme=index == 0)
         jobs.append(job)
         tickets.append(ticket(job, config, FIELDS))
         if index % 2:
-            tickets.append({name: int(rng.integers(1 << 16)) for name in FIELDS} | {"skip": 1})
+            tickets.append({name: int(rng.integers(1 << 16)) for name in tickets[-1]} | {"skip": 1})
 
     dut = WeightStream(config, [memory.get_port("read") for _ in range(config.read_ports)], chunk_beats=16)
     # What the memory holds, section by section of each block.
     weights, blocks = [], []
     for job in jobs:
-        parts  = list(block_beats(job.passes*job.k, job.passes*job.groups, config).values())
-        stream = memory.bytes[job.weights_addr:job.weights_addr + job.weight_bytes(config)].reshape(
+        sections = block_beats(job.passes*job.k, job.passes*job.groups, config, job.form)
+        counts   = section_entries(job.passes*job.k, job.passes*job.groups, job.form)
+        parts    = list(sections.values())
+        stream   = memory.bytes[job.weights_addr:job.weights_addr + job.weight_bytes(config)].reshape(
             -1, sum(parts), config.beat_bytes)
-        entries = CHANNELS_PER_BLOCK*job.passes*job.groups
         for block in stream:
-            scales, zeros, data = np.split(block, np.cumsum(parts)[:2])
-            blocks.append((scales.reshape(-1).view(np.uint16)[:entries], unpack_nibbles(zeros.reshape(-1))[:entries]))
-            weights += [int.from_bytes(beat.tobytes(), "little") for beat in data]
+            found = {}
+            for section, beats in zip(sections, np.split(block, np.cumsum(parts)[:-1]), strict=True):
+                values = unpack_nibbles(beats.reshape(-1)) if section == ZEROS else beats.reshape(-1).view(np.uint16)
+                name   = "coarse" if (section, job.form) == (MINIMA, Form.TWO_LEVEL) else MEMORIES.get(section)
+                if name is not None:
+                    found[name] = values[:CHANNELS_PER_BLOCK*counts[section]]
+            blocks.append(found)
+            weights += [int.from_bytes(beat.tobytes(), "little") for beat in beats]
     got, wrong, counted, early = [], [], [0], []
 
     want = Signal()
@@ -79,17 +102,15 @@ def test_streams_of_jobs(options, stall, ticket, feed, seeded, simulate):
                 yield
             for _ in range(int(pauses.integers(400))):  # longer than a block takes to arrive
                 yield
-            count  = len(expected[0])
-            places = sorted({0, 1, count//2, count - 1, *map(int, pauses.integers(0, count, 3))})
-            for place in places:
-                for memory in (dut.scales, dut.zeros):
+            for name, values in expected.items():
+                memory, count = getattr(dut, name), len(values)
+                for place in sorted({0, 1, count//2, count - 1, *map(int, pauses.integers(0, count, 3))}):
                     yield memory.buffer.eq(number & 1)
                     yield memory.entry.eq(place)
-                for _ in range(ScaleMemory.READ_LATENCY + 1):
-                    yield
-                found = ((yield dut.scales.value), (yield dut.zeros.value))
-                if found != (expected[0][place], expected[1][place]):
-                    wrong.append((number, place, found))
+                    for _ in range(ScaleMemory.READ_LATENCY + 1):
+                        yield
+                    if (yield memory.value) != values[place]:
+                        wrong.append((number, name, place, (yield memory.value)))
             yield dut.block_done.eq(1)
             yield
             yield dut.block_done.eq(0)
@@ -106,6 +127,6 @@ def test_streams_of_jobs(options, stall, ticket, feed, seeded, simulate):
     simulate(dut, feed(dut.sink, tickets, np.random.default_rng(3), stall), take(), scale(), watch(),
         *memory.generators(), limit_cycles=60_000)
     assert got == weights
-    assert not wrong, f"{len(wrong)}, the first: block, entry, (scale, zero) = {wrong[0]}"
+    assert not wrong, f"{len(wrong)}, the first: block, memory, entry, value = {wrong[0]}"
     assert counted == [sum(job.weight_bytes(config) for job in jobs)//config.beat_bytes]
     assert not early, "more than two blocks are stored"

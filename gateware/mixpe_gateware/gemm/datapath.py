@@ -88,7 +88,7 @@ class GemmEngine(Engine):
             activations.release_both.eq(results.release_both),
         ]
         if config.fused:
-            self._connect_lookup(results.lookup, activations.groups, weights)
+            self._connect_lookup(config, results.lookup, activations.groups, weights)
         if config.is_shallow:
             self.comb += results.source.connect(writer.sink)
         else:
@@ -110,7 +110,7 @@ class GemmEngine(Engine):
             self.events["beats_out"].eq(writer.beat),
         ]
 
-    def _connect_lookup(self, lookup, groups, weights):
+    def _connect_lookup(self, config, lookup, groups, weights):
         """What the scalers look up."""
         self.comb += [
             groups.buffer.eq(lookup.sum_buffer),
@@ -118,10 +118,16 @@ class GemmEngine(Engine):
             *[sink.eq(source) for sink, source in zip(lookup.row_sums, groups.sums, strict=True)],
             *[sink.eq(source) for sink, source in zip(lookup.shifts, groups.shifts, strict=True)],
         ]
-        for memory, value in ((weights.scales, lookup.scale), (weights.zeros, lookup.zero)):
+        memories = [(weights.scales, lookup.scale_address, lookup.scale),
+            (weights.zeros, lookup.scale_address, lookup.zero)]
+        if config.minima:
+            memories[0] = weights.scales, lookup.coarse_address, lookup.scale
+            memories += [(weights.fine, lookup.scale_address, lookup.fine),
+                (weights.coarse, lookup.coarse_address, lookup.coarse)]
+        for memory, address, value in memories:
             self.comb += [
                 memory.buffer.eq(lookup.scale_buffer),
-                memory.entry.eq(lookup.scale_address),
+                memory.entry.eq(address),
                 value.eq(memory.value),
             ]
 

@@ -5,7 +5,8 @@ from litex.gen import LiteXModule
 from migen import Case, If, Mux, Signal, bits_for
 
 from mixpe_gateware.contract.config import N_LIMIT
-from mixpe_gateware.contract.descriptor import FLAG_BITS, INDEX, SLOT_WORDS, WORDS, Opcode
+from mixpe_gateware.contract.descriptor import FORM, INDEX, SLOT_WORDS, WORDS, Opcode, flag_bits
+from mixpe_gateware.contract.scaling import Form
 from mixpe_gateware.contract.widths import log2
 
 WORDS_READ = INDEX["out_bytes"] + 1  # by the engine; the tag is the queue's
@@ -47,7 +48,7 @@ class Descriptor(LiteXModule):
         self.n     = Signal(bits_for(N_LIMIT))
         self.k     = Signal(bits_for(config.k_max))
         self.m     = Signal(bits_for(config.k_max))
-        self.flags = Signal(FLAG_BITS)
+        self.flags = Signal(flag_bits(config.parts))
         self.weights_beat = Signal(address_bits)
         self.act_beat     = Signal(address_bits + config.inbox_bits)
         self.out_beat     = Signal(address_bits)
@@ -56,8 +57,11 @@ class Descriptor(LiteXModule):
 
         # # #
 
-        beats = Signal(32 - beat_log2)
-        over  = Signal()
+        beats   = Signal(32 - beat_log2)
+        unknown = word[len(self.flags):] != 0
+        if config.minima:
+            unknown = unknown | (word[FORM.lsb:FORM.msb + 1] >= len(Form))
+        over    = Signal()
         self.comb += [
             beats.eq(word[beat_log2:]),
             over.eq(word > Mux(self.which == INDEX["n"], N_LIMIT, config.k_max)),
@@ -85,7 +89,7 @@ class Descriptor(LiteXModule):
                 "n":            size(self.n),
                 "k":            size(self.k),
                 "m":            size(self.m),
-                "flags":        [self.flags.eq(word), self.bad_flags.eq(word[FLAG_BITS:] != 0)],
+                "flags":        [self.flags.eq(word), self.bad_flags.eq(unknown)],
                 "out_bytes":    self.space.eq(Mux(beats >> size_bits != 0, (1 << size_bits) - 1, beats)),
             }.items()})),
         ]

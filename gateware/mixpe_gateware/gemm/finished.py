@@ -12,7 +12,7 @@ from litex.soc.interconnect import stream
 from migen import Array, If, Mux, Signal, bits_for
 
 from mixpe_gateware.contract.reference import SCALE_UNIT_LOG2
-from mixpe_gateware.contract.widths import TOTAL_BITS, WIDE_BITS
+from mixpe_gateware.contract.widths import total_bits, wide_bits
 from mixpe_gateware.stream.credits import Credits
 from mixpe_gateware.stream.fanout import delayed, register_stage
 from mixpe_gateware.stream.float32 import IntegerToFloat32
@@ -33,7 +33,7 @@ class FinishedRows(LiteXModule):
 
     Attributes
     ----------
-    valid : Signal(), in, with totals : Signal(S·TOTAL_BITS), rows : Signal(max=S+1) and wide : Signal(), in
+    valid : Signal(), in, with totals : Signal(S·total_bits(config)), rows : Signal(max=S+1) and wide : Signal(), in
         How many of the S rows exist, and whether two of them are a token of A16. No back-pressure but by `room`.
     take : Signal(), in
         Strobe: such an entry sets out; only while there is `room`, and before its `valid`.
@@ -45,8 +45,9 @@ class FinishedRows(LiteXModule):
 
     def __init__(self, config, depth):
         count = config.scalers
+        bits  = total_bits(config)
         self.valid  = Signal()
-        self.totals = Signal(count*TOTAL_BITS)
+        self.totals = Signal(count*bits)
         self.rows   = Signal(bits_for(count))
         self.wide   = Signal()
         self.take   = Signal()
@@ -56,7 +57,7 @@ class FinishedRows(LiteXModule):
 
         # # #
 
-        self.waiting = waiting = stream.SyncFIFO([("data", count*TOTAL_BITS), ("rows", bits_for(count)), ("wide", 1)],
+        self.waiting = waiting = stream.SyncFIFO([("data", count*bits), ("rows", bits_for(count)), ("wide", 1)],
             depth)
         if config.is_shallow:
             source = waiting.source
@@ -66,12 +67,12 @@ class FinishedRows(LiteXModule):
             self.comb += waiting.source.connect(oldest.sink)
             source = oldest.source
         self.places   = places   = Credits(depth)
-        self.to_float = to_float = IntegerToFloat32(WIDE_BITS, SCALE_UNIT_LOG2)
+        self.to_float = to_float = IntegerToFloat32(wide_bits(config), SCALE_UNIT_LOG2)
         self.floats   = floats   = stream.SyncFIFO([("data", 32)], FLOATS)
         self.behind   = behind   = Credits(FLOATS)
         go    = Signal()
-        value = Signal((WIDE_BITS, True), reset_less=True)
-        added = Signal((TOTAL_BITS, True), reset_less=True)
+        value = Signal((wide_bits(config), True), reset_less=True)
+        added = Signal((bits, True), reset_less=True)
         self.comb += [
             waiting.sink.valid.eq(self.valid),
             waiting.sink.data.eq(self.totals),
@@ -91,14 +92,14 @@ class FinishedRows(LiteXModule):
         self.sync += to_float.sink.value.eq(value + added)
         rows = []
         for index in range(count):
-            total = Signal((TOTAL_BITS, True))
-            self.comb += total.eq(source.data[TOTAL_BITS*index:TOTAL_BITS*(index + 1)])
+            total = Signal((bits, True))
+            self.comb += total.eq(source.data[bits*index:bits*(index + 1)])
             rows.append(total)
         (self._one_by_one if count == 1 else self._row_by_row)(source, rows, behind.room, go, value, added)
 
     def _one_by_one(self, source, rows, room, go, value, added):
         """The rows of a pair come one after the other."""
-        high = Signal((TOTAL_BITS, True), reset_less=True)
+        high = Signal.like(rows[0], reset_less=True)
         have = Signal()
         self.comb += [
             go.eq(source.valid & room & (~source.wide | have)),

@@ -10,6 +10,8 @@ from litex.soc.interconnect import stream
 from migen import Array, Cat, Mux, Signal, bits_for
 
 from mixpe_gateware.contract.config import CHANNELS_PER_BLOCK
+from mixpe_gateware.contract.descriptor import FORM
+from mixpe_gateware.contract.scaling import SUPERBLOCK_GROUPS, Form
 from mixpe_gateware.contract.widths import GROUP_SUM_BITS, ROW_SUM_BITS, SHIFT_BITS, log2
 from mixpe_gateware.gemm.scalers import Scalers
 from mixpe_gateware.stream.fanout import delayed
@@ -41,6 +43,9 @@ class FusedResults(LiteXModule):
         Of an `ActivationMemory`: the first two out, lists of S in.
     scale_buffer, scale_address, scale, zero
         Of the scale memories: the first two out, the others in.
+    form : Signal(2), in; coarse_address, fine, coarse
+        With real minima: the form at `issue`; address of scales and of the superblocks' minima, which differs from that
+        of zeros and of what stands in their place; both values, in.
     source : Endpoint([("data", 32)]), out
     empty : Signal(), out
     """
@@ -68,6 +73,11 @@ class FusedResults(LiteXModule):
         self.scale         = Signal(16)
         self.zero          = Signal(4)
         self.source        = stream.Endpoint([("data", 32)])
+        if config.minima:
+            self.form           = Signal(FORM.width)
+            self.coarse_address = Signal.like(self.scale_address)
+            self.fine           = Signal(16)
+            self.coarse         = Signal(16)
 
         # # #
 
@@ -96,6 +106,8 @@ class FusedResults(LiteXModule):
             scalers.scale.eq(self.scale),
             scalers.zero.eq(self.zero),
         ]
+        if config.minima:
+            self._add_forms()
         for index in range(count):
             shift = Signal(SHIFT_BITS, reset_less=True)
             self.comb += [
@@ -106,6 +118,18 @@ class FusedResults(LiteXModule):
                 scalers.row_sums[index].eq(self.row_sums[index]),
                 shift.eq(self.shifts[index]),
             ]
+
+    def _add_forms(self):
+        """Minimum and factors of the group, from where its form has them."""
+        scalers, form = self.scalers, delayed(self, self.form, READ_CYCLES)
+        self.comb += [
+            scalers.form.eq(form),
+            scalers.minimum.eq(Mux(form == Form.TWO_LEVEL, self.coarse, self.fine)),
+            scalers.factor_a.eq(self.fine[:8]),
+            scalers.factor_b.eq(self.fine[8:]),
+        ]
+        self.sync += self.coarse_address.eq(
+            Mux(self.form == Form.TWO_LEVEL, self.scale_entry[log2(SUPERBLOCK_GROUPS):], self.scale_entry))
 
     def _choose(self, config, index, slot):
         """One of the vector's rows, `READ_CYCLES` later: of each four first, then of four of these."""

@@ -19,7 +19,7 @@ from mixpe_gateware.gemm.walk import FIELDS as WALK_FIELDS
 from mixpe_gateware.gemm.walk import ResultWalk
 from mixpe_gateware.stream.writer import Packer
 
-FIELDS = (*WALK_FIELDS, "skip", "fused", "wide", "shift")  # of a ticket
+FIELDS = (*WALK_FIELDS, "skip", "fused", "wide", "shift", "form")  # of a ticket
 
 
 class ResultSequencer(LiteXModule):
@@ -156,4 +156,6 @@ class ResultSequencer(LiteXModule):
             scaling.scale_half.eq(walk.scale_half),
             If(fused, walk.ready.eq(~walk.last_group | scaling.room)),
         ]
+        if config.minima:
+            self.comb += scaling.form.eq(sink.form)
         return scaling

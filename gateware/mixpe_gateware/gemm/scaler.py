@@ -6,7 +6,11 @@
     acc'     = (first ? 0 : acc) + product << (e(s) + h)   81 bits
 
 An FP16 scale is an integer of 11 bits and sign, shifted by 0 … 29 in units of 2^-24, so every scale is exact and no
-rounding happens before the sum of the channel is complete.
+rounding happens before the sum of the channel is complete. With real minima (`Config.minima`) a group has two terms,
+each with a mantissa and a shift of its own, and the accumulator 87 bits:
+
+    terms    = a·P, b·XS                                   a = b = 1 without two levels
+    acc'     = (first ? 0 : acc) + a·P·mantissa(s) << (e(s) + h) + b·XS·mantissa(m) << (e(m) + h)
 
 Source: MixPE, arXiv 2411.16158, equation 5; the exact accumulator is ours.
 """
@@ -14,26 +18,29 @@ Source: MixPE, arXiv 2411.16158, equation 5; the exact accumulator is ours.
 from litex.gen import LiteXModule
 from migen import Case, Cat, If, Memory, Mux, Signal
 
+from mixpe_gateware.contract.scaling import FACTOR_BITS, TWO_LEVEL_GROUP, Form
 from mixpe_gateware.contract.widths import (
     GROUP_SUM_BITS,
     MANTISSA_BITS,
     ROW_SUM_BITS,
     SHIFT_BITS,
     SHIFT_MAX,
-    TOTAL_BITS,
+    total_bits,
 )
 from mixpe_gateware.stream.fanout import delayed
+
+SMALL_SUM_BITS = 1 + (15*128*TWO_LEVEL_GROUP).bit_length()  # P of a group of two levels, signed
 
 
 class ScaleUnit(LiteXModule):
     """One scale-accumulate unit for several rows in turn.
 
-    Latency `LATENCY` cycles from `valid` with `last` to `done`; one group sum a cycle; no back-pressure.
+    Latency `latency` cycles from `valid` with `last` to `done`; one group sum a cycle; no back-pressure.
 
     Parameters
     ----------
-    slots : int
-        Rows that the unit serves, each with an accumulator.
+    config : Config
+        With R/S slots: rows that the unit serves, each with an accumulator.
 
     Attributes
     ----------
@@ -46,13 +53,21 @@ class ScaleUnit(LiteXModule):
     scale : Signal(16), in
         FP16, finite.
     shift : Signal(4), in
-    total : Signal((TOTAL_BITS, True)), out
+    form : Signal(2), in, with minimum : Signal(16), factor_a, factor_b : Signal(6), in
+        With real minima; factors count in TWO_LEVEL alone.
+    total : Signal((total_bits(config), True)), out
     done : Signal(), out
     """
 
-    LATENCY = 7
+    @staticmethod
+    def latency_of(config):
+        """Cycles from a group sum to its channel's total."""
+        return 8 if config.minima else 7
 
-    def __init__(self, slots):
+    def __init__(self, config):
+        slots = config.rows//config.scalers
+        bits  = total_bits(config)
+        self.latency = self.latency_of(config)
         self.valid   = Signal()
         self.first   = Signal()
         self.last    = Signal()
@@ -62,60 +77,41 @@ class ScaleUnit(LiteXModule):
         self.zero    = Signal(4)
         self.scale   = Signal(16)
         self.shift   = Signal(SHIFT_BITS)
-        self.total   = Signal((TOTAL_BITS, True), reset_less=True)
+        if config.minima:
+            self.form     = Signal(2)
+            self.minimum  = Signal(16)
+            self.factor_a = Signal(FACTOR_BITS)
+            self.factor_b = Signal(FACTOR_BITS)
+        self.total   = Signal((bits, True), reset_less=True)
         self.done    = Signal()
 
         # # #
 
-        # 1: z·XS, and the scale as an integer and a shift.
-        offset    = Signal((GROUP_SUM_BITS + 1, True), reset_less=True)
-        partial   = Signal((GROUP_SUM_BITS, True), reset_less=True)
-        mantissa  = Signal((MANTISSA_BITS, True), reset_less=True)
-        amount    = Signal(6, reset_less=True)
-        zero      = Signal((5, True))
-        magnitude = Signal(11)
-        field     = self.scale[10:15]
-        self.comb += [
-            zero.eq(self.zero),
-            magnitude.eq(Cat(self.scale[:10], field != 0)),
-        ]
+        # 1: z·XS. 2: the term of the group. 3 … 6: times the scale.
+        offset  = Signal((GROUP_SUM_BITS + 1, True), reset_less=True)
+        partial = Signal((GROUP_SUM_BITS, True), reset_less=True)
+        zero    = Signal((5, True))
+        term    = Signal((GROUP_SUM_BITS, True), reset_less=True)
+        self.comb += zero.eq(self.zero)
         self.sync += [
             offset.eq(self.row_sum*zero),
             partial.eq(self.partial),
-            mantissa.eq(Mux(self.scale[15], -magnitude, magnitude)),
-            amount.eq(Mux(field == 0, 0, field - 1) + self.shift),
-        ]
-        # 2: the term of the group.
-        term       = Signal((GROUP_SUM_BITS, True), reset_less=True)
-        mantissa_2 = Signal((MANTISSA_BITS, True), reset_less=True)
-        self.sync += [
             term.eq(partial - offset),
-            mantissa_2.eq(mantissa),
         ]
-        # 3, 4: the product; two registers for the DSP block to take in.
-        product   = Signal((GROUP_SUM_BITS + MANTISSA_BITS - 1, True), reset_less=True)
-        product_4 = Signal.like(product)
-        self.sync += [
-            product.eq(term*mantissa_2),
-            product_4.eq(product),
-        ]
-        # 5, 6: the shift, by eights and then by ones.
-        amounts = [amount]
-        for _ in range(4):
-            amounts.append(delayed(self, amounts[-1], 1, reset_less=True))
-        coarse  = Signal((TOTAL_BITS, True), reset_less=True)
-        shifted = Signal((TOTAL_BITS, True), reset_less=True)
-        self.sync += [
-            Case(amounts[3][3:], {index: coarse.eq(product_4 << 8*index) for index in range(SHIFT_MAX//8 + 1)}),
-            Case(amounts[4][:3], {index: shifted.eq(coarse << index) for index in range(8)}),
-        ]
-        # 7: the accumulators.
-        early   = delayed(self, Cat(self.valid, self.first, self.last, self.slot), self.LATENCY - 2)
+        shifted = self._scaled(bits, term, self.scale)
+        if config.minima:
+            # 7: both terms.
+            both = Signal((bits, True), reset_less=True)
+            self.sync += both.eq(shifted + self._minimum(bits, partial, offset, term))
+            shifted = both
+
+        # The accumulators. --------------------------------------------------------------------------------------------
+        early   = delayed(self, Cat(self.valid, self.first, self.last, self.slot), self.latency - 2)
         control = delayed(self, early, 1)
         valid, first, last, slot = control[0], control[1], control[2], control[3:]
-        current = Signal((TOTAL_BITS, True), reset_less=True)
-        before  = Signal((TOTAL_BITS, True))
-        after   = Signal((TOTAL_BITS, True))
+        current = Signal((bits, True), reset_less=True)
+        before  = Signal((bits, True))
+        after   = Signal((bits, True))
         self.comb += after.eq(shifted + Mux(first, 0, before))
         if slots == 1:
             self.comb += before.eq(current)
@@ -123,7 +119,7 @@ class ScaleUnit(LiteXModule):
         else:
             # Read a cycle ahead, so that the adder begins at registers. A total that is written in that very cycle is
             # in `total` in the next.
-            memory = Memory(TOTAL_BITS, slots, name="totals")
+            memory = Memory(bits, slots, name="totals")
             write  = memory.get_port(write_capable=True)
             read   = memory.get_port(async_read=True)  # LUT RAM
             again  = Signal()
@@ -143,3 +139,63 @@ class ScaleUnit(LiteXModule):
             self.total.eq(after),
             self.done.eq(valid & last),
         ]
+
+    def _scaled(self, bits, term, scale):
+        """A term of cycle 2 times an FP16 of cycle 0, shifted: of cycle 6."""
+        # 1, 2: the scale as an integer and a shift.
+        mantissa   = Signal((MANTISSA_BITS, True), reset_less=True)
+        mantissa_2 = Signal((MANTISSA_BITS, True), reset_less=True)
+        amount     = Signal(6, reset_less=True)
+        magnitude  = Signal(11)
+        field      = scale[10:15]
+        self.comb += magnitude.eq(Cat(scale[:10], field != 0))
+        self.sync += [
+            mantissa.eq(Mux(scale[15], -magnitude, magnitude)),
+            amount.eq(Mux(field == 0, 0, field - 1) + self.shift),
+            mantissa_2.eq(mantissa),
+        ]
+        # 3, 4: the product; two registers for the DSP block to take in.
+        product   = Signal((len(term) + MANTISSA_BITS - 1, True), reset_less=True)
+        product_4 = Signal.like(product)
+        self.sync += [
+            product.eq(term*mantissa_2),
+            product_4.eq(product),
+        ]
+        # 5, 6: the shift, by eights and then by ones.
+        amounts = [amount]
+        for _ in range(4):
+            amounts.append(delayed(self, amounts[-1], 1, reset_less=True))
+        coarse  = Signal((bits, True), reset_less=True)
+        shifted = Signal((bits, True), reset_less=True)
+        self.sync += [
+            Case(amounts[3][3:], {index: coarse.eq(product_4 << 8*index) for index in range(SHIFT_MAX//8 + 1)}),
+            Case(amounts[4][:3], {index: shifted.eq(coarse << index) for index in range(8)}),
+        ]
+        return shifted
+
+    def _minimum(self, bits, partial, offset, term):
+        """The second term in the forms with real minima, and what the first one then is; returns it scaled."""
+        real, two_level = Signal(), Signal()
+        small  = Signal((SMALL_SUM_BITS, True))
+        factor = Signal((FACTOR_BITS + 1, True))
+        scaled = Signal((SMALL_SUM_BITS + FACTOR_BITS, True), reset_less=True)
+        lower  = Signal((ROW_SUM_BITS, True), reset_less=True)  # of two levels, XS has seven bits less
+        second = Signal((FACTOR_BITS + 1, True))
+        self.comb += [
+            small.eq(self.partial),
+            factor.eq(self.factor_a),
+            second.eq(Mux(self.form == Form.ZERO, self.zero, Mux(self.form == Form.MINIMUM, 1, self.factor_b))),
+        ]
+        self.sync += [
+            real.eq(self.form != Form.ZERO),
+            two_level.eq(self.form == Form.TWO_LEVEL),
+            scaled.eq(small*factor),
+            offset.eq(self.row_sum*second),
+            If(two_level,
+                term.eq(scaled),
+            ).Elif(real,
+                term.eq(partial),
+            ),
+            lower.eq(Mux(real, offset, 0)),
+        ]
+        return self._scaled(bits, lower, self.minimum)

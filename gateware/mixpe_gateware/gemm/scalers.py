@@ -4,10 +4,14 @@
 from litex.gen import LiteXModule
 from migen import Cat, Signal, bits_for
 
+from mixpe_gateware.contract.descriptor import FORM
+from mixpe_gateware.contract.scaling import FACTOR_BITS
 from mixpe_gateware.contract.widths import GROUP_SUM_BITS, ROW_SUM_BITS
 from mixpe_gateware.gemm.finished import FinishedRows
 from mixpe_gateware.gemm.scaler import ScaleUnit
 from mixpe_gateware.stream.fanout import delayed
+
+REAL = ("form", "minimum", "factor_a", "factor_b")  # what real minima add to a group sum
 
 
 class Scalers(LiteXModule):
@@ -16,7 +20,8 @@ class Scalers(LiteXModule):
     Attributes
     ----------
     valid, first, last : Signal(), in; slot : Signal(max=R/S), in; partials : list of S Signal, in
-        Group sums of rows slot·S … slot·S + S−1. Row sums, scale, zero and shift belong to the same cycle.
+        Group sums of rows slot·S … slot·S + S−1. Row sums, scale, zero and shift belong to the same cycle; with real
+        minima form, minimum and factors too.
     rows : Signal(max=S+1), in
         How many of the S rows exist.
     wide : Signal(), in
@@ -46,10 +51,15 @@ class Scalers(LiteXModule):
         self.credit     = Signal()
         self.issue_last = Signal()
         self.empty    = Signal()
+        if config.minima:
+            self.form     = Signal(FORM.width)
+            self.minimum  = Signal(16)
+            self.factor_a = Signal(FACTOR_BITS)
+            self.factor_b = Signal(FACTOR_BITS)
 
         # # #
 
-        units = [ScaleUnit(slots) for _ in range(count)]
+        units = [ScaleUnit(config) for _ in range(count)]
         for index, unit in enumerate(units):
             self.add_module(name=f"unit_{index}", module=unit)
             self.comb += [
@@ -63,13 +73,15 @@ class Scalers(LiteXModule):
                 unit.scale.eq(self.scale),
                 unit.shift.eq(self.shifts[index]),
             ]
+            if config.minima:
+                self.comb += [getattr(unit, name).eq(getattr(self, name)) for name in REAL]
 
         self.results = results = FinishedRows(config, depth=max(4, 2*slots))
         self.source  = results.source
         self.comb += [
             results.valid.eq(units[0].done),
             results.totals.eq(Cat(*[unit.total for unit in units])),
-            Cat(results.rows, results.wide).eq(delayed(self, Cat(self.rows, self.wide), ScaleUnit.LATENCY)),
+            Cat(results.rows, results.wide).eq(delayed(self, Cat(self.rows, self.wide), ScaleUnit.latency_of(config))),
             results.take.eq(self.issue_last),
             self.credit.eq(results.room),
             self.empty.eq(results.empty),

@@ -11,9 +11,11 @@ from mixpe_gateware.contract.descriptor import (
     FLAG_SHIFT,
     FLAG_WIDE,
     FLAGS,
+    FORM,
     GROUP_CODE_K,
 )
-from mixpe_gateware.contract.layout import SCALES, ZEROS
+from mixpe_gateware.contract.layout import FACTORS, MINIMA, SCALES, ZEROS
+from mixpe_gateware.contract.scaling import SUPERBLOCK_GROUPS, TWO_LEVEL_GROUP, Form
 from mixpe_gateware.contract.widths import log2
 
 
@@ -35,7 +37,7 @@ class Shape(LiteXModule):
     fused, wide, shift, planes : Signal(), out
         The flags.
     bad_group, bad_k : Signal(), out
-        No such group size; k is no multiple of group and lanes.
+        No such group size, or none of the form; k is no multiple of group (superblock) and lanes.
     tiles, blocks : Signal, out
         Row tiles and blocks of eight channels.
     block_beats, row_beats : Signal, out
@@ -105,14 +107,37 @@ class Shape(LiteXModule):
         # Sizes. They have settled when they are used: the multiplier takes longer. ------------------------------------
         beat_log2   = log2(config.beat_bytes)
         scale_beats = Signal(len(ticket.groups) + 4)
-        zero_beats  = Signal(len(ticket.groups) + 3)
+        zero_beats  = Signal(len(ticket.groups) + (5 if config.minima else 3))
         table_beats = Signal.like(ticket.groups)
         self.comb += [
             scale_beats.eq(SCALES.beats(ticket.stream_groups, config)),
             zero_beats.eq(ZEROS.beats(ticket.stream_groups, config)),
             table_beats.eq((ticket.groups + config.beat_bytes - 1) >> beat_log2),
         ]
+        if config.minima:
+            self._add_forms(config, descriptor, ticket, code, ragged, scale_beats, zero_beats)
         self.sync += [
             self.block_beats.eq(scale_beats + zero_beats + (ticket.stream_words << log2(CHANNELS_PER_BLOCK))),
             self.row_beats.eq(Mux(self.shift, table_beats, 0) + (ticket.kwords << 1)),
+        ]
+
+    def _add_forms(self, config, descriptor, ticket, code, ragged, scale_beats, other_beats):
+        """What is different in the forms with real minima; `other_beats` are those between scales and weights."""
+        k, form      = descriptor.k, descriptor.flags[FORM.lsb:FORM.msb + 1]
+        fine, coarse = ticket.stream_groups, ticket.stream_groups[log2(SUPERBLOCK_GROUPS):]
+        two_level    = Signal()
+        self.comb += [
+            two_level.eq(form == Form.TWO_LEVEL),
+            If(form == Form.MINIMUM,
+                other_beats.eq(MINIMA.beats(fine, config)),
+            ),
+            If(two_level,
+                scale_beats.eq(SCALES.beats(coarse, config)),
+                other_beats.eq(MINIMA.beats(coarse, config) + FACTORS.beats(fine, config)),
+                If(k[:log2(TWO_LEVEL_GROUP*SUPERBLOCK_GROUPS)] != 0, ragged.eq(1)),
+            ),
+        ]
+        self.sync += [
+            ticket.form.eq(form),
+            If(two_level & (code != GROUP_SIZES.index(TWO_LEVEL_GROUP)), self.bad_group.eq(1)),
         ]

@@ -4,6 +4,7 @@
 from migen import bits_for
 
 from mixpe_gateware.contract.config import CHANNELS_PER_BLOCK, N_LIMIT
+from mixpe_gateware.contract.descriptor import FORM
 
 
 def ticket_layout(config, address_bits, *names):
@@ -41,6 +42,7 @@ def ticket_layout(config, address_bits, *names):
         ("n_last",        bits_for(N_LIMIT)),
         ("blocks_last",   bits_for(N_LIMIT//CHANNELS_PER_BLOCK)),
         ("start",         32),   # time stamp of the first check
+        *([("form", FORM.width)] if config.minima else []),
     ]
     return [(name, bits) for name, bits in fields if not names or name in names]
 

@@ -5,6 +5,9 @@
                                                       ├─► zero memory  (two blocks) ─► scalers
                                                       └─► weight buffer ─► array
 
+With real minima, these or the factors of two levels go to a further memory in the zeros' place; minima of superblocks,
+of which there are fewer, to one of their own.
+
 The weight buffer is a ring that can be read again: prefill of several row tiles rewinds to the start of the channel, so
 that each weight is read from DRAM once however many rows meet it.
 """
@@ -14,12 +17,13 @@ from litex.soc.interconnect import stream
 from migen import FSM, READ_FIRST, Array, Cat, If, Memory, NextState, NextValue, Signal, bits_for
 
 from mixpe_gateware.contract.config import CHANNELS_PER_BLOCK
-from mixpe_gateware.contract.layout import SCALES, ZEROS
+from mixpe_gateware.contract.layout import FACTORS, MINIMA, SCALES, ZEROS
+from mixpe_gateware.contract.scaling import SUPERBLOCK_GROUPS, Form
 from mixpe_gateware.contract.widths import log2
 from mixpe_gateware.gemm.ticket import ticket_layout
 from mixpe_gateware.stream.reader import RegionReader
 
-FIELDS = ("skip", "weights_beat", "stream_beats", "stream_words", "stream_groups", "blocks_last")  # of a ticket
+FIELDS = ("skip", "weights_beat", "stream_beats", "stream_words", "stream_groups", "blocks_last", "form")  # of a ticket
 
 
 class WeightBuffer(LiteXModule):
@@ -99,6 +103,14 @@ class ScaleMemory(LiteXModule):
 
     Latency 2 cycles from `buffer` and `entry` to `value`.
 
+    Parameters
+    ----------
+    name : str
+    entry_bits : int
+    config : Config
+    groups : int
+        Most entries a channel.
+
     Attributes
     ----------
     write : Signal(), in
@@ -109,9 +121,9 @@ class ScaleMemory(LiteXModule):
 
     READ_LATENCY = 2
 
-    def __init__(self, name, entry_bits, config):
+    def __init__(self, name, entry_bits, config, groups=None):
         per_beat = config.port_bits//entry_bits
-        entries  = CHANNELS_PER_BLOCK*config.groups_max
+        entries  = CHANNELS_PER_BLOCK*(config.groups_max if groups is None else groups)
         depth    = max(1, entries//per_beat)
         self.write        = Signal()
         self.write_buffer = Signal()
@@ -159,6 +171,8 @@ class WeightStream(LiteXModule):
         Taken when its requests begin; the next job's weights follow without a gap.
     buffer : WeightBuffer
     scales, zeros : ScaleMemory
+    fine, coarse : ScaleMemory
+        With `Config.minima`: minima or factors of groups, and minima of superblocks.
     block_done : Signal(), in
         Strobe: the scalers are done with the oldest block's scales.
     blocks_ready : Signal(max=3), out
@@ -189,6 +203,11 @@ class WeightStream(LiteXModule):
         zero_last   = Signal(len(sink.stream_groups) + 4)
         weight_last = Signal(len(sink.stream_words) + 3)
 
+        memories = [self.scales, self.zeros]
+        if config.minima:
+            self.fine   = ScaleMemory(MINIMA.name, MINIMA.bits, config)
+            self.coarse = ScaleMemory("superblocks", MINIMA.bits, config, config.groups_max//SUPERBLOCK_GROUPS)
+            memories   += [self.fine, self.coarse]
         job = self._add_requests()
 
         # Answers ------------------------------------------------------------------------------------------------------
@@ -196,7 +215,7 @@ class WeightStream(LiteXModule):
             self.beat.eq(reader.source.valid & reader.source.ready),
             self.buffer.sink.data.eq(reader.source.data),
         ]
-        for memory in (self.scales, self.zeros):
+        for memory in memories:
             self.comb += [
                 memory.data.eq(reader.source.data),
                 memory.write_buffer.eq(half),
@@ -211,6 +230,9 @@ class WeightStream(LiteXModule):
         ]
 
         self.fsm = fsm = FSM(reset_state="JOB")
+        to_zeros, after_scales = self.zeros.write, [NextState("ZEROS")]
+        if config.minima:
+            to_zeros, after_scales = self._add_forms(config, job, scale_last, zero_last, count)
         fsm.act("JOB",
             If(job.valid, NextState("SCALES")),
         )
@@ -220,13 +242,13 @@ class WeightStream(LiteXModule):
                 self.scales.write.eq(reader.source.valid),
                 If(reader.source.valid,
                     NextValue(count, count + 1),
-                    If(count == scale_last, NextValue(count, 0), NextState("ZEROS")),
+                    If(count == scale_last, NextValue(count, 0), *after_scales),
                 ),
             ),
         )
         fsm.act("ZEROS",
             reader.source.ready.eq(1),
-            self.zeros.write.eq(reader.source.valid),
+            to_zeros.eq(reader.source.valid),
             If(reader.source.valid,
                 NextValue(count, count + 1),
                 If(count == zero_last,
@@ -255,10 +277,42 @@ class WeightStream(LiteXModule):
             ),
         )
 
+    def _add_forms(self, config, job, scale_last, zero_last, count):
+        """Sections of the forms with real minima: the state of superblocks' minima, and counts that differ.
+
+        Returns what writes the section in the zeros' place, and the statements that follow the scales.
+        """
+        source, groups = self.reader.source, job.stream_groups
+        coarse_groups  = groups[log2(SUPERBLOCK_GROUPS):]
+        coarse_last    = Signal.like(scale_last)
+        write, two_level = Signal(), Signal()
+        self.comb += [
+            two_level.eq(job.form == Form.TWO_LEVEL),
+            self.zeros.write.eq(write & (job.form == Form.ZERO)),
+            self.fine.write.eq(write & (job.form != Form.ZERO)),
+        ]
+        self.sync += [
+            coarse_last.eq(MINIMA.beats(coarse_groups, config) - 1),
+            If(job.form == Form.MINIMUM, zero_last.eq(MINIMA.beats(groups, config) - 1)),
+            If(two_level,
+                scale_last.eq(SCALES.beats(coarse_groups, config) - 1),
+                zero_last.eq(FACTORS.beats(groups, config) - 1),
+            ),
+        ]
+        self.fsm.act("SUPERBLOCKS",
+            source.ready.eq(1),
+            self.coarse.write.eq(source.valid),
+            If(source.valid,
+                NextValue(count, count + 1),
+                If(count == coarse_last, NextValue(count, 0), NextState("ZEROS")),
+            ),
+        )
+        return write, [If(two_level, NextState("SUPERBLOCKS")).Else(NextState("ZEROS"))]
+
     def _add_requests(self):
         """Ask for each job's stream; answers run behind by up to three jobs. Returns the job that is answered."""
         sink, reader = self.sink, self.reader
-        names = {"stream_words", "stream_groups", "blocks_last"}
+        names = {"stream_words", "stream_groups", "blocks_last", "form"}
         self.answers = answers = stream.SyncFIFO(
             [(name, bits) for name, bits in sink.description.payload_layout if name in names], 2)
         fetch = Signal()

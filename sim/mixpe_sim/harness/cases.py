@@ -8,6 +8,7 @@ import numpy as np
 from mixpe_gateware.contract import layout
 from mixpe_gateware.contract.config import GROUP_SIZES
 from mixpe_gateware.contract.jobs import Job, JobCode, check_job, group_code
+from mixpe_gateware.contract.scaling import SUPERBLOCK_GROUPS, TWO_LEVEL_GROUP, Form, Scaling
 
 ATTEMPTS = 10000
 
@@ -40,6 +41,12 @@ def random_job(rng, config, mem_bytes, region, *, k_limit=512, n_limit=30, inbox
             "wide": fused and bool(rng.integers(2)), "shift": fused and bool(rng.integers(2)),
             "planes": bool(rng.integers(2)),
         }
+        if config.minima:
+            fields["form"] = Form(int(rng.integers(len(Form))))
+            if fields["form"] == Form.TWO_LEVEL and "k" not in fixed:  # whole superblocks
+                superblock = SUPERBLOCK_GROUPS*TWO_LEVEL_GROUP
+                fields |= {"k": superblock*int(rng.integers(1, k_limit//superblock + 1)),
+                    "group": group_code(TWO_LEVEL_GROUP, 0)}
         fields.update(fixed)
         job = Job(**fields)
         fits = job.weight_bytes(config) <= third and job.act_bytes(config) <= third
@@ -50,19 +57,35 @@ def random_job(rng, config, mem_bytes, region, *, k_limit=512, n_limit=30, inbox
     raise RuntimeError(f"no job of {config} fits {size} bytes with {fixed}")
 
 
+def _random_scaling(rng, n, groups, form, extreme):
+    def integers(limit, shape):
+        found = rng.choice([0, limit], shape) if extreme else rng.integers(0, limit + 1, shape)
+        return found.astype(np.uint8)
+
+    def halves(shape):
+        """Of all sizes, subnormal and negative ones too."""
+        bits = rng.integers(0, 1 << 16, shape).astype(np.uint16)
+        bits = np.where(bits >> 10 & 31 == 31, bits & 0x83FF | 30 << 10, bits).astype(np.uint16)
+        if extreme:
+            bits = rng.choice(np.array([0x7BFF, 0xFBFF, 0x0001, 0x0000, 0x8000], np.uint16), shape)
+        return bits.view(np.float16)
+
+    if form == Form.ZERO:
+        zeros = integers(15, (n, groups))
+        return Scaling(halves((n, groups)), zeros=zeros)
+    if form == Form.MINIMUM:
+        return Scaling(halves((n, groups)), minima=halves((n, groups)))
+    shape = n, groups//SUPERBLOCK_GROUPS
+    return Scaling(halves(shape), minima=halves(shape), factors=integers(63, (n, groups, 2)))
+
+
 def fill_operands(rng, memory, job, config, *, extreme=False):
-    """Write random weights, scales, zeros, activations and shifts for a job; `extreme` takes only edge values."""
+    """Write random weights, scalings, activations and shifts for a job; `extreme` takes only edge values."""
     k, groups = job.passes*job.k, job.passes*job.groups
     q = rng.choice([0, 15], (job.n, k)) if extreme else rng.integers(0, 16, (job.n, k))
     x = rng.choice([-128, 127], (job.m, job.k)) if extreme else rng.integers(-128, 128, (job.m, job.k))
-    zeros = rng.choice([0, 15], (job.n, groups)) if extreme else rng.integers(0, 16, (job.n, groups))
-    # Scales of all sizes, subnormal and negative ones too.
-    bits = rng.integers(0, 1 << 16, (job.n, groups)).astype(np.uint16)
-    bits = np.where(bits >> 10 & 31 == 31, bits & 0x83FF | 30 << 10, bits).astype(np.uint16)
-    if extreme:
-        bits = rng.choice(np.array([0x7BFF, 0xFBFF, 0x0001, 0x0000, 0x8000], np.uint16), (job.n, groups))
-    stream = layout.pack_stream(layout.pack_nibbles(q.astype(np.uint8)), bits.view(np.float16), zeros.astype(np.uint8),
-        config)
+    scaling = _random_scaling(rng, job.n, groups, job.form, extreme)
+    stream  = layout.pack_stream(layout.pack_nibbles(q.astype(np.uint8)), scaling, config)
     memory[job.weights_addr:job.weights_addr + stream.size] = stream
     memory[job.act_addr:job.act_addr + job.m*job.k] = x.astype(np.int8).reshape(-1).view(np.uint8)
     if job.shift:
