@@ -94,10 +94,10 @@ def test_planes_say_the_same_as_the_matrix(kind):
     """What goes to the array, s·(q − z) summed over planes, is the matrix."""
     q, scales, zeros = parts(kind, k=128)
     matrix = kind.from_parts(q, scales, zeros, 32)
-    packed, plane_scales, plane_zeros = matrix.stream_parts(slice(None), 32, 96)
+    packed, scaling = matrix.stream_parts(slice(None), 32, 96)
     nibbles = np.stack([packed & 15, packed >> 4], axis=2).reshape(6, kind.planes, 2, 32).astype(np.float64)
-    plane_scales = plane_scales.astype(np.float64).reshape(6, kind.planes, 2, 1)
-    total = (plane_scales*(nibbles - plane_zeros.reshape(6, kind.planes, 2, 1))).sum(axis=1).reshape(6, 64)
+    plane_scales = scaling.scales.astype(np.float64).reshape(6, kind.planes, 2, 1)
+    total = (plane_scales*(nibbles - scaling.zeros.reshape(6, kind.planes, 2, 1))).sum(axis=1).reshape(6, 64)
     np.testing.assert_array_equal(total.astype(np.float32), matrix.dequantize()[:, 32:96])
 
 

@@ -11,7 +11,7 @@ Entry c·(k/G) + g of the first two sections belongs to channel 8b + c, group g.
 `contract.scaling` other sections stand between scales and weights:
 
     MINIMUM    [ scales ] [ minima: 8·(k/G) FP16 ] [ weights ]
-    TWO_LEVEL  [ scales: 8·(k/8G) FP16 ] [ minima: 8·(k/8G) FP16 ] [ factors: 8·(k/G) pairs of bytes, a and b ] [ weights ]
+    TWO_LEVEL  [ scales: 8·(k/8G) FP16 ] [ minima: 8·(k/8G) FP16 ] [ factors: 8·(k/G) bytes a, b each ] [ weights ]
 
 Results of partials are ordered by row tile, see `tile_results`; alignment shifts (A16) lie behind the activations, see
 `unpack_shifts`.
@@ -22,8 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mixpe_gateware.contract.config import CHANNELS_PER_BLOCK
-from mixpe_gateware.contract.errors import DtypeError, RangeError, ShapeError
-from mixpe_gateware.contract.scaling import FACTOR_BITS, SUPERBLOCK_GROUPS, Form, Scaling
+from mixpe_gateware.contract.errors import RangeError, ShapeError
+from mixpe_gateware.contract.scaling import FACTOR_BITS, SUPERBLOCK_GROUPS, Form, Scaling, check_array
 from mixpe_gateware.contract.widths import SHIFT_BITS, log2
 
 
@@ -73,13 +73,6 @@ def block_bytes(k, groups, config, form=Form.ZERO):
 def stream_bytes(n, k, groups, config, form=Form.ZERO):
     """Bytes of the packed weight stream of n channels (n is padded to whole blocks)."""
     return -(-n//CHANNELS_PER_BLOCK)*block_bytes(k, groups, config, form)
-
-
-def _check(name, array, dtype, shape):
-    if array.dtype != dtype:
-        raise DtypeError(f"{name} must be {np.dtype(dtype).name}, not {array.dtype.name}")
-    if array.shape != shape:
-        raise ShapeError(f"{name} must have the shape {shape}, not {array.shape}")
 
 
 def pack_nibbles(values):
@@ -142,7 +135,7 @@ def pack_stream(packed, scaling, config):
     """
     n, groups, form = scaling.n, scaling.groups, scaling.form
     k = 2*packed.shape[1]
-    _check("packed", packed, np.uint8, (n, k//2))
+    check_array("packed", packed, np.uint8, (n, k//2))
     if k % config.lanes:
         raise ShapeError(f"k must be a multiple of {config.lanes} lanes, not {k}")
     blocks = -(-n//CHANNELS_PER_BLOCK)
@@ -182,7 +175,7 @@ def unpack_stream(stream, n, k, groups, config, form=Form.ZERO):
     """
     size = block_bytes(k, groups, config, form)
     blocks = -(-n//CHANNELS_PER_BLOCK)
-    _check("stream", stream, np.uint8, (blocks*size,))
+    check_array("stream", stream, np.uint8, (blocks*size,))
     stream = stream.reshape(blocks, size)
     where  = _slices(k, groups, config, form)
     packed = np.ascontiguousarray(stream[:, where[WEIGHTS]].reshape(-1, k//2)[:n])

@@ -66,8 +66,9 @@ Parameters of `Config`. A device tells them in its identity registers, the proce
 
 ## Weight stream
 
-A block of eight output channels has these sections in this order, each padded to a beat; see `contract/layout.py`. Which
-they are depends on the form of the job; `MINIMUM` and `TWO_LEVEL` are in builds with `minima` (`contract/scaling.py`).
+A block of eight output channels has these sections in this order, each padded to a beat; see `contract/layout.py`.
+Which they are depends on the form of the job; `MINIMUM` and `TWO_LEVEL` are in builds with `minima`
+(`contract/scaling.py`).
 
 {sections}
 """

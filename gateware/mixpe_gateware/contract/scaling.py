@@ -40,9 +40,11 @@ class Form(IntEnum):
         return form
 
 
-def _check(name, array, dtype, shape):
-    if array.dtype != dtype:
-        raise DtypeError(f"{name} must be {np.dtype(dtype).name}, not {array.dtype.name}")
+def check_array(name, array, dtype, shape):
+    """Refuse what is no array of this type and shape."""
+    if not isinstance(array, np.ndarray) or array.dtype != dtype:
+        found = array.dtype.name if isinstance(array, np.ndarray) else type(array).__name__
+        raise DtypeError(f"{name} must be an array of {np.dtype(dtype).name}, not {found}")
     if array.shape != shape:
         raise ShapeError(f"{name} must have the shape {shape}, not {array.shape}")
 
@@ -76,13 +78,13 @@ class Scaling:
         if (self.zeros is None) == (self.minima is None) or (self.factors is not None and self.minima is None):
             raise ShapeError("beside scales stand zeros, or minima, or minima and factors")
         n, groups = self.scales.shape
-        _check("scales", self.scales, np.float16, (n, groups))
+        check_array("scales", self.scales, np.float16, (n, groups))
         if self.zeros is not None:
-            _check("zeros", self.zeros, np.uint8, (n, groups))
+            check_array("zeros", self.zeros, np.uint8, (n, groups))
             return
-        _check("minima", self.minima, np.float16, (n, groups))
+        check_array("minima", self.minima, np.float16, (n, groups))
         if self.factors is not None:
-            _check("factors", self.factors, np.uint8, (n, SUPERBLOCK_GROUPS*groups, 2))
+            check_array("factors", self.factors, np.uint8, (n, SUPERBLOCK_GROUPS*groups, 2))
             if self.factors.size and self.factors.max() >> FACTOR_BITS:
                 raise RangeError(f"factors are 0 … {(1 << FACTOR_BITS) - 1}, not {int(self.factors.max())}")
 
@@ -118,3 +120,9 @@ def superblocks(groups):
     if groups % SUPERBLOCK_GROUPS:
         raise ShapeError(f"two levels need groups in whole superblocks of {SUPERBLOCK_GROUPS}, not {groups}")
     return groups//SUPERBLOCK_GROUPS
+
+
+def groups_along(k, span, form):
+    """Groups of `span` weights that k is padded to; two levels: whole superblocks of them."""
+    groups = -(-k//span)
+    return -(-groups//SUPERBLOCK_GROUPS)*SUPERBLOCK_GROUPS if form == Form.TWO_LEVEL else groups
