@@ -84,7 +84,8 @@ class SimOptions:
     def create(cls, *, accelerator=True, **options):
         """Make options from flat names: those of this class and those of `Config`.
 
-        `port_bits` and `memory_bits` follow the memory, so they need not be given, and there is an inbox.
+        `port_bits` and `memory_bits` follow the memory, so they need not be given, there is an inbox, and what is fused
+        has real minima.
         ``accelerator=False`` leaves the accelerator out.
 
         Raises
@@ -102,7 +103,8 @@ class SimOptions:
         if accelerator and "config" not in options:
             chip = find_memory(options.get("memory", DEFAULT_MEMORY))
             options["config"] = Config(**{"port_bits": chip.port_bits, "memory_bits": chip.port_bits,
-                "read_ports": chip.read_ports, "inbox_bytes": INBOX_BYTES, **shape})
+                "read_ports": chip.read_ports, "inbox_bytes": INBOX_BYTES,
+                "minima": shape.get("fused", True), **shape})
         elif shape:
             raise ConfigError(f"{', '.join(shape)} given beside config or without an accelerator")
         return cls(**options)

@@ -8,6 +8,7 @@ import pytest
 import mixpe
 from mixpe.bench.cases import Case, Layer
 from mixpe.bench.measure import bare_read_rate, measure
+from mixpe_gateware.contract.scaling import Form
 
 # 1 MiB of weights: 512 channels of a Llama-2-7B projection.
 LAYER = Layer(model="Llama-2-7B", name="q_proj", n=4096, k=4096, n_run=512)
@@ -59,6 +60,33 @@ def test_prefill_keeps_the_array_busy(device, read_rate):
     row = run(device, read_rate, LAYER, "prefill")
     assert row.m == 4*device.config.rows
     assert row.busy_share >= 0.95
+    assert abs(row.prediction_error) <= MODEL_DDR3
+
+
+@pytest.mark.parametrize("form", Form)
+@pytest.mark.parametrize("activations", ("a8", "a16"))
+def test_decode_of_short_groups_at_the_memorys_rate(form, activations, device, read_rate):
+    """Groups of 32 of a checkpoint: scales and minima are read beside the weights and cost their bytes alone."""
+    case = Case(layer=LAYER, phase="decode", fused=True, activations=activations)
+    row  = measure(device, case, group_size=32, read_rate=read_rate, form=form)
+    assert row.over_ceiling <= 1.05
+    assert abs(row.prediction_error) <= MODEL_DDR3
+
+
+@pytest.fixture(scope="module")
+def one_scaler_a_row():
+    with mixpe.open("sim?scalers=8") as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("form", Form)
+def test_prefill_of_short_groups_keeps_the_array_busy(form, one_scaler_a_row, read_rate):
+    """A vector a cycle needs a scaler a row: eight tiles of rows, groups of 32 on 32 lanes."""
+    layer = Layer(model="part", name="of a projection", n=512, k=2048, n_run=128)
+    case  = Case(layer=layer, phase="prefill", fused=True, activations="a8")
+    row   = measure(one_scaler_a_row, case, group_size=32, read_rate=read_rate, form=form, tiles=8)
+    assert row.m == 8*one_scaler_a_row.config.rows
+    assert row.busy_share >= 0.9
     assert abs(row.prediction_error) <= MODEL_DDR3
 
 

@@ -10,8 +10,9 @@ from mixpe.errors import DeviceError, VerifyError
 from mixpe.plan.cut import rows_per_job
 from mixpe.reference.execute import Executor
 from mixpe_gateware.contract.jobs import Job, JobCode, check_job, group_code, in_inbox
-from mixpe_gateware.contract.layout import pack_nibbles, pack_stream
+from mixpe_gateware.contract.layout import pack_nibbles, pack_stream, section_entries
 from mixpe_gateware.contract.registers import CSR_BANK, CSR_PAGE_BYTES, PROBE_BANK
+from mixpe_gateware.contract.scaling import Form, Scaling, superblocks
 from mixpe_gateware.contract.timing import memory_timing, predict
 
 PROBE_LIMIT_S = 60.0
@@ -75,15 +76,40 @@ def bare_read_rate(device, beats=1 << 16):
         time.sleep(0.01)
 
 
-def job_rows(case, config):
-    """Rows of a case: one token, or up to four tiles as far as the on-chip buffers go."""
+def job_rows(case, config, tiles=4):
+    """Rows of a case: one token, or so many tiles as far as the on-chip buffers go."""
     if case.phase == "decode":
         return 2 if case.activations == "a16" else 1
-    return min(4*config.rows, rows_per_job(case.layer.k, 1, config))
+    return min(tiles*config.rows, rows_per_job(case.layer.k, 1, config))
 
 
-def measure(device, case, *, group_size, read_rate, seed=0):
+def random_scaling(rng, n, groups, form):
+    """Scales and what stands beside them, as large as a model's."""
+    shape = n, superblocks(groups) if form == Form.TWO_LEVEL else groups
+    scales = rng.uniform(1e-3, 2e-2, shape).astype(np.float16)
+    if form == Form.ZERO:
+        return Scaling(scales, zeros=rng.integers(0, 16, shape, dtype=np.uint8))
+    minima  = rng.uniform(-2e-1, 1e-1, shape).astype(np.float16)
+    factors = rng.integers(0, 64, (n, groups, 2), dtype=np.uint8) if form == Form.TWO_LEVEL else None
+    return Scaling(scales, minima=minima, factors=factors)
+
+
+def measure(device, case, *, group_size, read_rate, form=Form.ZERO, tiles=4, seed=0):
     """Run one case.
+
+    Parameters
+    ----------
+    device : Device
+        A simulated one.
+    case : Case
+    group_size : int
+    read_rate : float
+        Of `bare_read_rate`.
+    form : Form
+        What stands beside the scales.
+    tiles : int
+        Row tiles of a prefill.
+    seed : int
 
     Returns
     -------
@@ -96,15 +122,13 @@ def measure(device, case, *, group_size, read_rate, seed=0):
     """
     config, layer = device.config, case.layer
     rng = np.random.default_rng(seed)
-    n, k, m = layer.n_run, layer.k, job_rows(case, config)
+    n, k, m = layer.n_run, layer.k, job_rows(case, config, tiles)
     groups  = k//group_size
     packed  = pack_nibbles(rng.integers(0, 16, (n, k), dtype=np.uint8))
-    scales  = rng.uniform(1e-3, 2e-2, (n, groups)).astype(np.float16)
-    zeros   = rng.integers(0, 16, (n, groups), dtype=np.uint8)
-    stream  = pack_stream(packed, scales, zeros, config)
+    stream  = pack_stream(packed, random_scaling(rng, n, groups, form), config)
     act     = rng.integers(-128, 128, (m, k), dtype=np.int8).view(np.uint8).reshape(-1)
     shape   = {"n": n, "k": k, "m": m, "group": group_code(group_size, k), "fused": case.fused,
-        "wide": case.activations == "a16"}
+        "wide": case.activations == "a16", "form": form}
     size    = Job(weights_addr=0, act_addr=0, out_addr=0, out_bytes=0, **shape).result_bytes(config)
     regions = [device.memory.allocate(part) for part in (stream.size, size)]
     place   = device.act_space.allocate(act.size)
@@ -123,7 +147,7 @@ def measure(device, case, *, group_size, read_rate, seed=0):
             device.memory.free(region)
         device.act_space.free(place)
     spent = {name: after[name] - before[name] for name in after}
-    payload = n*k//2 + n*groups*2 + n*groups/2
+    payload = n*sum(section.bits*entries for section, entries in section_entries(k, groups, form).items())/8
     prediction = predict(job, config, memory_timing(config), inbox=in_inbox(job, device.mem_bytes))
     return Measurement(case=case, m=m, cycles=done.cycles, predicted_cycles=prediction.total, bound=prediction.bound,
         stream_bytes=stream.size, beats_in=spent["beats_in"], beats_out=spent["beats_out"], busy=spent["busy"],
