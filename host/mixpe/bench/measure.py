@@ -12,6 +12,7 @@ from mixpe.reference.execute import Executor
 from mixpe_gateware.contract.jobs import Job, JobCode, check_job, group_code, in_inbox
 from mixpe_gateware.contract.layout import pack_nibbles, pack_stream
 from mixpe_gateware.contract.registers import CSR_BANK, CSR_PAGE_BYTES, PROBE_BANK
+from mixpe_gateware.contract.scaling import Scaling
 from mixpe_gateware.contract.timing import memory_timing, predict
 
 PROBE_LIMIT_S = 60.0
@@ -101,7 +102,7 @@ def measure(device, case, *, group_size, read_rate, seed=0):
     packed  = pack_nibbles(rng.integers(0, 16, (n, k), dtype=np.uint8))
     scales  = rng.uniform(1e-3, 2e-2, (n, groups)).astype(np.float16)
     zeros   = rng.integers(0, 16, (n, groups), dtype=np.uint8)
-    stream  = pack_stream(packed, scales, zeros, config)
+    stream  = pack_stream(packed, Scaling(scales, zeros), config)
     act     = rng.integers(-128, 128, (m, k), dtype=np.int8).view(np.uint8).reshape(-1)
     shape   = {"n": n, "k": k, "m": m, "group": group_code(group_size, k), "fused": case.fused,
         "wide": case.activations == "a16"}
