@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What a device says about itself: the values of its identity registers, and the configuration in them."""
 
-from mixpe_gateware.contract.config import PARAMETERS, Config
+from mixpe_gateware.contract.config import OPTIONAL_PARTS, PARAMETERS, Config
 from mixpe_gateware.contract.digest import VERSION, digest
 from mixpe_gateware.contract.registers import IDENTITY, MAGIC
 
@@ -23,6 +23,11 @@ def identity_values(config, *, clock_hz, mem_base, mem_bytes, inbox_base=0):
         "mem_bytes":   mem_bytes,
         "inbox_base":  inbox_base,
     }
+
+
+def parts_from_identity(values):
+    """Optional parts of the contract that a device says it has: tuple of names."""
+    return tuple(name for name in OPTIONAL_PARTS if FEATURES.field(name).of(values["features"]))
 
 
 def config_from_identity(values):

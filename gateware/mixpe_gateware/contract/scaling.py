@@ -103,6 +103,20 @@ class Scaling:
     def groups(self):
         return self.scales.shape[1]*(SUPERBLOCK_GROUPS if self.form == Form.TWO_LEVEL else 1)
 
+    def of_groups(self):
+        """What a group's P and XS are multiplied by: s·a and m·b, exact.
+
+        Returns
+        -------
+        scales : (n, groups) float32
+        minima : (n, groups) float32, or None where zeros stand in their place
+        """
+        found = [None if array is None else array.astype(np.float32) for array in (self.scales, self.minima)]
+        if self.factors is not None:
+            found = [np.repeat(array, SUPERBLOCK_GROUPS, axis=1)*self.factors[:, :, index]
+                for index, array in enumerate(found)]
+        return tuple(found)
+
     def rows(self, rows):
         """Some channels: Scaling of views."""
         return Scaling(*(None if array is None else array[rows]

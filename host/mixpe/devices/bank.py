@@ -6,7 +6,7 @@ import time
 from mixpe.devices.finding import find_registers
 from mixpe_gateware.contract.digest import VERSION, digest
 from mixpe_gateware.contract.errors import ConfigError, ContractError, DeviceError
-from mixpe_gateware.contract.identity import config_from_identity
+from mixpe_gateware.contract.identity import config_from_identity, parts_from_identity
 from mixpe_gateware.contract.memory_init import FAILED, INIT_OFFSET
 from mixpe_gateware.contract.registers import (
     COUNTER_OFFSET,
@@ -104,7 +104,8 @@ class RegisterBank:
 
     def _check_contract(self, url):
         found = self.identity["digest_low"] | self.identity["digest_high"] << 32
-        if self.identity["version"] != VERSION or found != digest():
+        mine  = digest(parts_from_identity(self.identity))
+        if self.identity["version"] != VERSION or found != mine:
             raise ContractError(f"the device at {url} speaks contract version {self.identity['version']} "
-                f"({found:016x}), this mixpe speaks version {VERSION} ({digest():016x}): "
+                f"({found:016x}), this mixpe speaks version {VERSION} ({mine:016x}): "
                 "build its gateware with this mixpe, or install the mixpe that it was built with")

@@ -6,7 +6,7 @@
 
 import numpy as np
 
-from mixpe_gateware.contract.reference import accumulate, output
+from mixpe_gateware.contract.reference import dequantise, output
 
 
 class FusedCall:
@@ -46,7 +46,7 @@ class PartialsCall:
 
     def __init__(self, plan, addrs, acts, matrix):
         self.plan, self.addrs, self.acts = plan, addrs, acts
-        self._matrix = matrix
+        self._scaling = matrix.scaling
         groups = (plan.layer.groups,) if plan.raw else ()
         self._out = np.zeros((plan.tokens, plan.layer.n, *groups), np.int32 if plan.raw else np.float32)
         self._block = None  # partial sums that are being added up; jobs end in order
@@ -73,8 +73,7 @@ class PartialsCall:
     def _dequantise(self, step, rows):
         partial, sums = self.acts.combine(self._block, rows)
         shifts = self.acts.shifts[step.tokens] if self.plan.wide else None
-        self._out[step.tokens, step.channels] = accumulate(partial, sums, self._matrix.scales[step.channels],
-            self._matrix.zeros[step.channels], shifts)
+        self._out[step.tokens, step.channels] = dequantise(partial, sums, self._scaling.rows(step.channels), shifts)
 
     def _add(self, raw, step, block):
         """Add a job's words (n, tiles, passes·groups, rows of the tile) to a block (m, n, groups)."""

@@ -260,7 +260,7 @@ class Device:
         return {
             "url":              self.url,
             "contract_version": VERSION,
-            "contract_digest":  f"{digest():016x}",
+            "contract_digest":  f"{digest(config.parts):016x}",
             "clock_hz":         self.clock_hz,
             **config.to_dict(),
             "lanes":            config.lanes,

@@ -40,7 +40,7 @@ class DeviceLinear:
         self._matrix = matrix
         self._remake = remake
         self.activations = activations
-        shape = LayerShape(n=matrix.n, k=matrix.k, span=matrix.span, planes=matrix.planes)
+        shape = LayerShape(n=matrix.n, k=matrix.k, span=matrix.span, planes=matrix.planes, form=matrix.form)
         self.plan   = LayerPlan(shape, device.config, wide=activations == "a16", fused=fused)
         self.fused  = self.plan.fused
         self.addrs  = []
@@ -115,7 +115,7 @@ class DeviceLinear:
             self.addrs = None
             raise
         self.epoch = self.device.epoch
-        if self._remake is not None and self.fused:  # else each call needs scales and zeros
+        if self._remake is not None and self.fused:  # else each call needs its scaling
             self._matrix = None
 
     def ensure(self, checksum, write):
@@ -132,8 +132,8 @@ class DeviceLinear:
         slab, block  = plan.slabs[index], plan.block_bytes[index]
         step = max(1, PIECE_BYTES//block)*CHANNELS_PER_BLOCK
         for start in range(0, plan.n, step):
-            parts = matrix.stream_parts(slice(start, min(plan.n, start + step)), slab.start, slab.stop)
-            yield start//CHANNELS_PER_BLOCK*block, pack_stream(*parts, self.device.config)
+            packed, scaling = matrix.stream_parts(slice(start, min(plan.n, start + step)), slab.start, slab.stop)
+            yield start//CHANNELS_PER_BLOCK*block, pack_stream(packed, scaling, self.device.config)
 
     def _check_loaded(self):
         if self.addrs is None:

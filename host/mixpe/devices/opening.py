@@ -71,7 +71,9 @@ def _open_reference(url, given):
     known   = {**CONFIG_OPTIONS, **REFERENCE_OPTIONS, **DRIVER_OPTIONS}
     options = _typed(url, {**url.options, **given}, known)
     driver  = {"verify": "weights", **_take(options, DRIVER_OPTIONS)}
-    config  = Config(**_take(options, CONFIG_OPTIONS))
+    chosen  = _take(options, CONFIG_OPTIONS)
+    # It takes checkpoints with their own numbers, unless it is to be like a device that does not.
+    config  = Config(**{"minima": chosen.get("fused", True), **chosen})
     memory  = _take(options, REFERENCE_OPTIONS)
     _unknown(url, options, known)
     return _device(ReferenceLink(config, **memory), url.text, driver)

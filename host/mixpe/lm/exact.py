@@ -4,7 +4,7 @@
 import numpy as np
 
 from mixpe.quant.quantize import quantize_activations
-from mixpe.reference.product import ExactProduct
+from mixpe.reference.product import product_of
 from mixpe_gateware.contract import reference, wide
 
 
@@ -21,9 +21,7 @@ class ExactLinear:
     def __init__(self, matrix, activations="a8"):
         self.activations = activations
         self._matrix = matrix
-        weights = np.zeros((matrix.n, matrix.k_padded), np.float32)
-        weights[:, :matrix.k] = matrix.dequantize()
-        self._product = ExactProduct(weights, matrix.scales, matrix.span)
+        self._product = product_of(matrix.q_padded[:, None], matrix.scaling, matrix.span)
 
     def __call__(self, x):
         """(m, k) float32 → (m, n) float32."""
@@ -36,6 +34,8 @@ class ExactLinear:
             a, shifts, factors = wide.align(x, matrix.span)
         else:
             (a, factors), shifts = quantize_activations(x), None
+        if self._product is None:
+            return reference.output(self._by_groups(a, shifts), factors)
         sums, beyond = self._product(a, shifts)
         if beyond is not None:
             tokens = np.flatnonzero(beyond.any(axis=1))
@@ -53,4 +53,4 @@ class ExactLinear:
         sums = reference.row_sums(rows, matrix.span)
         if shifts is not None:
             partial, sums = wide.join(partial), wide.join(sums)
-        return reference.accumulate(partial, sums, matrix.scales, matrix.zeros, shifts)
+        return reference.dequantise(partial, sums, matrix.scaling, shifts)

@@ -118,7 +118,7 @@ def _step(layer, index, rows, tokens, channels, *, fused, table, last):
     """The step of one slab, some rows and some channels."""
     config, slab = layer.config, layer.slabs[index]
     shape = {"n": channels.stop - channels.start, "k": slab.k, "m": rows.stop - rows.start, "group": slab.code,
-        "fused": fused, "wide": table, "shift": table, "planes": layer.planes == 2}
+        "fused": fused, "wide": table, "shift": table, "planes": layer.planes == 2, "form": layer.form}
     start = channels.start//CHANNELS_PER_BLOCK*layer.block_bytes[index]
     size  = Job(weights_addr=start, act_addr=0, out_addr=0, out_bytes=0, **shape).result_bytes(config)
     job   = Job(weights_addr=start, act_addr=0, out_addr=0, out_bytes=size, **shape)

@@ -11,6 +11,7 @@ from mixpe_gateware.contract.config import CHANNELS_PER_BLOCK, GROUP_SIZES, K_LI
 from mixpe_gateware.contract.errors import ConfigError
 from mixpe_gateware.contract.jobs import group_code
 from mixpe_gateware.contract.layout import block_bytes
+from mixpe_gateware.contract.scaling import SUPERBLOCK_GROUPS, Form
 
 ALIGN_BYTES = 64  # of what lies in the device's memory: a multiple of every beat
 
@@ -45,22 +46,25 @@ class Slab:
         return group_code(self.group_size, self.k)
 
 
-def cut_k(k_padded, span, planes, config):
+def cut_k(k_padded, span, planes, config, form=Form.ZERO):
     """Slabs of a matrix of k_padded in groups of span weights.
 
     Parameters
     ----------
     k_padded : int
-        Multiple of span.
+        Multiple of span; two levels: of a superblock.
     span : int
         Weights of one group.
     planes : int
         1, or 2 for 8-bit weights.
     config : Config
+    form : Form
+        Two levels are cut at whole superblocks.
     """
+    unit = SUPERBLOCK_GROUPS*span if form == Form.TWO_LEVEL else span
     fits = min(config.k_max, config.groups_max//planes*span, K_LIMIT)
     if span in GROUP_SIZES and span <= fits:
-        step = fits//span*span
+        step = fits//unit*unit
     elif span <= fits:
         step = span
     else:
@@ -125,8 +129,8 @@ def channels_per_job(n, words, out_bytes_max):
     return min(n, fits, N_LIMIT)
 
 
-def slab_block_bytes(slab, planes, config):
+def slab_block_bytes(slab, planes, config, form=Form.ZERO):
     """Bytes of eight channels in the slab's weight stream."""
-    return block_bytes(planes*slab.k, planes*slab.groups, config)
+    return block_bytes(planes*slab.k, planes*slab.groups, config, form)
 
 

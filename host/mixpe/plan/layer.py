@@ -8,6 +8,7 @@ from mixpe.plan.call import plan_call
 from mixpe.plan.cut import cut_k, slab_block_bytes
 from mixpe_gateware.contract.config import CHANNELS_PER_BLOCK
 from mixpe_gateware.contract.errors import ConfigError
+from mixpe_gateware.contract.scaling import Form, groups_along
 
 CALLS_KEPT = 32  # plans of one layer: decode asks for one, prefill for some lengths of prompts
 
@@ -24,17 +25,20 @@ class LayerShape:
         Weights of one group, padding included.
     planes : int
         1, or 2 for 8-bit weights.
+    form : Form
+        What stands beside its scales.
     """
 
     n: int
     k: int
     span: int
     planes: int = 1
+    form: Form = Form.ZERO
 
     @property
     def groups(self):
         """Groups along k."""
-        return -(-self.k//self.span)
+        return groups_along(self.k, self.span, self.form)
 
 
 class LayerPlan:
@@ -51,7 +55,7 @@ class LayerPlan:
 
     Attributes
     ----------
-    n, k, span, planes, groups : int
+    n, k, span, planes, groups, form
         Those of the shape.
     k_padded : int
         k in whole groups.
@@ -64,21 +68,25 @@ class LayerPlan:
     Raises
     ------
     ConfigError
-        `fused` is asked for and this device cannot.
+        `fused` is asked for and this device cannot, or it has not the layer's form.
     """
 
     def __init__(self, shape, config, *, wide=False, fused=None):
         self.config = config
         self.wide   = wide
         self.n, self.k, self.span, self.planes, self.groups = shape.n, shape.k, shape.span, shape.planes, shape.groups
+        self.form     = shape.form
         self.k_padded = self.groups*self.span
-        self.slabs    = tuple(cut_k(self.k_padded, self.span, self.planes, config))
+        if self.form and not config.minima:
+            raise ConfigError(f"this device is built without minima and cannot take a layer with {self.form.text}; "
+                "build it with minima=True, or convert the weights to an integer zero a group")
+        self.slabs    = tuple(cut_k(self.k_padded, self.span, self.planes, config, self.form))
         able = config.fused and len(self.slabs) == 1 and not (wide and config.rows % 2)
         if fused and not able:
             raise ConfigError(f"this device cannot dequantise k={self.k} with {'a16' if wide else 'a8'} itself "
                 f"(fused {config.fused}, rows {config.rows}, k_max {config.k_max}); leave fused out")
         self.fused  = able if fused is None else bool(fused)
-        self.block_bytes  = tuple(slab_block_bytes(slab, self.planes, config) for slab in self.slabs)
+        self.block_bytes  = tuple(slab_block_bytes(slab, self.planes, config, self.form) for slab in self.slabs)
         self.stream_bytes = tuple(-(-self.n//CHANNELS_PER_BLOCK)*size for size in self.block_bytes)
         self._plan_call   = lru_cache(CALLS_KEPT)(partial(plan_call, self))
 

@@ -197,27 +197,13 @@ class QuantizedMatrix:
         # Products are exact: 11 bits of a scale, 6 of a factor, and a code. 8 bits of it are one too many for FP32.
         wide   = self.form == Form.TWO_LEVEL and int(q.max()) > 127
         values = q.reshape(self.n, self.groups, -1).astype(np.float64 if wide else np.float32)
-        scales, minima = self.group_scales()
+        scales, minima = self.scaling.of_groups()
         if self.form == Form.ZERO:
             values -= self.zeros[:, :, None]
         values *= scales[:, :, None]
         if self.form != Form.ZERO:
             values += minima[:, :, None]
         return values.reshape(self.n, -1)[:, :self.k].astype(np.float32, copy=False)
-
-    def group_scales(self):
-        """What each group's codes are multiplied by and what is added: s·a and m·b, exact.
-
-        Returns
-        -------
-        scales : (n, groups) float32
-        minima : (n, groups) float32, or None without minima
-        """
-        scales, minima = (None if array is None else array.astype(np.float32) for array in (self.scales, self.minima))
-        if self.form == Form.TWO_LEVEL:
-            scales, minima = (np.repeat(array, SUPERBLOCK_GROUPS, axis=1)*self.factors[:, :, index]
-                for index, array in enumerate((scales, minima)))
-        return scales, minima
 
     def _part(self, rows, start, stop):
         """Scaling of some channels and of k = start … stop."""

@@ -5,14 +5,13 @@ from collections import OrderedDict
 
 import numpy as np
 
-from mixpe.reference.product import ExactProduct
+from mixpe.reference.product import product_of
 from mixpe_gateware.contract.jobs import JobCode, check_job
 from mixpe_gateware.contract.layout import tile_results, unpack_nibbles, unpack_shifts, unpack_stream
-from mixpe_gateware.contract.reference import accumulate, partials_of, row_sums, spread
+from mixpe_gateware.contract.reference import dequantise, partials_of, row_sums, spread
 from mixpe_gateware.contract.wide import join
 
 CACHE_BYTES = 1 << 30  # unpacked weights that are kept between jobs
-BLOCK       = 1 << 18  # weights unpacked to floats at a time
 
 
 class _Planes:
@@ -22,34 +21,14 @@ class _Planes:
     ----------
     planes : list of (groups, G, n) floats
         As `spread` arranges them, one a pass.
-    scales : (n, passes·groups) float16
-    zeros : (n, passes·groups) uint8
+    scaling : Scaling
+        Of the groups of all passes.
     """
 
-    def __init__(self, q, scales, zeros, span):
+    def __init__(self, q, scaling, span):
         self.planes = [spread(np.ascontiguousarray(q[:, index]), span) for index in range(q.shape[1])]
-        self.scales, self.zeros = scales, zeros
+        self.scaling = scaling
         self.nbytes = sum(plane.nbytes for plane in self.planes)
-
-
-def _product(q, scales, zeros, span):
-    """Weights (n, passes, k) and what belongs to them as one `ExactProduct`; None where a sum of passes is no FP32."""
-    n, passes, k = q.shape
-    groups  = k//span
-    weights = np.empty((n, k), np.float32)
-    step    = max(1, BLOCK//k)
-    scale, zero = (array.reshape(n, passes, groups).astype(np.float32) for array in (scales, zeros))
-    for start in range(0, n, step):
-        rows  = slice(start, min(n, start + step))
-        codes = q[rows].reshape(-1, passes, groups, span) - zero[rows, :, :, None]
-        exact = codes*scale[rows, :, :, None]  # 11 bits times 5
-        if passes > 1:
-            exact = exact.sum(axis=1, dtype=np.float64)
-        block = exact.reshape(-1, k).astype(np.float32)
-        if passes > 1 and not np.array_equal(block, exact.reshape(-1, k)):
-            return None
-        weights[rows] = block
-    return ExactProduct(weights, scales, span)
 
 
 class Executor:
@@ -104,12 +83,13 @@ class Executor:
     def _unpacked(self, job, make):
         """What `make` makes of a job's weights, kept."""
         size = job.weight_bytes(self.config)
-        key = (job.weights_addr, size, job.n, job.k, job.groups, job.passes, make)
+        key = (job.weights_addr, size, job.n, job.k, job.groups, job.passes, job.form, make)
         if key not in self._cache:
             stream = self.memory[job.weights_addr:job.weights_addr + size]
-            packed, scales, zeros = unpack_stream(stream, job.n, job.passes*job.k, job.passes*job.groups, self.config)
+            packed, scaling = unpack_stream(stream, job.n, job.passes*job.k, job.passes*job.groups, self.config,
+                job.form)
             q = unpack_nibbles(packed).reshape(job.n, job.passes, job.k)
-            self._cache[key] = found = make(q, scales, zeros, job.group_size)
+            self._cache[key] = found = make(q, scaling, job.group_size)
             self._cached_bytes += found.nbytes if found is not None else 0
             # Layers come in turns: of those that do not fit, the one used last is needed last.
             while self._cached_bytes > CACHE_BYTES and len(self._cache) > 1:
@@ -127,7 +107,7 @@ class Executor:
         if job.shift:
             table  = self.memory[job.act_addr + job.m*job.k:job.act_addr + job.act_bytes(self.config)]
             shifts = unpack_shifts(table, job.m, job.groups, self.config)[::2 if job.wide else 1]
-        product = self._unpacked(job, _product)
+        product = self._unpacked(job, product_of)
         if product is None:
             return np.ascontiguousarray(self._by_groups(job, act, shifts).T)
         sums, beyond = product(join(act) if job.wide else act, shifts)
@@ -146,4 +126,4 @@ class Executor:
             shifts = np.tile(shifts, (1, job.passes))
         if job.wide:
             partial, sums = join(partial), join(sums)
-        return accumulate(partial, sums, weights.scales, weights.zeros, shifts)
+        return dequantise(partial, sums, weights.scaling, shifts)
