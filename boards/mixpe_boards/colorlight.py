@@ -60,7 +60,7 @@ COLORLIGHT_I9 = Colorlight(
     name   = "colorlight_i9",
     title  = "Colorlight i9",
     fpga   = "LFE5U-45F-6BG381C",
-    config = Config(rows=16, port_bits=32, k_max=4096, buffer_beats=512, queue_depth=8, fused=False, scalers=1,
+    config = Config(rows=16, port_bits=32, k_max=4096, buffer_beats=512, queue_depth=8, scalers=4, minima=True,
                     pe="dense"),
     idcode = 0x41112043,
     **{**FACTS, "loader": ("-b", "colorlight-i9")},

@@ -19,6 +19,9 @@ CONFIGS = [
     {"rows": 16, "port_bits": 32, "scalers": 2, "pe": "dense"},
     {"rows": 4, "port_bits": 128, "scalers": 2, "read_ports": 4, "inbox_bytes": 1 << 15, "pe": "dense"},
     {"rows": 1, "port_bits": 16, "scalers": 1, "fused": False, "queue_depth": 2, "pe": "dense"},
+    {"rows": 2, "port_bits": 16, "scalers": 1, "queue_depth": 2, "minima": True},
+    {"rows": 4, "port_bits": 64, "scalers": 2, "minima": True, "pe": "bitplane"},
+    {"rows": 8, "port_bits": 128, "scalers": 8, "read_ports": 4, "inbox_bytes": 1 << 15, "minima": True, "pe": "dense"},
 ]
 STALLS = (0.0, 0.1, 0.5, 0.9)
 

@@ -82,7 +82,7 @@ def one_scaler_a_row():
 @pytest.mark.parametrize("form", Form)
 def test_prefill_of_short_groups_keeps_the_array_busy(form, one_scaler_a_row, read_rate):
     """A vector a cycle needs a scaler a row: eight tiles of rows, groups of 32 on 32 lanes."""
-    layer = Layer(model="part", name="of a projection", n=512, k=2048, n_run=128)
+    layer = Layer(model="part", name="of a projection", n=512, k=2048, n_run=512)
     case  = Case(layer=layer, phase="prefill", fused=True, activations="a8")
     row   = measure(one_scaler_a_row, case, group_size=32, read_rate=read_rate, form=form, tiles=8)
     assert row.m == 8*one_scaler_a_row.config.rows
