@@ -35,14 +35,14 @@ class NotRouted(ToolError):
     """No seed ended within its time."""
 
 
-def contract_tag():
-    """First half of the contract's digest, as bitstreams carry it in their names."""
-    return f"{digest():016x}"[:8]
+def contract_tag(config):
+    """First half of the digest of a configuration's contract, as bitstreams carry it in their names."""
+    return f"{digest(config.parts):016x}"[:8]
 
 
 def artefact_name(board, link=None):
     """File name of the bitstream without suffix."""
-    return f"{board.build_name(link)}_{contract_tag()}"
+    return f"{board.build_name(link)}_{contract_tag(board.config)}"
 
 
 def check_link(board, link, ip_address):
@@ -218,7 +218,8 @@ def build_board(board, root, *, changes=None, link=None, ip_address="192.168.1.5
     result = {
         "board": board.name, "title": board.title, "fpga": board.fpga, "link": link or board.links[0],
         "baudrate": board.baudrate, "config": changed.config.to_dict(), "macs_per_cycle": changed.macs_per_cycle,
-        "clock_hz": changed.clock_hz, "contract_version": VERSION, "contract_digest": f"{digest():016x}",
+        "clock_hz": changed.clock_hz, "contract_version": VERSION,
+        "contract_digest": f"{digest(changed.config.parts):016x}",
         "ip_address": ip_address, "idcode": f"0x{board.idcode:08x}", "seed": seeds[0],
         "tools": versions(changed.toolchain), "folder": str(folder),
     }

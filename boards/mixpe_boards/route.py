@@ -43,8 +43,8 @@ def route_board(board, root, seeds, say, link=None):
     except (DoesNotFit, NotRouted) as error:
         what   = "does not fit: " if isinstance(error, DoesNotFit) else ""
         result = {"fpga": board.fpga, "link": link or board.links[0], "config": board.config.to_dict(),
-            "clock_hz": board.clock_hz, "contract_digest": f"{digest():016x}", "seed": seeds[0], "timing_met": False,
-            "error": f"{what}{error}"}
+            "clock_hz": board.clock_hz, "contract_digest": f"{digest(board.config.parts):016x}", "seed": seeds[0],
+            "timing_met": False, "error": f"{what}{error}"}
     return {name: result[name] for name in KEPT if name in result}
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mixpe.errors import ConfigError
 from mixpe_boards.registry import BOARDS
+from mixpe_gateware.contract.config import Config
 from mixpe_gateware.contract.digest import digest
 
 RESULTS = Path(__file__).with_name("results.json")
@@ -35,8 +36,12 @@ def result_key(board, link=None):
 
 
 def _is_current(board, result):
-    made = (result.get("config"), result.get("clock_hz"), result.get("contract_digest"))
-    return made == (board.config.to_dict(), board.clock_hz, f"{digest():016x}")
+    try:
+        config = Config(**result.get("config"))  # a parameter that was not there yet has its default
+    except (TypeError, ConfigError):
+        return False
+    made = (config, result.get("clock_hz"), result.get("contract_digest"))
+    return made == (board.config, board.clock_hz, f"{digest(board.config.parts):016x}")
 
 
 def current_result(board, results, link=None):

@@ -79,8 +79,8 @@ def test_names_and_report(pretend, tmp_path):
     assert [call[0] for call in calls] == ["yosys", "nextpnr-ecp5", "ecppack"]
     assert calls[1].count("--seed") == 1 and "--report" in calls[1]
     path = Path(result["bitstream"])
-    assert path == tmp_path/"ulx3s_32x8"/f"ulx3s_32x8_{contract_tag()}.bit"
-    assert path.read_text() == "seed 7" and contract_tag() == f"{digest():016x}"[:8]
+    assert path == tmp_path/"ulx3s_32x8"/f"ulx3s_32x8_{contract_tag(ULX3S.config)}.bit"
+    assert path.read_text() == "seed 7" and contract_tag(ULX3S.config) == f"{digest():016x}"[:8]
     kept = json.loads(path.with_suffix(".json").read_text())
     assert kept == result and kept["timing_met"] and kept["fmax_mhz"] == 91.23 and kept["seed"] == 7
     assert kept["utilisation"] == {"lut": [100, 1000], "bram": [3, 208]}

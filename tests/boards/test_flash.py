@@ -230,13 +230,13 @@ def test_no_bitstream(tmp_path):
 
 
 def test_only_bitstreams_of_another_contract(built):
-    built.rename(built.with_name(built.name.replace(contract_tag(), "00000000")))
+    built.rename(built.with_name(built.name.replace(contract_tag(ULX3S.config), "00000000")))
     with pytest.raises(ContractError, match="00000000.*mixpe build ulx3s"):
         flash.find_bitstream(ULX3S, built.parents[1])
 
 
 def test_the_newest_of_several_is_taken(built):
-    other = built.parents[1]/"ulx3s_8x4"/f"ulx3s_8x4_{contract_tag()}.bit"
+    other = built.parents[1]/"ulx3s_8x4"/f"ulx3s_8x4_{contract_tag(ULX3S.config)}.bit"
     other.parent.mkdir()
     other.write_bytes(b"newer")
     os.utime(built, (1, 1))

@@ -16,6 +16,7 @@ from mixpe_gateware.contract.errors import ConfigError
     ("scalers", 0), ("scalers", 3), ("scalers", 16),
     ("read_ports", 0), ("read_ports", 3),
     ("pe", "multiplier"),
+    ("minima", 2), ("minima", "yes"),
 ])
 def test_bad_value_is_refused_by_name(field, value):
     with pytest.raises(ConfigError, match=rf"{field}.*{value}"):
@@ -33,3 +34,9 @@ def test_lanes_follow_the_port(port_bits, lanes, beat_bytes):
 def test_dict_builds_the_same_configuration():
     config = Config(rows=4, port_bits=32, k_max=2048, scalers=1, fused=False)
     assert Config(**config.to_dict()) == config
+
+
+def test_minima_are_for_fused_results():
+    assert Config(minima=True).parts == ("minima",) and Config().parts == ()
+    with pytest.raises(ConfigError, match="minima must be .*fused=False, not True"):
+        Config(minima=True, fused=False)

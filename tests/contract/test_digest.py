@@ -39,6 +39,7 @@ def test_the_committed_page_has_this_digest():
     page = manual.PAGE.read_text(encoding="utf-8")
     assert page == manual.manual(), "run python -m mixpe_gateware.contract.manual"
     version, value = re.search(r"Contract version (\d+), digest `([0-9a-f]{16})`", page).groups()
+    assert f"`{digest.digest(('minima',)):016x}`" in page
     assert int(version) == digest.VERSION and int(value, 16) == digest.digest()
 
 
@@ -64,7 +65,23 @@ def added_zeros(partial, sums, scales, zeros, shifts=None):
     return ACCUMULATE(partial, -sums, scales, zeros, shifts)
 
 
+def swapped(partial, sums, scaling, shifts=None):
+    """a and b the other way around."""
+    if scaling.factors is not None:
+        scaling = replace(scaling, factors=scaling.factors[:, :, ::-1])
+    return DEQUANTISE(partial, sums, scaling, shifts)
+
+
+def subtracted(partial, sums, scaling, shifts=None):
+    """Minima with the other sign."""
+    return DEQUANTISE(partial, sums, scaling if scaling.minima is None else replace(scaling, minima=-scaling.minima),
+        shifts)
+
+
 ACCUMULATE = reference.accumulate
+DEQUANTISE = reference.dequantise
+BEATS      = layout.block_beats
+ENTRIES    = layout.section_entries
 CHECK      = jobs.check_job
 WORDS      = descriptor.WORDS
 CONTRACT   = {
@@ -79,9 +96,7 @@ CONTRACT   = {
     "order of words":      (descriptor, "WORDS", (WORDS[1], WORDS[0], *WORDS[2:])),
     "order of counters":   (registers, "COUNTERS", registers.COUNTERS[::-1]),
     "order of nibbles":    (layout, "pack_nibbles", high_first),
-    "order of sections":   (layout, "block_beats", lambda k, groups, config: {
-        layout.ZEROS: layout.ZEROS.beats(groups, config), layout.SCALES: layout.SCALES.beats(groups, config),
-        layout.WEIGHTS: layout.WEIGHTS.beats(k, config)}),
+    "order of sections":   (layout, "block_beats", lambda *args: dict(reversed(BEATS(*args).items()))),
     "order of results":    (layout, "tile_results", lambda partial, _config: partial),
     "bits of a shift":     (layout, "SHIFT_BITS", 5),
     "rounding, FP64":      (reference, "_accumulate_float64", fewer(reference._accumulate_float64)),
@@ -106,6 +121,44 @@ def test_what_can_make_two_sides_disagree_changes_it(monkeypatch, change):
     assert compute_digest() != before
     monkeypatch.undo()
     assert compute_digest() == before
+
+
+OPTIONAL = {
+    "a flag's bit":      (descriptor, "WORDS", changed(WORDS, "form", lsb=9)),
+    "a feature's bit":   (registers, "REGISTERS", changed(registers.REGISTERS, "minima", lsb=9)),
+    "a and b":           (reference, "dequantise", swapped),
+    "sign of a minimum": (reference, "dequantise", subtracted),
+    "bits of a factor":  (layout, "FACTOR_BITS", 5),
+    "order of sections": (layout, "section_entries", lambda k, groups, form: dict(reversed(ENTRIES(k, groups, form).items()))
+        if form else ENTRIES(k, groups, form)),
+    "answer of a check": (jobs, "check_job", lambda job, config, size: jobs.JobCode.OK if job.form == 3
+        else CHECK(job, config, size)),
+    "size of a stream":  (jobs, "stream_bytes", lambda *args: layout.stream_bytes(*args[:4])),
+}
+
+
+@pytest.mark.parametrize("change", OPTIONAL)
+def test_an_optional_part_is_in_the_digest_of_builds_that_have_it(monkeypatch, change):
+    module, name, value = OPTIONAL[change]
+    without, before = compute_digest(), compute_digest(("minima",))
+    monkeypatch.setattr(module, name, value)
+    assert compute_digest() == without and compute_digest(("minima",)) != before
+
+
+def test_an_optional_part_adds_and_changes_nothing():
+    """So boards without it keep what was routed; and what they share stays in the digest of both."""
+    assert compute_digest() != compute_digest(("minima",)) == digest.digest(("minima",))
+    base = dict(golden.golden_vectors())
+    more = dict(golden.golden_vectors(("minima",)))
+    assert more | base == more and len(more) > len(base)
+
+
+@pytest.mark.parametrize("change", ["version", "a flag's bit", "order of nibbles", "rounding, integers", "check word"])
+def test_what_builds_share_changes_the_digest_of_both(monkeypatch, change):
+    module, name, value = CONTRACT[change]
+    before = compute_digest(("minima",))
+    monkeypatch.setattr(module, name, value)
+    assert compute_digest(("minima",)) != before
 
 
 @pytest.mark.parametrize("module, name, value", [

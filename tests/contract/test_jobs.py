@@ -8,6 +8,7 @@ import pytest
 from mixpe_gateware.contract.config import K_LIMIT, N_LIMIT, Config
 from mixpe_gateware.contract.descriptor import GROUP_CODE_K, INDEX
 from mixpe_gateware.contract.jobs import Job, JobCode, check_job, group_code
+from mixpe_gateware.contract.scaling import Form
 
 CONFIG = Config(rows=4, port_bits=128, k_max=2048, buffer_beats=64, scalers=1)
 MEMORY = 1 << 20
@@ -87,6 +88,26 @@ def test_one_row_cannot_hold_a_token_of_a16():
     assert refused(single, fused=True, wide=True, m=2) == JobCode.SHAPE
 
 
+@pytest.mark.parametrize("changes, code", [
+    ({"form": Form.MINIMUM}, JobCode.OK), ({"form": Form.MINIMUM, "group": GROUP_CODE_K}, JobCode.OK),
+    ({"form": Form.TWO_LEVEL, "group": 0}, JobCode.OK), ({"form": Form.TWO_LEVEL, "group": 1}, JobCode.GROUP),
+    ({"form": Form.TWO_LEVEL, "group": GROUP_CODE_K, "k": 32}, JobCode.GROUP),
+    ({"form": Form.TWO_LEVEL, "group": 0, "k": 512 + 128}, JobCode.SHAPE),   # half a superblock
+    ({"form": Form.TWO_LEVEL, "group": 0, "k": 512 + 256}, JobCode.OK),
+    ({"form": Form.TWO_LEVEL, "group": 0, "planes": True, "fused": True}, JobCode.OK),
+    ({"form": 3, "n": 0, "out_bytes": 0}, JobCode.UNSUPPORTED),
+])
+def test_forms(changes, code):
+    assert refused(replace(CONFIG, minima=True), **changes) == code
+    assert refused(CONFIG, **changes) == JobCode.UNSUPPORTED
+
+
+def test_a_form_makes_its_stream_longer():
+    job = replace(GOOD, group=0)
+    assert [replace(job, form=form).weight_bytes(CONFIG) for form in Form] == [
+        2*(8*16*2 + 8*16//2 + 8*256), 2*(8*16*4 + 8*256), 2*(8*2*4 + 8*16*2 + 8*256)]
+
+
 def test_every_code_of_the_checks_is_reached_above():
     reached = {mark for _, mark in test_code.pytestmark[0].args[1]}
     assert reached == set(JobCode) - {JobCode.ABORTED, JobCode.WATCHDOG}
@@ -103,10 +124,10 @@ def test_group_code(group_size, k, code):
 
 def test_words_carry_everything():
     job = Job(weights_addr=1, act_addr=2, out_addr=3, n=4, k=5, m=6, group=7, out_bytes=8, fused=True, wide=True,
-        shift=True, planes=True, tag=9, fence=True)
+        shift=True, planes=True, form=Form.TWO_LEVEL, tag=9, fence=True)
     words = [job.words()[INDEX[name]] for name in
         ("op", "weights_addr", "act_addr", "out_addr", "n", "k", "m", "flags", "out_bytes", "tag")]
-    assert words == [0x101, 1, 2, 3, 4, 5, 6, 0x7F, 8, 9]
+    assert words == [0x101, 1, 2, 3, 4, 5, 6, 0x17F, 8, 9]
 
 
 @pytest.mark.parametrize("fused, wide, planes, words", [

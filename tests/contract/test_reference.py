@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from mixpe_gateware.contract.errors import DtypeError, RangeError, ShapeError
-from mixpe_gateware.contract.reference import accumulate, output, partials, row_sums, split_float16
+from mixpe_gateware.contract.reference import accumulate, dequantise, output, partials, row_sums, split_float16
+from mixpe_gateware.contract.scaling import Form, Scaling
 
 
 def round_exactly(value):
@@ -134,6 +135,56 @@ def test_accumulate_is_the_rounded_exact_sum(kind, factor, with_shifts):
     scales  = SCALES[kind](rng, (n, groups))
     operands = partial, sums, scales, zeros, shifts
     same_bits(accumulate(*operands), accumulate_exactly(*operands))
+
+
+def dequantise_exactly(partial, sums, scaling, shifts):
+    m, n, groups = partial.shape
+    out = np.empty((m, n), np.float32)
+    for i, j in np.ndindex(m, n):
+        total = Fraction(0)
+        for g in range(groups):
+            level = g if scaling.factors is None else g//8
+            a, b  = (1, 1) if scaling.factors is None else scaling.factors[j, g].tolist()
+            total += 2**(0 if shifts is None else int(shifts[i, g]))*(
+                Fraction(float(scaling.scales[j, level]))*a*int(partial[i, j, g])
+                + Fraction(float(scaling.minima[j, level]))*b*int(sums[i, g]))
+        out[i, j] = round_exactly(total)
+    return out
+
+
+@pytest.mark.parametrize("form", [Form.MINIMUM, Form.TWO_LEVEL])
+@pytest.mark.parametrize("kinds", [("alike", "negative"), ("any", "any"), ("negative", "subnormal"), ("zero", "alike"),
+    ("with zero", "zero"), ("subnormal", "any")])
+@pytest.mark.parametrize("factor, with_shifts", [(1, False), (256, True), (1 << 24, True)])
+def test_minima_are_added_to_the_exact_sum(form, kinds, factor, with_shifts):
+    rng = np.random.default_rng([factor, *map(ord, kinds[0])])
+    m, n, groups = 2, 3, 16
+    entries = groups if form == Form.MINIMUM else groups//8
+    partial = rng.integers(-128*15*32, 127*15*32, (m, n, groups))*factor
+    sums    = rng.integers(-128*32, 127*32, (m, groups))*factor
+    shifts  = rng.integers(0, 16, (m, groups), np.uint8) if with_shifts else None
+    scales, minima = (SCALES[kind](rng, (n, entries)) for kind in kinds)
+    scaling = Scaling(scales, minima=minima,
+        factors=rng.integers(0, 64, (n, groups, 2), np.uint8) if form == Form.TWO_LEVEL else None)
+    operands = partial, sums, scaling, shifts
+    same_bits(dequantise(*operands), dequantise_exactly(*operands))
+
+
+def test_zeros_are_dequantised_as_before():
+    rng = np.random.default_rng(0)
+    partial, sums = rng.integers(-999, 999, (2, 3, 4)), rng.integers(-99, 99, (2, 4))
+    scales, zeros = SCALES["any"](rng, (3, 4)), rng.integers(0, 16, (3, 4), np.uint8)
+    same_bits(dequantise(partial, sums, Scaling(scales, zeros)), accumulate(partial, sums, scales, zeros))
+
+
+def test_largest_minima_and_what_cancels():
+    """All factors at their largest, and a minimum that takes away exactly what the weights bring."""
+    scales  = np.full((1, 1), 65504, np.float16)
+    scaling = Scaling(scales, minima=-scales, factors=np.full((1, 8, 2), 63, np.uint8))
+    largest = np.full((1, 1, 8), 15*128*32)
+    for sums, expected in ((np.full((1, 8), -4096), 8*63*65504*(15*128*32 + 4096)), (largest[0], 0)):
+        found = dequantise(largest, sums, scaling)
+        assert found[0, 0] == np.float32(expected) and not np.signbit(found[0, 0])
 
 
 def test_no_tokens():

@@ -8,11 +8,11 @@ import pytest
 from mixpe_gateware.contract import config as config_table
 from mixpe_gateware.contract import registers
 from mixpe_gateware.contract.config import PARAMETERS, PE_KINDS, Config
-from mixpe_gateware.contract.descriptor import FLAG_BITS, FLAG_MASK, FLAGS, INDEX, POST, SLOT_WORDS, WORDS, fold_words
+from mixpe_gateware.contract.descriptor import FLAGS, INDEX, POST, SLOT_WORDS, WORDS, flag_bits, fold_words
 from mixpe_gateware.contract.digest import digest
 from mixpe_gateware.contract.errors import ConfigError, RangeError
 from mixpe_gateware.contract.fields import WORD_BITS
-from mixpe_gateware.contract.identity import config_from_identity, identity_values
+from mixpe_gateware.contract.identity import config_from_identity, identity_values, parts_from_identity
 from mixpe_gateware.contract.jobs import Job
 from mixpe_gateware.contract.registers import Effect
 
@@ -71,8 +71,10 @@ def test_every_field_of_the_words_is_an_attribute_of_a_job():
 
 def test_a_job_there_and_back():
     assert Job.from_words(JOB.words()) == JOB
-    assert FLAG_MASK == FLAGS.mask == (1 << FLAG_BITS) - 1
-    for bit in range(FLAG_BITS, WORD_BITS):
+    for parts in ((), ("minima",)):
+        assert sum(field.mask for field in FLAGS.fields_of(parts)) == (1 << flag_bits(parts)) - 1
+    assert flag_bits(()) == 7 and FLAGS.mask == (1 << flag_bits(("minima",))) - 1
+    for bit in range(flag_bits(("minima",)), WORD_BITS):
         words = JOB.words()
         words[INDEX["flags"]] |= 1 << bit
         assert Job.from_words(words) is None
@@ -90,14 +92,15 @@ def test_check_word():
 @pytest.mark.parametrize("config", [
     Config(), Config(rows=1, port_bits=16, k_max=512, buffer_beats=64, queue_depth=2, fused=False, scalers=1),
     Config(rows=64, port_bits=64, scalers=8, read_ports=4, pe=PE_KINDS[-1]),
-    Config(port_bits=128, memory_bits=32, inbox_bytes=4096),
+    Config(port_bits=128, memory_bits=32, inbox_bytes=4096), Config(minima=True),
 ])
 def test_identity_there_and_back(config):
     values = identity_values(config, clock_hz=50e6, mem_base=0x40000000, mem_bytes=1 << 25)
     assert set(values) == {register.name for register in registers.IDENTITY}
     assert all(isinstance(value, int) and 0 <= value < 1 << 32 for value in values.values())
     assert config_from_identity(values) == config
-    assert values["digest_low"] | values["digest_high"] << 32 == digest()
+    assert parts_from_identity(values) == config.parts == (("minima",) if config.minima else ())
+    assert values["digest_low"] | values["digest_high"] << 32 == digest(config.parts)
 
 
 def test_a_processing_element_of_a_newer_mixpe_is_unknown_and_not_refused():
@@ -120,3 +123,12 @@ def test_parameters_are_those_of_the_configuration():
     assert all(each.must and each.brief and "{" not in each.must for each in PARAMETERS)
     features, = [register for register in registers.IDENTITY if register.name == "features"]
     assert [field.name for field in features.fields] == [each.name for each in PARAMETERS if each.is_flag]
+
+
+def test_an_optional_part_is_a_flag_and_its_fields_are_named():
+    features, = [register for register in registers.IDENTITY if register.name == "features"]
+    for part in config_table.OPTIONAL_PARTS:
+        assert features.field(part).part == part and features.field(part).is_flag
+    fields = [field for word in (*registers.REGISTERS, *WORDS) for field in word.fields]
+    assert {field.part for field in fields} == {"", *config_table.OPTIONAL_PARTS}
+    assert [field.name for field in FLAGS.fields if field not in FLAGS.fields_of(())] == ["form"]

@@ -6,6 +6,7 @@ from importlib import metadata
 
 import mixpe
 from mixpe.devices.memory import size_text
+from mixpe_gateware.contract.config import OPTIONAL_PARTS
 from mixpe_gateware.contract.digest import VERSION, digest
 
 DESCRIPTION = "Print the contract of this installation and, with --device, what a device says about itself."
@@ -19,6 +20,7 @@ LINES = (
     ("reduction",    lambda i: f"up to {i['k_max']} a job"),
     ("queue",        lambda i: f"{i['queue_depth']} jobs"),
     ("results",      lambda i: "partial sums, FP32 (fused)" if i["fused"] else "partial sums"),
+    ("weights",      lambda i: f"integer zeros{', real minima, two levels' if i['minima'] else ''}"),
 )
 
 
@@ -33,14 +35,16 @@ def add_parser(subparsers):
 
 def run(args):
     """Print it; returns the exit status."""
-    about = {"mixpe": metadata.version("mixpe"), "contract_version": VERSION, "contract_digest": f"{digest():016x}"}
+    about = {"mixpe": metadata.version("mixpe"), "contract_version": VERSION, "contract_digest": f"{digest():016x}",
+        "optional_digests": {part: f"{digest((part,)):016x}" for part in OPTIONAL_PARTS}}
     if args.device:
         with mixpe.open(args.device) as device:
             about["device"] = device.info()
     if args.json:
         print(json.dumps(about, indent=1))
         return 0
-    print(f"mixpe {about['mixpe']}, contract version {VERSION} ({about['contract_digest']})")
+    optional = "".join(f"; with {part} {value}" for part, value in about["optional_digests"].items())
+    print(f"mixpe {about['mixpe']}, contract version {VERSION} ({about['contract_digest']}{optional})")
     if args.device:
         print(device_text(about["device"]))
     return 0

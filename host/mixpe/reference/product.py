@@ -143,8 +143,8 @@ def product_of(q, scaling, span):
         if block is None:
             return None
         weights[rows] = block
-    return ExactProduct(weights, np.concatenate([scaling.scales, *([] if minima is None else [scaling.minima])], axis=1),
-        span, minima)
+    scales = [array for array in (scaling.scales, scaling.minima) if array is not None]
+    return ExactProduct(weights, np.concatenate(scales, axis=1), span, minima)
 
 
 def _added(array):
