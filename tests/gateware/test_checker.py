@@ -7,8 +7,9 @@ import pytest
 from migen import passive
 
 from mixpe_gateware.contract.config import Config
-from mixpe_gateware.contract.descriptor import INDEX
+from mixpe_gateware.contract.descriptor import FORM, INDEX
 from mixpe_gateware.contract.jobs import Job, JobCode, check_job
+from mixpe_gateware.contract.scaling import Form
 from mixpe_gateware.gemm.checker import JobChecker
 from mixpe_gateware.gemm.ticket import ticket_layout
 from mixpe_sim.harness.cases import random_job
@@ -20,6 +21,8 @@ CONFIGS = [
     ({"rows": 4, "port_bits": 32, "scalers": 1, "fused": False}, 0.5),
     ({"rows": 8, "port_bits": 64, "memory_bits": 16, "scalers": 2, "inbox_bytes": 1 << 12}, 0.8),
     ({"rows": 4, "port_bits": 128, "scalers": 2}, 0.3),
+    ({"rows": 2, "port_bits": 16, "scalers": 1, "minima": True}, 0.0),
+    ({"rows": 4, "port_bits": 128, "scalers": 2, "minima": True}, 0.3),
 ]
 
 
@@ -28,11 +31,11 @@ def edge_jobs(rng, config):
     region = (0, MEM_BYTES//2)
     most   = config.k_max//32*config.rows
     yield random_job(rng, config, MEM_BYTES, region, k=config.k_max, group=7, planes=False, fused=False, wide=False,
-        shift=False)
+        shift=False, form=Form.ZERO)
     yield random_job(rng, config, MEM_BYTES, region, k=32, m=most, n=1, group=0, planes=False, fused=False, wide=False,
         shift=False)
     good = random_job(rng, config, MEM_BYTES, region, k=64, m=2, n=9, group=0, planes=False, fused=False, wide=False,
-        shift=False)
+        shift=False, form=Form.ZERO)
     beat, size = config.beat_bytes, good.result_bytes(config)
     yield replace(good, out_bytes=size)
     yield replace(good, out_bytes=size - beat)
@@ -56,6 +59,10 @@ def edge_jobs(rng, config):
             {"fused": True, "wide": True, "m": 3}, {"opcode": 0}, {"opcode": 255}, {"fence": True},
             {"planes": True, "k": config.k_max}):
         yield replace(good, **change)
+    for change in ({}, {"k": 256}, {"k": 256, "fused": True}, {"k": 256, "group": 1}, {"k": 256, "group": 7}, {"k": 288},
+            {"k": config.k_max, "m": 1}, {"k": config.k_max, "m": 1, "planes": True}):
+        for form in range(4):
+            yield replace(good, n=1, form=form, **change)
 
 
 def mutated_jobs(rng, config, count):
@@ -76,7 +83,7 @@ def test_codes_and_tickets(options, stall, ticket, seeded, simulate):
     jobs   = [*edge_jobs(rng, config), *mutated_jobs(rng, config, 40)]
     words  = [job.words() for job in jobs]
     codes  = [check_job(job, config, MEM_BYTES) for job in jobs]
-    for name, bit in (("flags", 7), ("flags", 31), ("op", 9), ("op", 31)):
+    for name, bit in (("flags", FORM.msb + 1), ("flags", 31), ("op", 9), ("op", 31)):
         raw = jobs[2].words()
         raw[INDEX[name]] |= 1 << bit
         assert Job.from_words(raw) is None
