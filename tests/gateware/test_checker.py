@@ -59,8 +59,8 @@ def edge_jobs(rng, config):
             {"fused": True, "wide": True, "m": 3}, {"opcode": 0}, {"opcode": 255}, {"fence": True},
             {"planes": True, "k": config.k_max}):
         yield replace(good, **change)
-    for change in ({}, {"k": 256}, {"k": 256, "fused": True}, {"k": 256, "group": 1}, {"k": 256, "group": 7}, {"k": 288},
-            {"k": config.k_max, "m": 1}, {"k": config.k_max, "m": 1, "planes": True}):
+    for change in ({}, {"k": 256}, {"k": 256, "fused": True}, {"k": 256, "group": 1}, {"k": 256, "group": 7},
+            {"k": 288}, {"k": config.k_max, "m": 1}, {"k": config.k_max, "m": 1, "planes": True}):
         for form in range(4):
             yield replace(good, n=1, form=form, **change)
 
