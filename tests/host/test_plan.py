@@ -19,6 +19,7 @@ from mixpe.quant.matrix import group_span
 from mixpe_boards.registry import BOARDS
 from mixpe_gateware.contract.config import PORT_BITS, Config
 from mixpe_gateware.contract.jobs import JobCode, check_job
+from mixpe_gateware.contract.scaling import Form
 
 ROOMY = 1 << 30
 
@@ -28,9 +29,12 @@ def random_plan(seed):
     config = Config(rows=int(rng.choice([1, 2, 4, 8, 16])), port_bits=int(rng.choice(PORT_BITS)), scalers=1,
         k_max=int(rng.choice([512, 1024, 4096])), buffer_beats=int(rng.choice([64, 1024])),
         fused=bool(rng.integers(4)))
+    form   = Form(int(rng.integers(3))) if config.fused else Form.ZERO
+    config = replace(config, minima=form != Form.ZERO)
     k      = int(rng.choice([1, 33, 128, 500, 1100, 2100, 4000]))
-    size   = [32, 64, 128, 256, None][rng.integers(5)]
-    shape  = LayerShape(n=int(rng.integers(1, 200)), k=k, span=group_span(size, k), planes=int(rng.choice([1, 2])))
+    size   = 32 if form == Form.TWO_LEVEL else [32, 64, 128, 256, None][rng.integers(5)]
+    shape  = LayerShape(n=int(rng.integers(1, 200)), k=k, span=group_span(size, k), planes=int(rng.choice([1, 2])),
+        form=form)
     return LayerPlan(shape, config, wide=bool(rng.integers(2))), rng
 
 
@@ -106,6 +110,8 @@ def test_what_cannot_be_is_refused():
         LayerPlan(shape, Config(k_max=512), fused=True)
     with pytest.raises(ConfigError, match="with a16 .*rows 1,"):
         LayerPlan(shape, Config(rows=1, scalers=1), wide=True, fused=True)
+    with pytest.raises(ConfigError, match="without minima .*a real minimum a group; .*minima=True"):
+        LayerPlan(replace(shape, form=Form.MINIMUM), Config())
     with pytest.raises(ConfigError, match="result buffer of 31 bytes is too small for eight channels of 1 words"):
         LayerPlan(shape, Config()).call(1, out_bytes_max=31, room_bytes=ROOMY)
 
