@@ -51,7 +51,8 @@ def failure(link):
     return checks[-1].name, checks[-1].text
 
 
-@pytest.mark.parametrize("config", [SMALL, Config(), Config(minima=True), Config(rows=64, port_bits=16, k_max=2048, fused=False),
+@pytest.mark.parametrize("config", [SMALL, Config(), Config(minima=True),
+    Config(rows=64, port_bits=16, k_max=2048, fused=False),
     Config(rows=1, port_bits=16, k_max=512, buffer_beats=128, queue_depth=2, fused=False, scalers=1)],
     ids=lambda config: f"{config.name}{' minima' if config.minima else ''}")
 def test_good_devices_pass(config):

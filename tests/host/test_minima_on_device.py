@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Layers with real minima on the reference device: equal to the reference arithmetic to the bit, however they are cut."""
+"""Layers with real minima on the reference device against the reference arithmetic, however they are cut into jobs."""
 
 from fractions import Fraction
 

@@ -15,7 +15,7 @@ from mixpe.bench.models import Shape
 from mixpe.errors import ConfigError, DeviceMemoryError
 from mixpe.plan.cut import ALIGN_BYTES
 from mixpe.plan.layer import LayerPlan, LayerShape
-from mixpe.quant.matrix import group_span
+from mixpe.quant.checks import group_span
 from mixpe_boards.registry import BOARDS
 from mixpe_gateware.contract.config import PORT_BITS, Config
 from mixpe_gateware.contract.jobs import JobCode, check_job
