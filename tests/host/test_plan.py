@@ -104,6 +104,14 @@ def test_no_tokens_are_no_jobs():
     assert layer.call(0, out_bytes_max=1 << 20, room_bytes=ROOMY).steps == ()
 
 
+@pytest.mark.parametrize("planes", [1, 2])
+@pytest.mark.parametrize("k_max", [512 << index for index in range(6)])
+def test_two_levels_are_cut_where_a_superblock_ends(k_max, planes):
+    shape = LayerShape(n=8, k=40000, span=32, planes=planes, form=Form.TWO_LEVEL)
+    slabs = LayerPlan(shape, Config(k_max=k_max, minima=True)).slabs
+    assert len(slabs) > 1 and not any(slab.start % 256 or slab.k % 256 for slab in slabs)
+
+
 def test_what_cannot_be_is_refused():
     shape = LayerShape(n=8, k=4096, span=128)
     with pytest.raises(ConfigError, match="cannot dequantise k=4096 with a8 .*k_max 512"):

@@ -301,7 +301,7 @@ class Int8Matrix(QuantizedMatrix):
         else:
             minima = np.concatenate([np.zeros_like(part.minima), part.minima], axis=1)
         if self.form == Form.TWO_LEVEL:
-            factors = np.concatenate([part.factors*np.array([1, 0], np.uint8), part.factors], axis=1)
+            factors = np.concatenate([part.factors, part.factors], axis=1)
         return (np.concatenate([packed[:, low:high], packed[:, middle + low:middle + high]], axis=1),
             Scaling(scales, zeros, minima, factors))
 
