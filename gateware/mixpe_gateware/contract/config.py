@@ -91,8 +91,8 @@ class Config:
         "True or False",
         lambda _config, value: value in (True, False))
     scalers: int | None = _parameter(None,
-        "Scale-accumulate units, by default rows·lanes/32, at least one and at most rows. The rows/scalers results of a "
-        "group must fit in G/lanes cycles, to keep the array busy: with the default those of the shortest groups do.",
+        "Scale-accumulate units, by default rows·lanes/32, at least one and at most rows. The rows/scalers results of "
+        "a group must fit in G/lanes cycles, to keep the array busy: with the default those of the shortest groups do.",
         "a power of two that divides rows={rows}",
         lambda config, value: _is_power(value, 1, config.rows))
     read_ports: int = _parameter(1,
