@@ -176,7 +176,7 @@ def _with_minima(matrix, form, rng):
 
 
 def _layer(rng, config, bits, group_size, symmetric, form):
-    k = min(512, config.k_max)
+    k = min(512, config.k_max*4//bits)  # one slab, also with twice the groups
     n = 8*int(rng.integers(1, 4)) + int(rng.integers(0, 8))
     w = (0.05*rng.standard_normal((n, k - int(rng.integers(0, 32))))).astype(np.float32)
     m = int(rng.integers(1, 2*config.rows + 2))
