@@ -102,9 +102,10 @@ class LlamaModel:
             model = cls(config, tensors)
         else:
             loader = DeviceLoader(device, group_size=group_size, bits=bits, activations=activations,
-                                  quantiser=quantiser)
+                                  quantiser=quantiser, checkpoint=opened)
             try:
                 model = cls(config, tensors, loader, loader.device)
+                loader.finish()
             except BaseException:
                 loader.close()
                 raise

@@ -8,6 +8,8 @@ import numpy as np
 from mixpe.devices import open_device
 from mixpe.formats.convert import StoredMatrix, stored_matrix
 from mixpe.formats.tensor import FloatTensor
+from mixpe.lm.streamcache import StreamCache
+from mixpe.plan.layer import LayerShape
 from mixpe.quant.matrix import joined
 from mixpe.quant.quantize import quantize
 
@@ -22,7 +24,7 @@ def _floats(part):
 def _alike(found):
     """What matrices must have in common to be one job."""
     order = None if found.permutation is None else found.permutation.tobytes()
-    return found.matrix.bits, found.matrix.group_size, order
+    return found.matrix.bits, found.matrix.form, found.matrix.group_size, order
 
 
 class SeveralLayers:
@@ -52,10 +54,14 @@ class Changes:
     def __init__(self):
         self._kinds = {}  # (layout, change): decibels of each tensor
 
-    def add(self, layout, found):
-        """Note one tensor's `StoredMatrix`."""
-        if found.change:
-            self._kinds.setdefault((layout, found.change), []).append(found.decibels)
+    def add(self, layout, change, decibels):
+        """Note what was changed in a tensor, if anything."""
+        if change:
+            self._kinds.setdefault((layout, change), []).append(decibels)
+
+    def rows(self):
+        """Arguments of each `add`: list of [layout, change, decibels]."""
+        return [[*kind, each] for kind, decibels in self._kinds.items() for each in decibels]
 
     def notes(self):
         """One line a kind: how many tensors, and the signal to noise against the file."""
@@ -80,6 +86,8 @@ class DeviceLoader:
     quantiser : callable, optional
         (name, weight (n, k) float32) → Int4Matrix or Int8Matrix, for weights that are stored as floats. Default: round
         to nearest.
+    checkpoint : Checkpoint, optional
+        Where all jobs are from: their weight streams are kept in a file, and taken from there the next time.
 
     Attributes
     ----------
@@ -88,7 +96,8 @@ class DeviceLoader:
     changes : Changes
     """
 
-    def __init__(self, device, *, group_size=128, bits=4, activations="a8", quantiser=None):
+    def __init__(self, device, *, group_size=128, bits=4, activations="a8", quantiser=None,
+            checkpoint=None):
         self._round       = lambda weight: quantize(weight, group_size, bits=bits)
         self._quantise    = quantiser or (lambda name, weight: self._round(weight))
         self._activations = activations
@@ -96,6 +105,9 @@ class DeviceLoader:
         self.layers  = []
         self.changes = Changes()
         self.device  = open_device(device) if self._owned else device
+        self._cache  = None
+        if checkpoint is not None and quantiser is None:
+            self._cache = StreamCache(checkpoint, self.device.config, [group_size, bits, activations])
 
     def load(self, name, parts):
         """Load one job; returns what computes it, (m, k) float32 → (m, n) float32.
@@ -105,18 +117,53 @@ class DeviceLoader:
         name : str
         parts : list of (n, k) array or Tensor
             Joined along n. A quantised tensor goes to the device as `stored_matrix` makes it; those that then differ
-            in bits, group size or order of columns are jobs of their own.
+            in bits, form, group size or order of columns are jobs of their own.
         """
+        kept = None if self._cache is None else self._cache.job(name)
+        if kept is None:
+            changes  = Changes()
+            matrices = self._matrices(name, parts, changes)
+            changes  = changes.rows()
+        else:
+            matrices, changes = kept
         loaded = []
-        for index, (matrix, order) in enumerate(self._matrices(name, parts, self.changes)):
+        for index, (matrix, order) in enumerate(matrices):
             def remake(index=index):
                 return self._matrices(name, parts, Changes())[index][0]
 
-            layer = self.device.load(matrix, activations=self._activations, remake=remake)
-            self.layers.append(layer)
-            loaded.append((layer, order))
+            loaded.append((self._load(matrix, order, remake), order))
+        for row in changes:
+            self.changes.add(*row)
+        self._end_job(name, changes, loaded)
         (layer, order), *others = loaded
         return layer if order is None and not others else SeveralLayers(self.device, loaded)
+
+    def _load(self, matrix, order, remake):
+        """Load one layer, and keep its stream."""
+        writer  = None if self._cache is None else self._cache.writer
+        options = {"activations": self._activations, "remake": remake}
+        if writer is not None:
+            entry = writer.section()
+            options["keep"] = lambda piece: writer.write(entry, piece)
+        layer = self.device.load(matrix, **options)
+        self.layers.append(layer)
+        if writer is not None:
+            writer.end_layer(LayerShape.of(matrix), entry, order)
+        return layer
+
+    def _end_job(self, name, changes, loaded):
+        writer = None if self._cache is None else self._cache.writer
+        if writer is None:
+            return
+        if all(layer.fused for layer, _ in loaded):
+            writer.end_job(name, changes)
+        else:
+            writer.drop_job()
+
+    def finish(self):
+        """All jobs are loaded."""
+        if self._cache is not None:
+            self._cache.finish()
 
     def _matrices(self, name, parts, changes):
         """Matrices of a job's parts with their permutations, joined where they are alike."""
@@ -125,14 +172,17 @@ class DeviceLoader:
             return [(self._quantise(name, np.concatenate(floats) if len(floats) > 1 else floats[0]), None)]
         found = []
         for part, values in zip(parts, floats, strict=True):
-            found.append(stored_matrix(part) if values is None else StoredMatrix(self._round(values)))
+            found.append(StoredMatrix(self._round(values)) if values is not None
+                         else stored_matrix(part, self.device.config.minima))
             if values is None:
-                changes.add(part.layout, found[-1])
+                changes.add(part.layout, found[-1].change, found[-1].decibels)
         runs = [list(run) for _, run in groupby(found, _alike)]
         return [(joined([one.matrix for one in run]), run[0].permutation) for run in runs]
 
     def close(self):
         """Close the device if it was opened here, else free the layers' memory."""
+        if self._cache is not None:
+            self._cache.abandon()
         layers, self.layers = self.layers, []
         if self._owned:
             self.device.close()
