@@ -30,8 +30,7 @@ VERSA_ECP5 = VersaEcp5(
     toolchain   = "trellis",
     memory      = Memory(kind="ddr3", size_bytes=128 << 20, data_bits=16, ratio=2),
     clock_hz    = 75_000_000,
-    # A scaler a row: groups of 32, one a cycle, keep the array busy.
-    config      = Config(rows=4, port_bits=128, k_max=4096, buffer_beats=512, queue_depth=8, scalers=4, minima=True,
+    config      = Config(rows=4, port_bits=128, k_max=4096, buffer_beats=512, queue_depth=8, fused=False, scalers=1,
                          pe="dense"),
     target      = "ecp5",
     cpu         = True,
