@@ -34,8 +34,7 @@ ORANGECRAB = OrangeCrab(
     toolchain   = "trellis",
     memory      = Memory(kind="ddr3", size_bytes=512 << 20, data_bits=16, ratio=2),
     clock_hz    = 48_000_000,
-    # A scaler a row: groups of 32, one a cycle, keep the array busy.
-    config      = Config(rows=8, port_bits=128, k_max=4096, buffer_beats=512, queue_depth=8, scalers=8, minima=True,
+    config      = Config(rows=8, port_bits=128, k_max=4096, buffer_beats=512, queue_depth=8, fused=False, scalers=1,
                          pe="dense"),
     target      = "ecp5",
     cpu         = True,
