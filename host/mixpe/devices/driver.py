@@ -115,7 +115,7 @@ class Device:
 
     # Layers.
 
-    def load(self, matrix, activations="a8", fused=None, remake=None):
+    def load(self, matrix, activations="a8", fused=None, remake=None, memory=None):
         """Put a quantised matrix into the device's memory.
 
         Parameters
@@ -128,6 +128,8 @@ class Device:
             The bits of the results are the same.
         remake : callable, optional
             Gives the same matrix again, for the rare case that the device's memory lost it. The layer then keeps none.
+        memory : Region, optional
+            Where its weights go; left out: anywhere in the device's memory.
 
         Returns
         -------
@@ -142,7 +144,7 @@ class Device:
         """
         self._recover()
         linear = DeviceLinear(self, matrix, activations, fused, remake)
-        linear.place(self.memory, lambda addr, stream: self.transfer.upload(addr, stream, self.verify != "none"))
+        linear.place(memory or self.memory, lambda addr, stream: self.transfer.upload(addr, stream, self.verify != "none"))
         return linear
 
     def run(self, requests):
