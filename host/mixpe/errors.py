@@ -23,6 +23,6 @@ from mixpe_gateware.contract.errors import (
 
 __all__ = [
     "ConfigError", "ContractError", "DeviceError", "DeviceMemoryError", "DtypeError", "JobError", "LinkError",
-    "LinkTimeout", "MixpeError", "ModelError", "ModelMemoryError", "NotMixpeError", "RangeError", "ShapeError", "ToolError",
-    "UrlError", "VerifyError",
+    "LinkTimeout", "MixpeError", "ModelError", "ModelMemoryError", "NotMixpeError", "RangeError", "ShapeError",
+    "ToolError", "UrlError", "VerifyError",
 ]

@@ -144,7 +144,8 @@ class Device:
         """
         self._recover()
         linear = DeviceLinear(self, matrix, activations, fused, remake)
-        linear.place(memory or self.memory, lambda addr, stream: self.transfer.upload(addr, stream, self.verify != "none"))
+        linear.place(memory or self.memory,
+            lambda addr, stream: self.transfer.upload(addr, stream, self.verify != "none"))
         return linear
 
     def run(self, requests):

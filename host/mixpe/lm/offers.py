@@ -23,8 +23,9 @@ def _head(jobs, rounding, space, wide):
     for bits, group_size in FORMS:
         plans = job_plans(jobs, replace(rounding, head=(bits, group_size)), space.config, wide)
         if space.holds(plans):
-            return [f"an output head of {bits} bits in groups of {group_size}, {size_text(now - _all_bytes(plans))} "
-                    f"less (head_bits={bits}, head_group_size={group_size})"]
+            less = size_text(now - _all_bytes(plans))
+            how  = f"head_bits={bits}, head_group_size={group_size}"
+            return [f"an output head of {bits} bits in groups of {group_size}, with {less} less ({how})"]
     return []
 
 
@@ -55,8 +56,8 @@ def _streaming(space, plans):
     found = residence(space, plans)
     if found is None:
         return []
-    return [f"sending {len(found.streamed)} of {len(plans)} layers anew for every token, "
-            f"{size_text(found.streamed_bytes)} a token (stream=True)"]
+    sent = size_text(found.streamed_bytes)
+    return [f"sending {len(found.streamed)} of {len(plans)} layers anew for every token, {sent} (stream=True)"]
 
 
 def refuse(jobs, rounding, space, wide):
