@@ -38,7 +38,7 @@ lint: setup
 	@$(VENV)/bin/ruff check .
 
 test: setup lint
-	@$(PYTEST) -n $(JOBS) -q -m "not slow and not models"
+	@$(PYTEST) -n $(JOBS) -q -m "not slow and not models and not writers"
 
 test-slow: setup
 	@$(PYTEST) -n $(JOBS) -q -m slow
