@@ -6,10 +6,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from mixpe.formats.convert import exact_matrix, requantize
+from mixpe.formats.convert import requantize, stored_matrix
 from mixpe.formats.gguf_model import our_name
 from mixpe.formats.open import open_checkpoint
-from mixpe.formats.tensor import Mode
+from mixpe_gateware.contract.scaling import Form
 
 pytestmark = pytest.mark.models
 
@@ -46,8 +46,12 @@ def test_every_tensor_is_that_of_gguf_py(checkpoint):
 
 
 def test_what_a_device_gets(checkpoint):
-    head = checkpoint.tensors["model.embed_tokens.weight"]
-    assert exact_matrix(head).dequantize().tobytes() == head.dequantize().tobytes()
-    layer = checkpoint.tensors["model.layers.7.mlp.down_proj.weight"]
-    assert layer.exact_on is Mode.MINIMUM
-    assert requantize(layer)[1] > 44
+    """All its own numbers."""
+    forms = Counter()
+    for tensor in checkpoint.tensors.values():
+        if len(tensor.shape) == 2:
+            found = stored_matrix(tensor)
+            assert not found.change and found.matrix.dequantize().tobytes() == tensor.dequantize().tobytes()
+            forms[found.matrix.form] += 1
+    assert forms == {Form.MINIMUM: 210, Form.ZERO: 1}
+    assert requantize(checkpoint.tensors["model.layers.7.mlp.down_proj.weight"])[1] > 44

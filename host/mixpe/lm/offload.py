@@ -22,7 +22,7 @@ def _floats(part):
 def _alike(found):
     """What matrices must have in common to be one job."""
     order = None if found.permutation is None else found.permutation.tobytes()
-    return found.matrix.bits, found.matrix.group_size, order
+    return found.matrix.bits, found.matrix.form, found.matrix.group_size, order
 
 
 class SeveralLayers:
@@ -105,7 +105,7 @@ class DeviceLoader:
         name : str
         parts : list of (n, k) array or Tensor
             Joined along n. A quantised tensor goes to the device as `stored_matrix` makes it; those that then differ
-            in bits, group size or order of columns are jobs of their own.
+            in bits, form, group size or order of columns are jobs of their own.
         """
         loaded = []
         for index, (matrix, order) in enumerate(self._matrices(name, parts, self.changes)):
@@ -125,7 +125,8 @@ class DeviceLoader:
             return [(self._quantise(name, np.concatenate(floats) if len(floats) > 1 else floats[0]), None)]
         found = []
         for part, values in zip(parts, floats, strict=True):
-            found.append(stored_matrix(part) if values is None else StoredMatrix(self._round(values)))
+            found.append(StoredMatrix(self._round(values)) if values is not None
+                         else stored_matrix(part, self.device.config.minima))
             if values is None:
                 changes.add(part.layout, found[-1])
         runs = [list(run) for _, run in groupby(found, _alike)]

@@ -17,7 +17,7 @@ import numpy as np
 
 from mixpe.quant.checks import as_float16, check_codes, check_shape, group_span
 from mixpe_gateware.contract.errors import DtypeError, ModelError, RangeError, ShapeError
-from mixpe_gateware.contract.layout import pack_nibbles, unpack_nibbles
+from mixpe_gateware.contract.layout import pack_nibbles, split_nibbles, unpack_nibbles
 from mixpe_gateware.contract.scaling import (
     SUPERBLOCK_GROUPS,
     TWO_LEVEL_GROUP,
@@ -28,7 +28,8 @@ from mixpe_gateware.contract.scaling import (
     superblocks,
 )
 
-ARRAYS = ("packed", "scales", "zeros", "minima", "factors")  # of a matrix, where they are there
+ARRAYS       = ("packed", "scales", "zeros", "minima", "factors")  # of a matrix, where they are there
+W8_SCALE_MAX = 4094                                                # of 8-bit weights: 16·s is an FP16 too
 
 
 def _form(minima, factors):
@@ -88,8 +89,9 @@ class QuantizedMatrix:
                 raise RangeError(f"{name} must be finite FP16, found Inf or NaN")
         if self.zeros is not None:
             check_codes("zero points", self.zeros, self.bits)
-        if self.planes == 2 and np.abs(self.scales).max() > 4094:
-            raise RangeError("scales of 8-bit weights must be at most 4094, since 16·s must be a finite FP16")
+        if self.planes == 2 and np.abs(self.scales).max() > W8_SCALE_MAX:
+            raise RangeError(f"scales of 8-bit weights must be at most {W8_SCALE_MAX}, since 16·s must be a finite "
+                "FP16")
         for array in self.arrays.values():
             array.setflags(write=False)
 
@@ -282,7 +284,8 @@ class Int8Matrix(QuantizedMatrix):
     @staticmethod
     def pack(q):
         """(n, k) uint8 → (n, k) uint8: k/2 bytes of high nibbles, then k/2 bytes of low nibbles."""
-        return np.concatenate([pack_nibbles(q >> 4), pack_nibbles(q & 15)], axis=1)
+        low, high = split_nibbles(q)
+        return np.concatenate([high, low], axis=1)
 
     @property
     def q_padded(self):
