@@ -18,6 +18,7 @@ from mixpe.progress import Progress
 from mixpe.quant.quantize import quantize, quantize_activations
 from mixpe.reference.device import ReferenceLink
 from mixpe_gateware.contract.registers import OFFSETS
+from mixpe_gateware.contract.scaling import FACTOR_BITS, SUPERBLOCK_GROUPS, Form, groups_along
 
 SEED         = 1
 LINK_WORDS   = 64
@@ -25,10 +26,14 @@ BLOCK_BYTES  = 4096   # patterns at each place in memory
 SHOWN_BYTES  = 4      # differences that a message names
 WALKING      = [1 << bit for bit in range(32)] + [0xFFFFFFFF ^ 1 << bit for bit in range(32)]
 
-# Layers of the array's test: (bits, group size, symmetric, activations). Shapes come from the device.
+# Layers of the array's test: (bits, group size, symmetric, activations, form). Shapes come from the device.
 MODES = [
-    (4, 128,  False, "a8"), (4, 128, True, "a8"), (4, 32, False, "a8"), (4, 256, False, "a8"), (4, None, False, "a8"),
-    (4, 64,   False, "a16"), (4, 128, False, "a16"), (8, 128, False, "a8"), (8, 64, True, "a16"),
+    *((*mode, Form.ZERO) for mode in (
+        (4, 128,  False, "a8"), (4, 128, True, "a8"), (4, 32, False, "a8"), (4, 256, False, "a8"),
+        (4, None, False, "a8"), (4, 64, False, "a16"), (4, 128, False, "a16"), (8, 128, False, "a8"),
+        (8, 64, True, "a16"))),
+    (4, 32, False, "a8", Form.MINIMUM),   (8, 128, False, "a16", Form.MINIMUM),
+    (4, 32, False, "a8", Form.TWO_LEVEL), (8, 32,  False, "a16", Form.TWO_LEVEL),
 ]
 
 
@@ -160,26 +165,38 @@ def check_checksum(device):
     return f"{len(regions) + 1} regions of {beat} to {BLOCK_BYTES} bytes"
 
 
-def _layer(rng, config, bits, group_size, symmetric):
+def _with_minima(matrix, form, rng):
+    """The matrix's codes with minima instead of zeros."""
+    scales, factors = matrix.scales, None
+    if form == Form.TWO_LEVEL:
+        scales  = scales[:, ::SUPERBLOCK_GROUPS]
+        groups  = groups_along(matrix.k, matrix.span, form)
+        factors = rng.integers(0, 1 << FACTOR_BITS, (matrix.n, groups, 2)).astype(np.uint8)
+    return type(matrix).from_parts(matrix.q, scales, group_size=matrix.group_size, minima=-scales, factors=factors)
+
+
+def _layer(rng, config, bits, group_size, symmetric, form):
     k = min(512, config.k_max)
     n = 8*int(rng.integers(1, 4)) + int(rng.integers(0, 8))
     w = (0.05*rng.standard_normal((n, k - int(rng.integers(0, 32))))).astype(np.float32)
     m = int(rng.integers(1, 2*config.rows + 2))
     x = rng.standard_normal((min(m, 24), w.shape[1])).astype(np.float32)
-    return quantize(w, group_size, symmetric, bits), x
+    matrix = quantize(w, group_size, symmetric, bits)
+    return _with_minima(matrix, form, rng) if form else matrix, x
 
 
 def check_array(device):
     """Layers in all modes on the device and on the reference: the same bits."""
     config, rng, results, macs = device.config, np.random.default_rng(SEED + 2), 0, 0
     device.reset_counters()
-    modes = [(*mode, fused) for mode in MODES for fused in ((False, True) if config.fused else (False,))]
+    modes = [(*mode, fused) for mode in MODES if config.minima or not mode[-1]
+        for fused in ((False, True) if config.fused else (False,))]
     start = time.monotonic()
     with Device(ReferenceLink(config), "reference") as golden, Progress("array", len(modes), "layers") as progress:
-        for bits, group_size, symmetric, activations, fused in modes:
-            matrix, x = _layer(rng, config, bits, group_size, symmetric)
+        for bits, group_size, symmetric, activations, form, fused in modes:
+            matrix, x = _layer(rng, config, bits, group_size, symmetric, form)
             about = (f"W{bits}{activations.upper()}, n={matrix.n}, k={matrix.k}, m={len(x)}, group {matrix.span}"
-                     f"{', fused' if fused else ''}")
+                     f"{f', {form.text}' if form else ''}{', fused' if fused else ''}")
             outputs = []
             for each in (device, golden):
                 layer = each.load(matrix, activations, fused)

@@ -4,6 +4,7 @@
 import json
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -381,6 +382,23 @@ def test_a_result_of_another_contract_is_none_of_this_board(pretend, tmp_path):
         assert "timing met; of an earlier array, clock or contract |" in markdown_table(board_rows(old))
     del old["ulx3s"]["contract_digest"]
     assert status(ULX3S, old) == "elaborates"
+
+
+def test_a_parameter_that_a_result_has_not_is_the_default():
+    """So one that is added later voids no result of a board without it, and a board with it is another one."""
+    kept = {"config": ULX3S.config.to_dict(), "clock_hz": ULX3S.clock_hz, "contract_digest": f"{digest():016x}",
+        "timing_met": True, "fmax_mhz": 84.0}
+    del kept["config"]["minima"]
+    assert current_result(ULX3S, {"ulx3s": kept}) is kept
+    minima = replace(ULX3S, config=replace(ULX3S.config, minima=True))
+    assert current_result(minima, {"ulx3s": kept}) is None
+    kept = {**kept, "config": minima.config.to_dict()}
+    assert current_result(minima, {"ulx3s": kept}) is None  # whose digest is not that of its parts
+    kept = {**kept, "contract_digest": f"{digest(('minima',)):016x}"}
+    assert current_result(minima, {"ulx3s": kept}) is kept and current_result(ULX3S, {"ulx3s": kept}) is None
+    for other in ({}, None, {"minima": True, "fused": False}, {"colour": 1}):
+        assert current_result(ULX3S, {"ulx3s": {**kept, "config": other}}) is None
+    assert contract_tag(minima.config) != contract_tag(ULX3S.config)
 
 
 def test_a_new_processing_element_voids_no_result(monkeypatch):

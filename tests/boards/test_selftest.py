@@ -51,9 +51,10 @@ def failure(link):
     return checks[-1].name, checks[-1].text
 
 
-@pytest.mark.parametrize("config", [SMALL, Config(), Config(rows=64, port_bits=16, k_max=2048, fused=False),
+@pytest.mark.parametrize("config", [SMALL, Config(), Config(minima=True),
+    Config(rows=64, port_bits=16, k_max=2048, fused=False),
     Config(rows=1, port_bits=16, k_max=512, buffer_beats=128, queue_depth=2, fused=False, scalers=1)],
-    ids=lambda config: config.name)
+    ids=lambda config: f"{config.name}{' minima' if config.minima else ''}")
 def test_good_devices_pass(config):
     checks = list(run_selftest(Device(ReferenceLink(config, mem_bytes=MEM_BYTES), "good")))
     assert [check.name for check in checks] == [name for name, _ in CHECKS]

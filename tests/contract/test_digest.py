@@ -23,6 +23,7 @@ from mixpe_gateware.contract import (
     wide,
 )
 from mixpe_gateware.contract.digest import compute_digest
+from mixpe_gateware.contract.scaling import Form
 
 
 def test_digest_is_the_same_in_every_process():
@@ -129,8 +130,8 @@ OPTIONAL = {
     "a and b":           (reference, "dequantise", swapped),
     "sign of a minimum": (reference, "dequantise", subtracted),
     "bits of a factor":  (layout, "FACTOR_BITS", 5),
-    "order of sections": (layout, "section_entries", lambda k, groups, form: dict(reversed(ENTRIES(k, groups, form).items()))
-        if form else ENTRIES(k, groups, form)),
+    "order of sections": (layout, "section_entries", lambda k, groups, form: ENTRIES(k, groups, form)
+        if form == Form.ZERO else dict(reversed(ENTRIES(k, groups, form).items()))),
     "answer of a check": (jobs, "check_job", lambda job, config, size: jobs.JobCode.OK if job.form == 3
         else CHECK(job, config, size)),
     "size of a stream":  (jobs, "stream_bytes", lambda *args: layout.stream_bytes(*args[:4])),

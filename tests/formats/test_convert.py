@@ -8,24 +8,26 @@ import numpy as np
 import pytest
 
 from mixpe.errors import ModelError, RangeError
-from mixpe.formats.convert import device_group, exact_matrix, requantize, rounded_matrix
+from mixpe.formats.convert import device_group, exact_matrix, requantize, rounded_matrix, stored_form, stored_matrix
 from mixpe.formats.ggml_blocks import TYPES, block_tensor
-from mixpe.formats.groups import GroupedTensor, IntegerZero
-from mixpe.formats.tensor import FloatTensor, Mode
+from mixpe.formats.groups import GroupedTensor, Groups
+from mixpe.formats.tensor import FloatTensor
 from mixpe.quant.matrix import Int4Matrix, Int8Matrix
 from mixpe.quant.sqnr import sqnr_db
+from mixpe_gateware.contract.scaling import Form
 
 
 class Held(GroupedTensor):
     """A tensor of given codes, scales and zeros."""
 
     def __init__(self, codes, scales, zeros, group_size, bits=4, permutation=None):
-        super().__init__("w", codes.shape, "held", codes.nbytes, bits=bits, group_size=group_size, mode=Mode.ZERO,
+        super().__init__("w", codes.shape, "held", codes.nbytes, bits=bits, group_size=group_size, form=Form.ZERO,
             permutation=permutation)
         self._parts = codes, scales, zeros
 
     def stored(self, rows):
-        return IntegerZero(*(part[rows] for part in self._parts), self.group_size)
+        codes, scales, zeros = (part[rows] for part in self._parts)
+        return Groups(codes, scales, self.group_size, zeros)
 
 
 def held(n, k, group_size, bits=4, seed=0, dtype=np.float16, **more):
@@ -55,19 +57,63 @@ def test_matrix_is_the_tensor(bits, group_size, k):
     assert matrix.group_size == device_group(tensor)
 
 
-@pytest.mark.parametrize("name", ["Q4_0", "Q5_0", "Q8_0"])
-def test_blocks_with_an_integer_zero_are_exact(name):
+FORMS = {"Q4_0": Form.ZERO, "Q5_0": Form.ZERO, "Q8_0": Form.ZERO, "Q4_1": Form.MINIMUM, "Q5_1": Form.MINIMUM,
+         "Q4_K": Form.TWO_LEVEL, "Q5_K": Form.TWO_LEVEL}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_blocks_in_groups_of_32_are_exact(name):
     tensor = blocks(name, (600, 512))  # more than one span
     assert len(list(tensor.spans())) > 1
-    assert exact_matrix(tensor).dequantize().tobytes() == tensor.dequantize().tobytes()
+    matrix = exact_matrix(tensor)
+    assert (matrix.form, matrix.bits) == (FORMS[name], 4 if name.startswith("Q4") else 8)
+    assert matrix.dequantize().tobytes() == tensor.dequantize().tobytes()
+    assert (matrix.q == tensor.groups().codes).all()
+    gguf = pytest.importorskip("gguf")
+    data = tensor._blocks(slice(None)).reshape(600, -1)
+    assert matrix.dequantize().tobytes() == gguf.quants.dequantize(data, gguf.GGMLQuantizationType[name]).tobytes()
 
 
-@pytest.mark.parametrize("name", ["Q4_1", "Q5_1", "Q4_K", "Q5_K", "Q6_K", "Q3_K", "Q2_K"])
-def test_a_minimum_is_never_taken_for_an_integer_zero(name):
+@pytest.mark.parametrize("name", ["Q6_K", "Q3_K", "Q2_K"])
+def test_groups_of_16_are_floats(name):
     tensor = blocks(name, (8, 256))
     for convert in (exact_matrix, rounded_matrix):
         with pytest.raises(ModelError, match="requantize"):
             convert(tensor)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_minimum_is_never_taken_for_an_integer_zero(name):
+    """Where a device has none, the weights are quantised again."""
+    tensor = blocks(name, (8, 256))
+    found  = stored_matrix(tensor, minima=False)
+    if FORMS[name] is Form.ZERO:
+        assert found.matrix.dequantize().tobytes() == tensor.dequantize().tobytes() and not found.change
+        return
+    expected, decibels = requantize(tensor)
+    assert found.matrix.dequantize().tobytes() == expected.dequantize().tobytes() and found.matrix.form is Form.ZERO
+    assert found.change == "requantised to 8 bits in groups of 32" and found.decibels == decibels > 40
+    assert stored_matrix(tensor).matrix.form is FORMS[name] and not stored_matrix(tensor).change
+
+
+@pytest.mark.parametrize("name", ["Q5_0", "Q5_1", "Q8_0", "Q5_K", "Q4_1"])
+def test_scales_that_two_planes_do_not_hold(name):
+    """16·s is no FP16 over 4094; 4 bits have one plane and take any."""
+    tensor = blocks(name, (8, 256))
+    data   = tensor._blocks._data
+    data[5, 0, :2] = np.float16([-4096]).view(np.uint8)
+    data[5, 0, 2 if name != "Q5_K" else 4:] = 0  # codes, or factors, so that no weight is large but by its scale
+    if name == "Q5_K":
+        data[5, 0, 4] = 1
+    found = stored_matrix(tensor)
+    if name == "Q4_1":
+        assert not found.change and found.matrix.dequantize().tobytes() == tensor.dequantize().tobytes()
+        return
+    with pytest.raises(RangeError, match="4094"):
+        exact_matrix(tensor)
+    assert found.change == "requantised to 8 bits in groups of 32" and found.decibels > 40
+    assert stored_form(tensor).form is found.matrix.form is Form.ZERO
+    assert stored_form(blocks(name, (8, 256))).form is FORMS[name]
 
 
 def test_floats_become_a_matrix_only_by_requantisation():

@@ -16,6 +16,7 @@ import time
 import warnings
 from itertools import count
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
@@ -25,6 +26,7 @@ from mixpe.formats import safetensors
 from mixpe.formats.convert import exact_matrix, requantize
 from mixpe.formats.matrixfile import save_matrices
 from mixpe.formats.open import open_checkpoint
+from mixpe.quant.matrix import Int4Matrix
 from mixpe.quant.quantize import quantize
 
 SECONDS   = float(os.environ.get("MIXPE_FUZZ_SECONDS", "0"))
@@ -210,7 +212,7 @@ def read_all(path):
             tensor.dequantize()
             tensor.dequantize(slice(1, 3))
             if len(tensor.shape) == 2:
-                exact_matrix(tensor) if tensor.exact_on else requantize(tensor)
+                exact_matrix(tensor) if tensor.form is not None else requantize(tensor)
         except MixpeError:
             pass
     for key in found.tokenizer.pairs or ():
@@ -251,9 +253,15 @@ def quantised_folder(folder, small, method, **options):
 
 
 def our_folder(folder, small):
+    """Matrices of every form."""
     architecture = small.architecture(num_hidden_layers=1)
     weights  = small.weights(architecture)
     matrices = {name: quantize(values, 32) for name, values in weights.items() if values.ndim == 2}
+    for name, entries, factors in (("q_proj", 2, None), ("k_proj", 1, np.full((32, 8, 2), 63, np.uint8))):
+        name    = f"model.layers.0.self_attn.{name}.weight"
+        matrix  = matrices[name]
+        halves  = np.ones((matrix.n, entries), np.float16)
+        matrices[name] = Int4Matrix.from_parts(matrix.q, halves, group_size=32, minima=-halves, factors=factors)
     small.write_folder(folder, small.config(architecture), {})
     save_matrices(folder/"model.safetensors", matrices, {n: w for n, w in weights.items() if n not in matrices})
     return folder

@@ -6,8 +6,7 @@ import pytest
 
 from mixpe.errors import ModelError
 from mixpe.formats.ggml_blocks import TYPES, block_tensor
-from mixpe.formats.groups import IntegerZero, RealMinimum, TwoLevel
-from mixpe.formats.tensor import Mode
+from mixpe_gateware.contract.scaling import Form
 
 NUMBERS = {kind.name: number for number, kind in TYPES.items()}
 QUANTISED = [name for name, number in NUMBERS.items() if TYPES[number].weights > 1]
@@ -72,7 +71,7 @@ def test_floats(name):
     exact  = {"F32": values, "F16": values.astype(np.float16).astype(np.float32),
               "BF16": (values.view(np.uint32) & 0xFFFF0000).view(np.float32)}[name]
     assert found.dequantize().tobytes() == exact.tobytes()
-    assert found.exact_on is None and found.layout == name and found.nbytes == data[name].nbytes
+    assert found.form is None and found.layout == name and found.nbytes == data[name].nbytes
     order = np.array([4, 2, 0, 1, 3])
     assert tensor(name, data[name], values.shape, order).dequantize().tobytes() == exact[order].tobytes()
 
@@ -94,27 +93,46 @@ def test_rows_and_their_order(name):
             plain.dequantize(np.array(rows))
 
 
-@pytest.mark.parametrize("name", [name for name in QUANTISED if TYPES[NUMBERS[name]].mode])
-def test_records_hold_what_the_weights_are_made_of(name):
+GROUPED = [name for name in QUANTISED if TYPES[NUMBERS[name]].form is not None]
+
+
+@pytest.mark.parametrize("name", GROUPED)
+def test_groups_hold_what_the_weights_are_made_of(name):
     shape  = 4, 512
     data   = random_blocks(name, shape, 5)
     found  = tensor(name, data, shape)
     record = found.groups()
-    kind   = {Mode.ZERO: IntegerZero, Mode.MINIMUM: RealMinimum, Mode.TWO_LEVEL: TwoLevel}[found.exact_on]
-    assert type(record) is kind and record.group_size == found.group_size == 32
+    assert record.group_size == found.group_size == 32
+    assert [array is None for array in (record.zeros, record.minima, record.factors)] == {
+        Form.ZERO: [False, True, True], Form.MINIMUM: [True, False, True], Form.TWO_LEVEL: [True, False, False]
+    }[found.form]
     assert record.codes.shape == shape and record.codes.dtype == np.uint8 and record.codes.max() < 1 << found.bits
     codes = record.codes.astype(np.float64).reshape(4, 16, 32)
-    if kind is IntegerZero:
+    if found.form is Form.ZERO:
         exact = record.scales.astype(np.float64)[:, :, None]*(codes - record.zeros[:, :, None])
-    elif kind is RealMinimum:
+    elif found.form is Form.MINIMUM:
         exact = record.scales.astype(np.float64)[:, :, None]*codes + record.minima.astype(np.float64)[:, :, None]
     else:
-        assert max(record.group_scales.max(), record.group_minima.max()) <= 63
-        scale, minimum = (np.repeat(outer.astype(np.float64), 8, axis=1)*inner for outer, inner in
-            ((record.scales, record.group_scales), (record.minima, record.group_minima)))
-        exact = scale[:, :, None]*codes - minimum[:, :, None]
+        assert record.factors.max() <= 63
+        scale, minimum = (np.repeat(outer.astype(np.float64), 8, axis=1)*record.factors[:, :, index]
+            for index, outer in enumerate((record.scales, record.minima)))
+        exact = scale[:, :, None]*codes + minimum[:, :, None]
     # float64 holds every such value exactly, so one conversion is one rounding
     assert (exact.reshape(shape).astype(np.float32) == found.dequantize()).all()
+
+
+@pytest.mark.parametrize("name", GROUPED)
+def test_packed_codes_are_the_codes(name):
+    """As they are made without a byte a code, of any rows."""
+    data  = random_blocks(name, (16, 512), 7)
+    order = np.random.default_rng(8).permutation(16)
+    for found in (tensor(name, data, (16, 512)), tensor(name, data, (16, 512), order)):
+        for rows in (slice(0, 16), slice(3, 5), np.array([9, 2, 2])):
+            plain, packed = found.groups(rows), found.packed(rows)
+            assert packed.codes.tobytes() == found.kind.pack(plain.codes).tobytes()
+            for part in ("scales", "zeros", "minima", "factors"):
+                assert (getattr(plain, part) is None) == (getattr(packed, part) is None)
+                assert np.array_equal(getattr(plain, part), getattr(packed, part)) or getattr(plain, part) is None
 
 
 @pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
@@ -127,6 +145,8 @@ def test_scales_that_are_not_finite_are_refused(name, value):
         with pytest.raises(ModelError, match="not finite"):
             found.dequantize()
         found.dequantize(slice(0, 7))  # the rows before are good
-        if found.exact_on:
+        if found.form is not None:
             with pytest.raises(ModelError, match="not finite"):
                 found.groups()
+            with pytest.raises(ModelError, match="not finite"):
+                found.packed(slice(0, 8))

@@ -7,7 +7,7 @@ import pytest
 from mixpe.errors import ModelError
 from mixpe.formats.gguf_model import head_order, our_name, read_gguf
 from mixpe.formats.rope import Rope
-from mixpe.formats.tensor import Mode
+from mixpe_gateware.contract.scaling import Form
 
 
 def reference(stored):
@@ -37,7 +37,7 @@ def test_superblocks(tmp_path, small, kind):
     found  = read_gguf(tmp_path/"x.gguf")
     for name, tensor in found.tensors.items():
         assert tensor.dequantize().tobytes() == reference(stored[name]).tobytes(), name
-    assert found.tensors["lm_head.weight"].exact_on is (Mode.TWO_LEVEL if kind in ("Q4_K", "Q5_K") else None)
+    assert found.tensors["lm_head.weight"].form is (Form.TWO_LEVEL if kind in ("Q4_K", "Q5_K") else None)
 
 
 def test_a_mixture_of_types_is_read_tensor_by_tensor(tmp_path, small):

@@ -11,9 +11,11 @@ from mixpe.errors import ModelError
 from mixpe.formats import safetensors
 from mixpe.formats.convert import exact_matrix
 from mixpe.formats.hf_config import architecture_of
-from mixpe.formats.matrixfile import save_matrices
+from mixpe.formats.matrixfile import load_matrices, save_matrices
 from mixpe.formats.open import open_checkpoint
+from mixpe.quant.matrix import Int4Matrix, Int8Matrix
 from mixpe.quant.quantize import quantize
+from mixpe_gateware.contract.scaling import Form
 
 
 @pytest.fixture
@@ -266,6 +268,61 @@ def test_what_mixpe_quantize_writes(tmp_path, small, bits, group_size):
             assert tensor.dequantize(np.array([5, 1])).tobytes() == matrix.dequantize()[[5, 1]].tobytes()
 
 
+@pytest.mark.parametrize("kind", [Int4Matrix, Int8Matrix])
+@pytest.mark.parametrize("form, group_size, k", [(Form.MINIMUM, 32, 64), (Form.MINIMUM, 128, 200),
+    (Form.MINIMUM, 64, 64), (Form.TWO_LEVEL, 32, 512), (Form.TWO_LEVEL, 32, 300), (Form.TWO_LEVEL, 32, 20)])
+def test_matrices_with_minima_in_files(tmp_path, small, kind, form, group_size, k):
+    """A vocabulary of 48 rows; each padding of k."""
+    matrix = matrix_with_minima(kind, form, group_size, k)
+    architecture = small.architecture(hidden_size=k, num_hidden_layers=1)
+    weights = small.weights(architecture)
+    del weights["lm_head.weight"]
+    small.write_folder(tmp_path, small.config(architecture), {})
+    save_matrices(tmp_path/"model.safetensors", {"lm_head.weight": matrix}, weights)
+    tensor = open_checkpoint(tmp_path).tensors["lm_head.weight"]
+    assert tensor.form is form and tensor.dequantize().tobytes() == matrix.dequantize().tobytes()
+    assert tensor.dequantize(np.array([5, 1])).tobytes() == matrix.dequantize()[[5, 1]].tobytes()
+    again = exact_matrix(tensor)
+    assert again.dequantize().tobytes() == matrix.dequantize().tobytes() and again.form is form
+    loaded = load_matrices(tmp_path/"model.safetensors")[0]["lm_head.weight"]
+    assert {name: array.tobytes() for name, array in loaded.arrays.items()} == {
+        name: array.tobytes() for name, array in matrix.arrays.items()}
+
+
+def matrix_with_minima(kind, form, group_size, k, n=48):
+    rng    = np.random.default_rng(1)
+    groups = -(-k//group_size) if form is Form.MINIMUM else -(-k//256)
+    return kind.from_parts(rng.integers(0, 1 << kind.bits, (n, k), np.uint8),
+        rng.standard_normal((n, groups)).astype(np.float16), group_size=group_size,
+        minima=rng.standard_normal((n, groups)).astype(np.float16),
+        factors=None if form is Form.MINIMUM else rng.integers(0, 64, (n, 8*groups, 2), np.uint8))
+
+
+@pytest.mark.parametrize("change, message", [
+    ({"zeros": np.zeros((48, 8), np.uint8)}, "must have zeros, or minima, or minima and factors beside its scales"),
+    ({"minima": None}, "beside its scales, not factors"), ({"minima": None, "factors": None}, "not nothing"),
+    ({"factors": None}, "packed must have the shape"), ({"factors": np.zeros((48, 8), np.uint8)}, "factors must have"),
+    ({"factors": np.zeros((48, 8, 2), np.int8)}, "factors must be U8"),
+    ({"factors": np.full((48, 8, 2), 64, np.uint8)}, "has 64 among its factors"),
+    ({"minima": np.zeros((48, 1), np.float32)}, "minima must be F16"),
+    ({"minima": np.zeros((48, 8), np.float16)}, "minima must have the shape"),
+    ({"minima": np.full((48, 1), np.nan, np.float16)}, "not finite"), ({"group_size": 64}, "groups of 32 with factors"),
+])
+def test_damaged_parts_beside_the_scales(tmp_path, small, change, message):
+    architecture = small.architecture(num_hidden_layers=1)
+    weights = small.weights(architecture)
+    del weights["lm_head.weight"]
+    matrix  = matrix_with_minima(Int4Matrix, Form.TWO_LEVEL, 32, 64)
+    entry   = {"shape": [48, 64], "bits": 4, "group_size": change.pop("group_size", 32)}
+    parts   = {name: array for name, array in (matrix.arrays | change).items() if array is not None}
+    small.write_folder(tmp_path, small.config(architecture), {})
+    safetensors.save(tmp_path/"model.safetensors", weights | {f"lm_head.weight.{name}": array
+        for name, array in parts.items()}, {"mixpe.matrices": json.dumps({"lm_head.weight": entry})})
+    for use in (lambda tensor: tensor.dequantize(), exact_matrix):
+        with pytest.raises(ModelError, match=message):
+            use(open_checkpoint(tmp_path).tensors["lm_head.weight"])
+
+
 @pytest.mark.parametrize("entry, message", [
     (5, "shape, bits and group_size"), ({}, "shape, bits"), ({"shape": [48.0, 64]}, "whole numbers"),
     ({"shape": [48, 10**30]}, "weights must be"), ({"bits": 5}, "4 or 8 bits"), ({"bits": [4]}, "whole numbers"),
@@ -295,5 +352,5 @@ def test_zero_points_outside_their_bits(tmp_path, small):
     safetensors.save(tmp_path/"model.safetensors", weights | {"lm_head.weight.packed": matrix.packed,
         "lm_head.weight.scales": matrix.scales, "lm_head.weight.zeros": zeros}, {"mixpe.matrices": json.dumps(
         {"lm_head.weight": {"shape": [48, 64], "bits": 4, "group_size": 32}})})
-    with pytest.raises(ModelError, match="zero point 16"):
+    with pytest.raises(ModelError, match="16 among its zeros"):
         open_checkpoint(tmp_path).tensors["lm_head.weight"].dequantize()

@@ -27,7 +27,7 @@ PAIRS = (("add_tokenizer_model", "llama"), ("add_token_list", [f"<{i}>" for i in
 def source(small, kind, folder):
     """A small model of some kind; returns its path."""
     folder.mkdir()
-    shape = small.architecture(tie_word_embeddings=True)
+    shape = small.architecture(**(small.wide if kind.endswith("_K") else {}), tie_word_embeddings=True)
     if kind in ("gptq", "gptq, order of its own"):
         small.write_quantised(folder, "gptq", small.architecture(), act_order=kind != "gptq")
     elif kind == "llama2.c":
@@ -45,7 +45,8 @@ def source(small, kind, folder):
     return folder
 
 
-@pytest.mark.parametrize("kind", ["F16", "gptq", "gptq, order of its own", "Q4_0", "Q4_1", "F32", "llama2.c"])
+@pytest.mark.parametrize("kind", ["F16", "gptq", "gptq, order of its own", "Q4_0", "Q4_1", "Q5_1",
+    "Q4_K", "Q5_K", "Q6_K", "F32", "llama2.c"])
 def test_what_is_written_is_a_model(small, kind, tmp_path, capsys):
     path = source(small, kind, tmp_path/"in")
     assert main(["quantize", str(path), str(tmp_path/"out"), "--group-size", "32"]) == 0
@@ -59,7 +60,7 @@ def test_what_is_written_is_a_model(small, kind, tmp_path, capsys):
         elif name != "lm_head.weight":
             assert found.layout == tensor.layout and found.stored(slice(None)).tobytes() == tensor.stored(
                 slice(None)).tobytes()
-        if not isinstance(tensor, FloatTensor) and kind != "Q4_1":
+        if not isinstance(tensor, FloatTensor) and kind != "Q6_K":
             assert found.dequantize().tobytes() == tensor.dequantize().tobytes()
     assert after.generation.eos_token_ids == before.generation.eos_token_ids
     tokens = [1, 5, 9, 30]
@@ -68,7 +69,7 @@ def test_what_is_written_is_a_model(small, kind, tmp_path, capsys):
         with LlamaModel.from_pretrained(tmp_path/"out", device, **options) as model:
             found = model.logits(tokens)
             assert not model.notes
-        with pytest.warns(UserWarning, match="requantised") if kind == "Q4_1" else nullcontext():
+        with pytest.warns(UserWarning, match="requantised") if kind == "Q6_K" else nullcontext():
             model = LlamaModel.from_pretrained(path, device, **options)
         assert found.tobytes() == model.logits(tokens).tobytes()
 

@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """SmolLM2-135M-Instruct as its package brings it: every tensor equal to gguf-py's, to the bit."""
 
+import time
 from collections import Counter
 
 import numpy as np
 import pytest
 
-from mixpe.formats.convert import exact_matrix, requantize
+from mixpe.bench.load import weight_stream
+from mixpe.formats.convert import requantize, stored_matrix
 from mixpe.formats.gguf_model import our_name
 from mixpe.formats.open import open_checkpoint
-from mixpe.formats.tensor import Mode
+from mixpe_gateware.contract.config import Config
+from mixpe_gateware.contract.scaling import Form
 
 pytestmark = pytest.mark.models
 
@@ -46,8 +49,24 @@ def test_every_tensor_is_that_of_gguf_py(checkpoint):
 
 
 def test_what_a_device_gets(checkpoint):
-    head = checkpoint.tensors["model.embed_tokens.weight"]
-    assert exact_matrix(head).dequantize().tobytes() == head.dequantize().tobytes()
-    layer = checkpoint.tensors["model.layers.7.mlp.down_proj.weight"]
-    assert layer.exact_on is Mode.MINIMUM
-    assert requantize(layer)[1] > 44
+    """All its own numbers."""
+    forms = Counter()
+    for tensor in checkpoint.tensors.values():
+        if len(tensor.shape) == 2:
+            found = stored_matrix(tensor)
+            assert not found.change and found.matrix.dequantize().tobytes() == tensor.dequantize().tobytes()
+            forms[found.matrix.form] += 1
+    assert forms == {Form.MINIMUM: 210, Form.ZERO: 1}
+    assert requantize(checkpoint.tensors["model.layers.7.mlp.down_proj.weight"])[1] > 44
+
+
+def test_its_tensors_become_streams_at_100_megabytes_a_second(checkpoint):
+    """Of processor time, the best of three."""
+    tensors = [tensor for tensor in checkpoint.tensors.values() if len(tensor.shape) == 2]
+    times   = []
+    for _ in range(3):
+        begin = time.process_time()
+        for tensor in tensors:
+            weight_stream(tensor, Config(minima=True))
+        times.append(time.process_time() - begin)
+    assert sum(tensor.nbytes for tensor in tensors)/min(times) > 100e6

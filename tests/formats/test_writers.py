@@ -119,9 +119,9 @@ def test_gptqmodel(torch, tmp_path, small, bits, symmetric, act_order, checkpoin
         getattr(layer, packer)(linear, torch.from_numpy(scale.astype(np.float32)), torch.from_numpy(zero.copy()),
             torch.from_numpy(g_idx.astype(np.int32)))
         # Its own layer's dequantised weight: the products of FP16 scales and codes in FP32, each exact.
-        codes = np.clip(np.rint((values + (scale.astype(np.float32)*zero)[:, g_idx])/scale.astype(np.float32)[:, g_idx]),
-            0, (1 << bits) - 1)
-        exact = ((codes - zero[:, g_idx])*scale.astype(np.float32)[:, g_idx]).astype(np.float32)
+        wide  = scale.astype(np.float32)
+        codes = np.clip(np.rint((values + (wide*zero)[:, g_idx])/wide[:, g_idx]), 0, (1 << bits) - 1)
+        exact = ((codes - zero[:, g_idx])*wide[:, g_idx]).astype(np.float32)
         layer.post_init()
         theirs = layer.dequantize_weight().T.to(torch.float32).numpy()
         assert (theirs == exact.astype(np.float16)).all()  # in FP16: the test's own codes are the writer's

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mixpe.errors import DtypeError, ModelError, RangeError, ShapeError
-from mixpe.formats.groups import RealMinimum, TwoLevel
+from mixpe.formats.groups import Groups
 from mixpe.quant.matrix import Int4Matrix, Int8Matrix, joined
 from mixpe_gateware.contract.layout import unpack_nibbles
 from mixpe_gateware.contract.scaling import Form
@@ -35,13 +35,8 @@ def parts(kind, form, n=N, k=K, seed=0):
 
 
 def as_stored(made, form):
-    """The record of `mixpe.formats` that stands for the same weights, k padded."""
-    q = made["q"]
-    if form == Form.MINIMUM:
-        return RealMinimum(q, made["scales"], made["minima"], 32)
-    padded = np.zeros((len(q), 32*made["factors"].shape[1]), np.uint8)
-    padded[:, :q.shape[1]] = q
-    return TwoLevel(padded, made["scales"], -made["minima"], made["factors"][:, :, 0], made["factors"][:, :, 1])
+    """The same as `mixpe.formats` has it."""
+    return Groups(made["q"], made["scales"], 32, minima=made["minima"], factors=made.get("factors"))
 
 
 def same(found, expected):
@@ -57,14 +52,14 @@ def test_weights_are_those_of_the_file(form):
     matrix = Int4Matrix.from_parts(**made)
     assert matrix.form == form and matrix.zeros is None
     np.testing.assert_array_equal(matrix.q, made["q"])
-    assert matrix.dequantize().tobytes() == as_stored(made, form).weights()[:, :K].tobytes()
+    assert matrix.dequantize().tobytes() == as_stored(made, form).weights().tobytes()
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_weights_of_five_bits_are_those_of_the_file(form):
     made   = parts(Int8Matrix, form)
     made["q"] &= 31
-    assert Int8Matrix.from_parts(**made).dequantize().tobytes() == as_stored(made, form).weights()[:, :K].tobytes()
+    assert Int8Matrix.from_parts(**made).dequantize().tobytes() == as_stored(made, form).weights().tobytes()
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -15,10 +15,11 @@ from mixpe.bench.models import Shape
 from mixpe.errors import ConfigError, DeviceMemoryError
 from mixpe.plan.cut import ALIGN_BYTES
 from mixpe.plan.layer import LayerPlan, LayerShape
-from mixpe.quant.matrix import group_span
+from mixpe.quant.checks import group_span
 from mixpe_boards.registry import BOARDS
 from mixpe_gateware.contract.config import PORT_BITS, Config
 from mixpe_gateware.contract.jobs import JobCode, check_job
+from mixpe_gateware.contract.scaling import Form
 
 ROOMY = 1 << 30
 
@@ -28,9 +29,12 @@ def random_plan(seed):
     config = Config(rows=int(rng.choice([1, 2, 4, 8, 16])), port_bits=int(rng.choice(PORT_BITS)), scalers=1,
         k_max=int(rng.choice([512, 1024, 4096])), buffer_beats=int(rng.choice([64, 1024])),
         fused=bool(rng.integers(4)))
+    form   = Form(int(rng.integers(3))) if config.fused else Form.ZERO
+    config = replace(config, minima=form != Form.ZERO)
     k      = int(rng.choice([1, 33, 128, 500, 1100, 2100, 4000]))
-    size   = [32, 64, 128, 256, None][rng.integers(5)]
-    shape  = LayerShape(n=int(rng.integers(1, 200)), k=k, span=group_span(size, k), planes=int(rng.choice([1, 2])))
+    size   = 32 if form == Form.TWO_LEVEL else [32, 64, 128, 256, None][rng.integers(5)]
+    shape  = LayerShape(n=int(rng.integers(1, 200)), k=k, span=group_span(size, k), planes=int(rng.choice([1, 2])),
+        form=form)
     return LayerPlan(shape, config, wide=bool(rng.integers(2))), rng
 
 
@@ -100,12 +104,22 @@ def test_no_tokens_are_no_jobs():
     assert layer.call(0, out_bytes_max=1 << 20, room_bytes=ROOMY).steps == ()
 
 
+@pytest.mark.parametrize("planes", [1, 2])
+@pytest.mark.parametrize("k_max", [512 << index for index in range(6)])
+def test_two_levels_are_cut_where_a_superblock_ends(k_max, planes):
+    shape = LayerShape(n=8, k=40000, span=32, planes=planes, form=Form.TWO_LEVEL)
+    slabs = LayerPlan(shape, Config(k_max=k_max, minima=True)).slabs
+    assert len(slabs) > 1 and not any(slab.start % 256 or slab.k % 256 for slab in slabs)
+
+
 def test_what_cannot_be_is_refused():
     shape = LayerShape(n=8, k=4096, span=128)
     with pytest.raises(ConfigError, match="cannot dequantise k=4096 with a8 .*k_max 512"):
         LayerPlan(shape, Config(k_max=512), fused=True)
     with pytest.raises(ConfigError, match="with a16 .*rows 1,"):
         LayerPlan(shape, Config(rows=1, scalers=1), wide=True, fused=True)
+    with pytest.raises(ConfigError, match="without minima .*a real minimum a group; .*minima=True"):
+        LayerPlan(replace(shape, form=Form.MINIMUM), Config())
     with pytest.raises(ConfigError, match="result buffer of 31 bytes is too small for eight channels of 1 words"):
         LayerPlan(shape, Config()).call(1, out_bytes_max=31, room_bytes=ROOMY)
 

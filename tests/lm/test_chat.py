@@ -122,17 +122,14 @@ def test_smollm2_answers_on_the_reference(capsys):
                  "What is the capital of France?"]) == 0
     out, err = capsys.readouterr()
     assert out == "The capital of France is Paris.\n"
-    assert "210 of Q4_1 requantised to 8 bits in groups of 32, 45." in err and err.count("\n") == 1
+    assert not err  # nothing is changed
 
 
 @pytest.mark.models
 def test_smollm2_on_the_reference_takes_less_than_a_second_a_token():
-    """Of processor time, once its weights are unpacked; and loading is 10 MB of file a second at the least."""
-    begin = time.process_time()
-    with pytest.warns(UserWarning, match="requantised"):
-        model = LlamaModel.from_pretrained("smollm2", "reference")
-    with model:
-        assert time.process_time() - begin < 10
+    """Of processor time, once its weights are unpacked."""
+    with LlamaModel.from_pretrained("smollm2", "reference") as model:
+        assert not model.notes
         text = iter(model.generate_tokens([1, 2, 3], 6))
         next(text)
         begin = time.process_time()

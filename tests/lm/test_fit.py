@@ -13,9 +13,11 @@ from mixpe.cli.main import main
 from mixpe.devices.memory import Allocator, Region
 from mixpe.errors import DeviceMemoryError, ModelMemoryError, RangeError
 from mixpe.formats import safetensors
+from mixpe.formats.ggml_blocks import TYPES, block_tensor
 from mixpe.lm import LlamaModel, checkpoint
-from mixpe.lm.fit import Residence, Rounding, Space, channels_within, job_plans, residence, stream_bytes
+from mixpe.lm.fit import Residence, Rounding, Space, channels_within, job_plans, outline, residence, stream_bytes
 from mixpe.lm.linear import job_names, job_tensors
+from mixpe.lm.offload import DeviceLoader
 from mixpe.lm.streaming import Stream
 from mixpe.lm.weights import Weights
 from mixpe.plan.layer import LayerPlan, LayerShape
@@ -93,7 +95,7 @@ def plans_of(path, config, wide=False, rounding=None):
     architecture, tensors = checkpoint.read(path)
     jobs = {name: [tensors.stored(source) for source in job_tensors(tensors, name)]
             for name in job_names(architecture)}
-    return job_plans(jobs, rounding or Rounding(4, 128), config, wide)
+    return job_plans(outline(jobs), rounding or Rounding(4, 128), config, wide)
 
 
 def test_what_fits_is_not_streamed(packaged):
@@ -270,3 +272,27 @@ def test_a_checkpoint_of_matrices_is_planned_as_it_is_loaded(folder, tmp_path):
                 planned = plans_of(path, device.config, True, rounding)
                 assert sum(map(stream_bytes, planned.values())) == device.memory.total_bytes - device.memory.free_bytes
                 assert sum(map(len, planned.values())) == len(model._loader.layers)
+
+
+@pytest.mark.parametrize("minima", [True, False])
+def test_forms_are_planned_as_they_are_loaded(minima):
+    """Jobs of one type of block and of several, on a device with minima and on one without."""
+    rng  = np.random.default_rng(0)
+    kind = {each.name: each for each in TYPES.values()}
+
+    def tensor(name, n):
+        data = rng.integers(0, 60, (n, 256//kind[name].weights*kind[name].nbytes), np.uint8)
+        return block_tensor(name, kind[name], data, (n, 256))
+
+    jobs = {"layers.0.qkv": [tensor("Q4_1", 24), tensor("Q4_1", 12), tensor("Q4_K", 12)],
+            "layers.0.o": [tensor("Q5_0", 20)], "layers.0.gate_up": [tensor("Q4_K", 16), tensor("Q6_K", 16)],
+            "layers.0.down": [tensor("Q5_K", 9)], "lm_head": [tensor("Q8_0", 40)]}
+    with mixpe.open(f"reference?minima={int(minima)}") as device:
+        planned = job_plans(outline(jobs), Rounding(4, 128), device.config, False)
+        loader  = DeviceLoader(device)
+        for name, parts in jobs.items():
+            before = device.memory.free_bytes
+            loader.load(name, parts)
+            assert stream_bytes(planned[name]) == before - device.memory.free_bytes, name
+        assert [plan.form for job in planned.values() for plan in job] == [layer.plan.form for layer in loader.layers]
+        loader.close()

@@ -71,10 +71,10 @@ def test_text_that_is_too_short(talker):
 
 
 @pytest.mark.models
-def test_w8_and_a16_cost_smollm2_at_most_two_thousandths():
-    """Over 512 tokens, against float32 of the weights as stored; the device has all but the head as W8, at 46 dB."""
+def test_a16_costs_smollm2_at_most_a_thousandth():
+    """Over 512 tokens, against float32 of the weights as stored, which the device has too."""
     opened = open_checkpoint("smollm2")
     text   = corpus.load("held-out").joined()
     rows, count, notes = evaluate_tokens(opened, tokenizer_of(opened), text, limit=1, activations=("a16",))
-    assert count["tokens"] >= 512 and len(notes) == 1
-    assert abs(rows[1]["cost_percent"]) < 0.2
+    assert count["tokens"] >= 512 and not notes
+    assert abs(rows[1]["cost_percent"]) < 0.1

@@ -109,6 +109,22 @@ def unpack_nibbles(packed):
     return pairs.view(np.uint8).reshape(*packed.shape[:-1], 2*packed.shape[-1])
 
 
+def split_nibbles(values):
+    """Low and high nibbles of bytes, each two to a byte: (…, k) uint8 → two (…, k/2) uint8.
+
+    Raises
+    ------
+    ShapeError
+        k is odd.
+    """
+    if values.shape[-1] % 2:
+        raise ShapeError(f"nibbles come in pairs: the last axis must be even, not {values.shape[-1]}")
+    pairs = np.ascontiguousarray(values, np.uint8).view("<u2")
+    low   = (pairs & 0x0F) | ((pairs >> 4) & 0xF0)
+    high  = ((pairs >> 4) & 0x0F) | ((pairs >> 8) & 0xF0)
+    return low.astype(np.uint8), high.astype(np.uint8)
+
+
 def _slices(k, groups, config, form):
     """Where the entries of each section lie in a block, without what pads them: dict of Section to slice of bytes."""
     entries, slices, start = section_entries(k, groups, form), {}, 0

@@ -20,7 +20,7 @@ from mixpe.errors import ConfigError
 from mixpe.lm.deployment import LINKS, Deployment
 from mixpe.lm.statistics import Phase
 from mixpe.plan.layer import LayerPlan, LayerShape
-from mixpe.quant.matrix import group_span
+from mixpe.quant.checks import group_span
 from mixpe_gateware.contract.timing import memory_timing
 
 MEM_ROOM   = 64 << 20   # beside the largest layer, in the device that only counts

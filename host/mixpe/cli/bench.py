@@ -9,6 +9,7 @@ from pathlib import Path
 import mixpe
 from mixpe.bench.cases import LAYERS, QUICK, cases
 from mixpe.bench.link import host_times, link_rates, remote_client_rates
+from mixpe.bench.load import load_rates
 from mixpe.bench.measure import bare_read_rate, measure
 from mixpe.errors import RangeError
 from mixpe.progress import Progress
@@ -72,7 +73,7 @@ def _print_table(rows, config, read_rate):
 
 
 def _host_and_link(device):
-    results = {"host": host_times(device.config), "link": link_rates(device)}
+    results = {"host": host_times(device.config), "load": load_rates(device.config), "link": link_rates(device)}
     return results
 
 
@@ -87,6 +88,8 @@ def _print_link(results):
             f"({link['download_bytes_per_s']/remote['download_bytes_per_s']:.0f}× slower)")
     print(f"host: packing takes {host['pack_over_copy']:.1f}× the time of copying the float matrix, quantising "
         f"{host['quantize_over_copy']:.1f}×")
+    rates = ", ".join(f"{name} {rate/1e6:.0f}" for name, rate in results["load"].items())
+    print(f"host: from a GGUF file to weight streams, MB of file in a second of one core: {rates}")
 
 
 def run_boards(args):

@@ -12,7 +12,7 @@ from mixpe.formats.quantised import check_target, companions, write_model, write
 from mixpe.formats.tensor import FloatTensor
 from mixpe.lm import checkpoint
 from mixpe.progress import Progress
-from mixpe.quant.matrix import group_span
+from mixpe.quant.checks import group_span
 
 DESCRIPTION = """\
 Quantise the linear layers of a checkpoint, round to nearest, and write them with everything else as a model that

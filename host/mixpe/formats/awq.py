@@ -13,9 +13,9 @@ import numpy as np
 from mixpe.errors import ModelError
 from mixpe.formats.brief import brief
 from mixpe.formats.gptq import group_of, option
-from mixpe.formats.groups import GroupedTensor, IntegerZero
-from mixpe.formats.tensor import Mode
+from mixpe.formats.groups import GroupedTensor, Groups
 from mixpe.formats.words import code_of_each, indices, part, scales_of, widened
+from mixpe_gateware.contract.scaling import Form
 
 MARK   = "qweight"
 PARTS  = ("qweight", "qzeros", "scales")
@@ -36,12 +36,12 @@ class AwqTensor(GroupedTensor):
         self._zeros  = part(parts, module, "qzeros", ("I32", "U32"), (groups, n//8))
         self._scales = scales_of(parts, module, "scales", (groups, n))
         super().__init__(f"{module}.weight", (n, k), "AWQ 4-bit", sum(array.nbytes for _, array in parts.values()),
-            bits=4, group_size=group_size, mode=Mode.ZERO)
+            bits=4, group_size=group_size, form=Form.ZERO)
 
     def stored(self, rows):
         """See `GroupedTensor`."""
         zeros = code_of_each(self._zeros, indices(rows), 4, PLACES)
-        return IntegerZero(self._codes_of(rows), widened(self._scales[:, rows]).T, zeros, self.group_size)
+        return Groups(self._codes_of(rows), widened(self._scales[:, rows]).T, self.group_size, zeros)
 
     def _codes_of(self, rows):
         if not isinstance(rows, slice):

@@ -17,9 +17,9 @@ import numpy as np
 
 from mixpe.errors import ModelError
 from mixpe.formats.brief import brief
-from mixpe.formats.groups import GroupedTensor, IntegerZero
-from mixpe.formats.tensor import Mode
+from mixpe.formats.groups import GroupedTensor, Groups
 from mixpe.formats.words import code_of_each, column_order, indices, part, scales_of, whole_words, widened
+from mixpe_gateware.contract.scaling import Form
 
 MARK  = "weight_packed"
 PARTS = ("weight_packed", "weight_scale", "weight_zero_point", "weight_shape", "weight_g_idx")
@@ -60,7 +60,7 @@ class PackedTensor(GroupedTensor):
             if not (g_idx == -1).all():  # all −1: never set
                 order = column_order(g_idx, group_size, module)
         super().__init__(f"{module}.weight", (n, k), f"compressed-tensors {bits}-bit",
-            sum(array.nbytes for _, array in parts.values()), bits=bits, group_size=group_size, mode=Mode.ZERO,
+            sum(array.nbytes for _, array in parts.values()), bits=bits, group_size=group_size, form=Form.ZERO,
             permutation=order)
 
     def stored(self, rows):
@@ -75,7 +75,7 @@ class PackedTensor(GroupedTensor):
             zeros = self._signed_zeros(rows)
         else:
             zeros = code_of_each(self._zeros.T, indices(rows), self.bits)
-        return IntegerZero(codes, scales, zeros, self.group_size)
+        return Groups(codes, scales, self.group_size, zeros)
 
     def _signed_zeros(self, rows):
         zeros = self._zeros[rows].astype(np.int16) + (1 << (self.bits - 1))

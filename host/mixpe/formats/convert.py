@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """From a checkpoint's tensor to a matrix that a device takes: exactly where that can be, else by a call of its own.
 
-    exact_matrix    the stored codes, scales and integer zeros; refuses everything else
+    exact_matrix    the stored codes, scales and what stands beside them; refuses everything else
     rounded_matrix  the same with scales of BF16 or FP32 rounded to FP16; returns the loss
     requantize      any tensor, by its float32 values; returns the loss
     stored_matrix   the first of these that is possible, and what it cost
@@ -14,12 +14,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mixpe.errors import ModelError
+from mixpe.errors import ModelError, RangeError
 from mixpe.formats.groups import GroupedTensor
-from mixpe.formats.tensor import Mode
-from mixpe.quant.matrix import Int4Matrix, Int8Matrix
+from mixpe.quant.matrix import W8_SCALE_MAX
 from mixpe.quant.quantize import quantize
 from mixpe_gateware.contract.config import GROUP_SIZES
+from mixpe_gateware.contract.scaling import Form, groups_along, superblocks
 
 
 class _Loss:
@@ -45,41 +45,51 @@ def device_group(tensor):
     Groups larger than the device's are cut, each part with the same scale.
     """
     k = tensor.shape[1]
-    if tensor.group_size >= k:
+    if tensor.group_size >= k and tensor.form != Form.TWO_LEVEL:
         return k
     fitting = [size for size in GROUP_SIZES if tensor.group_size % size == 0]
     return max(fitting, default=None)
 
 
 def _assemble(tensor, group_size, convert):
-    """A matrix of the tensor's codes, by blocks of rows; `convert` makes FP16 of a block's scales."""
+    """A matrix of the tensor's codes, by blocks of rows; `convert` makes FP16 of a block's scales or minima."""
     n, k   = tensor.shape
-    kind   = Int4Matrix if tensor.bits == 4 else Int8Matrix
+    kind   = tensor.kind
     span   = -(-k//32)*32 if group_size == k else group_size
-    groups = -(-k//span)
+    groups = groups_along(k, span, tensor.form)
+    outer  = superblocks(groups) if tensor.form == Form.TWO_LEVEL else groups
     repeat = 1 if group_size == k else tensor.group_size//group_size
     packed = np.empty((n, kind.planes*groups*span//2), np.uint8)
-    scales = np.empty((n, groups), np.float16)
-    zeros  = np.empty((n, groups), np.uint8)
+    arrays = {"scales": np.empty((n, outer), np.float16)}
+    if tensor.form == Form.ZERO:
+        arrays["zeros"] = np.empty((n, groups), np.uint8)
+    else:
+        arrays["minima"] = np.empty((n, outer), np.float16)
+    if tensor.form == Form.TWO_LEVEL:
+        arrays["factors"] = np.empty((n, groups, 2), np.uint8)
     for rows in tensor.spans():
-        block = tensor.groups(rows)
-        scales[rows] = np.repeat(convert(block.scales), repeat, axis=1)[:, :groups]
-        zeros[rows]  = np.repeat(block.zeros, repeat, axis=1)[:, :groups]
-        codes = block.codes
-        if groups*span != k:
-            padded = np.repeat(zeros[rows], span, axis=1)
-            padded[:, :k] = codes
-            codes = padded
-        packed[rows] = kind.pack(codes)
-    return kind((n, k), packed, scales, zeros, group_size)
+        block = tensor.packed(rows) if groups*span == k else tensor.groups(rows)
+        for name, array in arrays.items():
+            found = getattr(block, name)
+            if array.dtype == np.float16:
+                found = convert(found)
+            array[rows] = found if repeat == 1 else np.repeat(found, repeat, axis=1)[:, :array.shape[1]]
+        if groups*span == k:
+            packed[rows] = block.codes
+            continue
+        padded = np.zeros((len(block.codes), groups*span), np.uint8)
+        if "zeros" in arrays:
+            padded[:] = np.repeat(arrays["zeros"][rows], span, axis=1)
+        padded[:, :k] = block.codes
+        packed[rows]  = kind.pack(padded)
+    return kind((n, k), packed, group_size=group_size, **{"zeros": None, **arrays})
 
 
 def _ready(tensor):
-    """Device group of a tensor with integer zeros; else `ModelError`."""
-    if not isinstance(tensor, GroupedTensor) or tensor.exact_on is not Mode.ZERO:
-        form = tensor.exact_on.value if tensor.exact_on else "floats"
-        raise ModelError(f"{tensor.name}, {tensor.layout}, gives weights as {form}; only s·(q − z) becomes a matrix "
-                         "exactly. requantize makes one with a loss that it measures")
+    """Device group of a tensor in groups that a device has; else `ModelError`."""
+    if not isinstance(tensor, GroupedTensor):
+        raise ModelError(f"{tensor.name}, {tensor.layout}, gives weights as floats, which no matrix holds exactly. "
+                         "requantize makes one with a loss that it measures")
     group_size = device_group(tensor)
     if group_size is None:
         raise ModelError(f"{tensor.name} has groups of {tensor.group_size}; a device has {GROUP_SIZES} and k. "
@@ -88,7 +98,7 @@ def _ready(tensor):
 
 
 def exact_matrix(tensor):
-    """The matrix with the tensor's own codes, scales and zeros.
+    """The matrix with the tensor's own codes, scales, and zeros, or minima and factors.
 
     Parameters
     ----------
@@ -103,9 +113,9 @@ def exact_matrix(tensor):
     Raises
     ------
     ModelError
-        The tensor is no s·(q − z), its groups fit no device's, or a scale is no FP16.
+        The tensor is floats, its groups fit no device's, or a scale is no FP16.
     RangeError
-        A scale of 8-bit codes over 4094.
+        A scale of codes of more than 4 bits over 4094.
     """
     def convert(scales):
         with np.errstate(over="ignore"):
@@ -118,7 +128,7 @@ def exact_matrix(tensor):
 
 
 def rounded_matrix(tensor):
-    """The matrix with the tensor's own codes and zeros, and its scales rounded to FP16.
+    """As `exact_matrix`, with scales rounded to FP16.
 
     Returns
     -------
@@ -130,9 +140,9 @@ def rounded_matrix(tensor):
     Raises
     ------
     ModelError
-        The tensor is no s·(q − z), or its groups fit no device's.
+        The tensor is floats, or its groups fit no device's.
     RangeError
-        A scale over 65504, with 8-bit codes over 4094.
+        A scale over 65504, of codes of more than 4 bits over 4094.
     """
     changed = False
 
@@ -148,8 +158,8 @@ def rounded_matrix(tensor):
         return matrix, math.inf
     loss = _Loss()
     for rows in tensor.spans():
-        part = type(matrix)((rows.stop - rows.start, matrix.k), matrix.packed[rows], matrix.scales[rows],
-            matrix.zeros[rows], matrix.group_size)
+        arrays = {"zeros": None} | {name: array[rows] for name, array in matrix.arrays.items()}
+        part   = type(matrix)((rows.stop - rows.start, matrix.k), group_size=matrix.group_size, **arrays)
         loss.add(tensor.groups(rows).weights(), part.dequantize())
     return matrix, loss.decibels
 
@@ -220,29 +230,56 @@ class StoredMatrix:
     decibels: float = math.inf
 
 
-def _is_exact(tensor):
+def _is_exact(tensor, minima):
     """Whether a device takes the tensor's own codes, whatever becomes of its scales."""
-    return isinstance(tensor, GroupedTensor) and tensor.exact_on is Mode.ZERO and device_group(tensor) is not None
+    return isinstance(tensor, GroupedTensor) and (minima or tensor.form == Form.ZERO) and device_group(
+        tensor) is not None
+
+
+def _has_wide_scales(tensor):
+    """Whether a scale is beyond those of the two planes of codes of more than 4 bits."""
+    return tensor.bits != 4 and any(np.abs(tensor.groups(rows).scales).max() > W8_SCALE_MAX for rows in tensor.spans())
+
+
+@dataclass(frozen=True)
+class StoredForm:
+    """What `stored_matrix` makes, without its numbers."""
+
+    bits: int = 8
+    group_size: int = 32
+    form: Form = Form.ZERO
+    is_permuted: bool = False
 
 
 def stored_form(tensor):
-    """(bits, group size, permuted) of what `stored_matrix` makes, without making it."""
-    if _is_exact(tensor):
-        return 4 if tensor.bits == 4 else 8, device_group(tensor), tensor.permutation is not None
-    return 8, 32, False
+    """What `stored_matrix` makes for a device with minima, without making it: StoredForm."""
+    if not _is_exact(tensor, True) or _has_wide_scales(tensor):
+        return StoredForm()
+    return StoredForm(tensor.kind.bits, device_group(tensor), tensor.form, tensor.permutation is not None)
 
 
-def stored_matrix(tensor):
+def stored_matrix(tensor, minima=True):
     """A quantised tensor for a device: its own numbers where a device has their form, else 8 bits in groups of 32.
+
+    Parameters
+    ----------
+    tensor : Tensor
+    minima : bool
+        The device has real minima and two levels, `Config.minima`.
 
     Raises
     ------
     ModelError, RangeError
         See `requantize`.
     """
-    if _is_exact(tensor):
-        matrix, decibels = rounded_matrix(tensor)
-        change = "" if decibels == math.inf else "scales rounded to FP16"
-        return StoredMatrix(matrix, tensor.permutation, change, decibels)
+    if _is_exact(tensor, minima):
+        try:
+            matrix, decibels = rounded_matrix(tensor)
+        except RangeError:
+            if not _has_wide_scales(tensor):
+                raise
+        else:
+            change = "" if decibels == math.inf else "scales rounded to FP16"
+            return StoredMatrix(matrix, tensor.permutation, change, decibels)
     matrix, decibels = requantize(tensor)
     return StoredMatrix(matrix, None, "requantised to 8 bits in groups of 32", decibels)

@@ -17,37 +17,42 @@ Groups of the last three have 16 weights, which no device has: they give floats 
 ggml-quants.c of https://github.com/ggml-org/llama.cpp.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
-from mixpe.formats.groups import GroupedTensor, IntegerZero, RealMinimum, TwoLevel
-from mixpe.formats.tensor import FloatTensor, Mode, Tensor
+from mixpe.formats.groups import GroupedTensor, Groups
+from mixpe.formats.tensor import FloatTensor, Tensor
+from mixpe.quant.matrix import Int8Matrix
+from mixpe_gateware.contract.layout import split_nibbles
+from mixpe_gateware.contract.scaling import Form
 
 
 @dataclass(frozen=True)
 class BlockType:
-    """A type of tensor: `weights` of them take `nbytes`; `mode` and `bits` (codes) are None where it is floats only."""
+    """A type of tensor: `weights` of them take `nbytes`; `form` and `bits` (codes) are None where it is floats only."""
 
     name: str
     weights: int
     nbytes: int
     bits: int | None = None
-    mode: Mode | None = None
+    form: Form | None = None
 
 
 TYPES = {  # by their number in the file
     0:  BlockType("F32", 1, 4),
     1:  BlockType("F16", 1, 2),
-    2:  BlockType("Q4_0", 32, 18, 4, Mode.ZERO),
-    3:  BlockType("Q4_1", 32, 20, 4, Mode.MINIMUM),
-    6:  BlockType("Q5_0", 32, 22, 5, Mode.ZERO),
-    7:  BlockType("Q5_1", 32, 24, 5, Mode.MINIMUM),
-    8:  BlockType("Q8_0", 32, 34, 8, Mode.ZERO),
+    2:  BlockType("Q4_0", 32, 18, 4, Form.ZERO),
+    3:  BlockType("Q4_1", 32, 20, 4, Form.MINIMUM),
+    6:  BlockType("Q5_0", 32, 22, 5, Form.ZERO),
+    7:  BlockType("Q5_1", 32, 24, 5, Form.MINIMUM),
+    8:  BlockType("Q8_0", 32, 34, 8, Form.ZERO),
     10: BlockType("Q2_K", 256, 84),
     11: BlockType("Q3_K", 256, 110),
-    12: BlockType("Q4_K", 256, 144, 4, Mode.TWO_LEVEL),
-    13: BlockType("Q5_K", 256, 176, 5, Mode.TWO_LEVEL),
+    12: BlockType("Q4_K", 256, 144, 4, Form.TWO_LEVEL),
+    13: BlockType("Q5_K", 256, 176, 5, Form.TWO_LEVEL),
     14: BlockType("Q6_K", 256, 210),
     30: BlockType("BF16", 1, 2),
 }
@@ -73,73 +78,121 @@ def _nibbles(qs):
     return codes
 
 
-def _small(blocks, start):
-    """Codes of a block of 32 from its 16 nibble bytes: (r, b, 32)."""
-    return _nibbles(blocks[:, :, start:start + 16]).reshape(*blocks.shape[:2], 32)
-
-
-def _fifth(blocks, start):
-    """Bit 4 of the 32 codes of a block, from four bytes: (r, b, 32), 0 or 16."""
-    bits = np.unpackbits(np.ascontiguousarray(blocks[:, :, start:start + 4]), axis=-1, bitorder="little")
-    return np.left_shift(bits, 4, out=bits)
-
-
 def _flat(codes):
     return codes.reshape(codes.shape[0], -1)
 
 
-def _six_bits(packed):
-    """Eight pairs of 6-bit numbers from 12 bytes: (r, b, 12) → two (r, 8·b)."""
-    low, middle, high = packed[:, :, 0:4], packed[:, :, 4:8], packed[:, :, 8:12]
-    scales = np.concatenate([low & 63, (high & 15) | (low >> 6 << 4)], axis=-1)
-    minima = np.concatenate([middle & 63, (high >> 4) | (middle >> 6 << 4)], axis=-1)
-    return _flat(scales), _flat(minima)
+def _chunks(blocks, start, chunks, width):
+    """Nibble bytes, of which each chunk has two runs of neighbours: (r, b, chunks, width)."""
+    return blocks[:, :, start:start + chunks*width].reshape(*blocks.shape[:2], chunks, width)
 
 
-def _q4_0(blocks):
+def _four(blocks, *where):
+    """Four-bit codes: (r, k)."""
+    return _flat(_nibbles(_chunks(blocks, *where)))
+
+
+def _four_packed(blocks, *where):
+    """The same two to a byte: (r, k/2)."""
+    return _flat(np.stack(split_nibbles(_chunks(blocks, *where)), axis=-2))
+
+
+def _fifth(blocks, start):
+    """Bit 4 of the 32 codes of a block, from four bytes: (r, k), 0 or 16."""
+    bits = np.unpackbits(np.ascontiguousarray(blocks[:, :, start:start + 4]), axis=-1, bitorder="little")
+    return _flat(np.left_shift(bits, 4, out=bits))
+
+
+# A byte's eight bits as the low bits of eight nibbles
+_SPREAD = np.array([sum((byte >> i & 1) << 4*i for i in range(8)) for byte in range(256)], "<u4")
+
+
+def _fifth_packed(blocks, start):
+    """The high nibbles of such codes, two to a byte: (r, k/2)."""
+    return _flat(_SPREAD[blocks[:, :, start:start + 4]]).view(np.uint8)
+
+
+def _fifth_k(blocks):
+    """Bit 4 of the 256 codes of a block of Q5_K: (r, k), 0 or 16."""
+    bits = np.empty((*blocks.shape[:2], 8, 32), np.uint8)
+    for group in range(8):
+        bits[:, :, group] = (blocks[:, :, 16:48] >> group & 1) << 4
+    return _flat(bits)
+
+
+def _fifth_k_packed(blocks):
+    """The high nibbles of such codes, two to a byte: (r, k/2)."""
+    pairs = np.ascontiguousarray(blocks[:, :, 16:48]).view("<u2")
+    bits  = np.empty((*blocks.shape[:2], 8, 16), np.uint8)
+    for group in range(8):
+        bits[:, :, group] = pairs >> group & 0x01 | pairs >> group + 4 & 0x10
+    return _flat(bits)
+
+
+def _with_zero(zero, blocks):
     scales = _halves(blocks, 0)
-    return IntegerZero(_flat(_small(blocks, 2)), scales, np.full(scales.shape, 8, np.uint8), 32)
+    return {"scales": scales, "zeros": np.full(scales.shape, zero, np.uint8)}
 
 
-def _q4_1(blocks):
-    return RealMinimum(_flat(_small(blocks, 4)), _halves(blocks, 0), _halves(blocks, 2), 32)
+def _with_minimum(blocks):
+    return {"scales": _halves(blocks, 0), "minima": _halves(blocks, 2)}
 
 
-def _q5_0(blocks):
-    scales = _halves(blocks, 0)
-    codes  = _small(blocks, 6) | _fifth(blocks, 2)
-    return IntegerZero(_flat(codes), scales, np.full(scales.shape, 16, np.uint8), 32)
+def _two_level(blocks):
+    low, middle, high = blocks[:, :, 4:8], blocks[:, :, 8:12], blocks[:, :, 12:16]
+    factors = np.empty((*blocks.shape[:2], 8, 2), np.uint8)
+    factors[:, :, :4, 0] = low & 63
+    factors[:, :, 4:, 0] = high & 15 | low >> 6 << 4
+    factors[:, :, :4, 1] = middle & 63
+    factors[:, :, 4:, 1] = high >> 4 | middle >> 6 << 4
+    return {"scales": _halves(blocks, 0), "minima": -_halves(blocks, 2), "factors": factors.reshape(len(blocks), -1, 2)}
 
 
-def _q5_1(blocks):
-    codes = _small(blocks, 8) | _fifth(blocks, 4)
-    return RealMinimum(_flat(codes), _halves(blocks, 0), _halves(blocks, 2), 32)
+@dataclass(frozen=True)
+class _Layout:
+    """How a type's blocks, (r, b, bytes) uint8, are taken apart.
+
+    Attributes
+    ----------
+    codes : callable
+        (r, k) uint8.
+    packed : callable
+        (r, k/2) bytes as `Int4Matrix` has them, (r, k) as `Int8Matrix`, without a byte a code between.
+    beside : callable
+        What else `Groups` has: dict.
+    """
+
+    codes: Callable
+    packed: Callable
+    beside: Callable
+
+
+def _four_bit(beside, *where):
+    return _Layout(lambda blocks: _four(blocks, *where), lambda blocks: _four_packed(blocks, *where), beside)
+
+
+def _five_bit(beside, fifth, fifth_packed, *where):
+    return _Layout(lambda blocks: _four(blocks, *where) | fifth(blocks),
+        lambda blocks: np.concatenate([fifth_packed(blocks), _four_packed(blocks, *where)], axis=1), beside)
+
+
+def _q5(beside, start):
+    return _five_bit(beside, partial(_fifth, start=start), partial(_fifth_packed, start=start), start + 4, 1, 16)
 
 
 def _q8_0(blocks):
-    scales = _halves(blocks, 0)
-    return IntegerZero(_flat(blocks[:, :, 2:] ^ 0x80), scales, np.full(scales.shape, 128, np.uint8), 32)
+    return _flat(blocks[:, :, 2:] ^ 0x80)
 
 
-def _chunks(blocks, start):
-    """Codes of eight groups of 32 from 4 × 32 nibble bytes: (r, b, 8, 32)."""
-    r, b, _ = blocks.shape
-    return _nibbles(blocks[:, :, start:start + 128].reshape(r, b, 4, 32)).reshape(r, b, 8, 32)
-
-
-def _q4_k(blocks):
-    return TwoLevel(_flat(_chunks(blocks, 16)), _halves(blocks, 0), _halves(blocks, 2), *_six_bits(blocks[:, :, 4:16]))
-
-
-def _q5_k(blocks):
-    codes = _chunks(blocks, 48)
-    fifth = blocks[:, :, 16:48]
-    for group in range(8):
-        codes[:, :, group] |= (fifth >> group & 1) << 4
-    return TwoLevel(_flat(codes), _halves(blocks, 0), _halves(blocks, 2), *_six_bits(blocks[:, :, 4:16]))
-
-
-_GROUPED = {"Q4_0": _q4_0, "Q4_1": _q4_1, "Q5_0": _q5_0, "Q5_1": _q5_1, "Q8_0": _q8_0, "Q4_K": _q4_k, "Q5_K": _q5_k}
+_LAYOUTS = {
+    "Q4_0": _four_bit(partial(_with_zero, 8), 2, 1, 16),
+    "Q4_1": _four_bit(_with_minimum, 4, 1, 16),
+    "Q5_0": _q5(partial(_with_zero, 16), 2),
+    "Q5_1": _q5(_with_minimum, 4),
+    "Q8_0": _Layout(_q8_0, lambda blocks: Int8Matrix.pack(_q8_0(blocks)), partial(_with_zero, 128)),
+    "Q4_K": _four_bit(_two_level, 16, 4, 32),
+    "Q5_K": _five_bit(_two_level, _fifth_k, _fifth_k_packed, 48, 4, 32),
+}
 
 
 def _pairs(qs):
@@ -206,13 +259,19 @@ class GroupedBlocks(GroupedTensor):
     """A tensor of Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K or Q5_K."""
 
     def __init__(self, name, kind, data, shape, order=None):
-        super().__init__(name, shape, kind.name, data.nbytes, bits=kind.bits, group_size=32, mode=kind.mode)
+        super().__init__(name, shape, kind.name, data.nbytes, bits=kind.bits, group_size=32, form=kind.form)
         self._blocks = _Blocks(kind, data, shape, order)
-        self._decode = _GROUPED[kind.name]
+        self._layout = _LAYOUTS[kind.name]
 
     def stored(self, rows):
         """See `GroupedTensor`."""
-        return self._decode(self._blocks(rows))
+        blocks = self._blocks(rows)
+        return Groups(self._layout.codes(blocks), group_size=self.group_size, **self._layout.beside(blocks))
+
+    def stored_packed(self, rows):
+        """See `GroupedTensor`."""
+        blocks = self._blocks(rows)
+        return Groups(self._layout.packed(blocks), group_size=self.group_size, **self._layout.beside(blocks))
 
 
 class FloatBlocks(Tensor):
@@ -245,4 +304,4 @@ def block_tensor(name, kind, data, shape, order=None):
     """
     if kind.name in _FLOATS:
         return FloatTensor(name, kind.name, data.view(_FLOATS[kind.name]).reshape(shape), order)
-    return (GroupedBlocks if kind.mode else FloatBlocks)(name, kind, data, shape, order)
+    return (FloatBlocks if kind.form is None else GroupedBlocks)(name, kind, data, shape, order)

@@ -19,9 +19,9 @@ import numpy as np
 
 from mixpe.errors import ModelError
 from mixpe.formats.brief import brief
-from mixpe.formats.groups import GroupedTensor, IntegerZero
-from mixpe.formats.tensor import Mode
+from mixpe.formats.groups import GroupedTensor, Groups
 from mixpe.formats.words import code_of_each, column_order, indices, part, scales_of, whole_words, widened
+from mixpe_gateware.contract.scaling import Form
 
 MARK  = "qweight"  # a module that has it is quantised
 PARTS = ("qweight", "qzeros", "scales", "g_idx")
@@ -69,7 +69,7 @@ class GptqTensor(GroupedTensor):
         if "g_idx" in parts:
             order = column_order(part(parts, module, "g_idx", ("I32", "I64"), (k,)), group_size, module)
         super().__init__(f"{module}.weight", (n, k), f"GPTQ {bits}-bit",
-            sum(array.nbytes for _, array in parts.values()), bits=bits, group_size=group_size, mode=Mode.ZERO,
+            sum(array.nbytes for _, array in parts.values()), bits=bits, group_size=group_size, form=Form.ZERO,
             permutation=order)
 
     def stored(self, rows):
@@ -77,7 +77,7 @@ class GptqTensor(GroupedTensor):
         codes = whole_words(self._codes[:, rows].T, self.bits)
         if self.permutation is not None:
             codes = codes[:, self.permutation]
-        return IntegerZero(codes, widened(self._scales[:, rows]).T, self._zeros_of(indices(rows)), self.group_size)
+        return Groups(codes, widened(self._scales[:, rows]).T, self.group_size, self._zeros_of(indices(rows)))
 
     def _zeros_of(self, rows):
         words = self._zeros.view(np.uint32)

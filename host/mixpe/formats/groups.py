@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Quantised weights in groups along k, with their codes as they are stored.
 
-A `GroupedTensor` gives any of its rows as one of three records, which differ in what stands beside the codes. Each
-computes its weights in float32 so that every weight is its real value rounded once: all products are exact (FP16 has
-11 bits, an integer scale 6, a code 8), and one sum or one product of an FP32 scale rounds.
+A `GroupedTensor` gives any of its rows as `Groups`: codes, scales, and what stands beside them by the tensor's form
+(`contract.scaling`). Weights are computed so that each is its real value rounded once: all products are exact (FP16 has
+11 bits, a factor 6, a code 8; float32 holds 24, so both with 8 bits need float64), and one sum or one product of an
+FP32 scale rounds.
 """
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from mixpe.errors import ModelError
 from mixpe.formats.tensor import Tensor
+from mixpe.quant.matrix import Int4Matrix, Int8Matrix
+from mixpe_gateware.contract.scaling import SUPERBLOCK_GROUPS
 
 
 def _by_group(array, group_size):
@@ -26,103 +29,55 @@ def _by_group(array, group_size):
 
 
 @dataclass(frozen=True, eq=False)
-class IntegerZero:
-    """Rows of s·(q − z).
+class Groups:
+    """Rows of s·(q − z), of s·q + m, or of s·a·q + m·b: with zeros, with minima, or with minima and factors.
 
     Attributes
     ----------
     codes : (r, k) uint8
     scales : (r, groups) float16, or float32 where the file has BF16 or FP32
-    zeros : (r, groups) uint8
+        With factors (r, superblocks), one for eight groups.
     group_size : int
+    zeros : (r, groups) uint8, optional
+    minima : optional
+        As the scales.
+    factors : (r, groups, 2) uint8, 0 … 63, optional
+        a and b; groups in whole superblocks.
     """
 
     codes: np.ndarray
     scales: np.ndarray
-    zeros: np.ndarray
     group_size: int
+    zeros: np.ndarray | None = None
+    minima: np.ndarray | None = None
+    factors: np.ndarray | None = None
 
     def weights(self):
         """(r, k) float32."""
-        result = self.codes.astype(np.float32)
-        for view, groups in _by_group(result, self.group_size):
-            view -= self.zeros[:, groups, None]
-            with np.errstate(over="ignore", invalid="ignore"):
-                view *= self.scales[:, groups, None].astype(np.float32)
-        return result
+        wide   = self.factors is not None and self.codes.size and self.codes.max() > 127
+        result = self.codes.astype(np.float64 if wide else np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):
+            scales, minima = self._of_groups(self.scales, 0), self._of_groups(self.minima, 1)
+            for view, groups in _by_group(result, self.group_size):
+                if self.zeros is not None:
+                    view -= self.zeros[:, groups, None]
+                view *= scales[:, groups, None]
+                if minima is not None:
+                    view += minima[:, groups, None]
+            return result.astype(np.float32, copy=False)
 
-    def finite(self):
-        """Whether every scale is."""
-        return bool(np.isfinite(self.scales).all())
-
-
-@dataclass(frozen=True, eq=False)
-class RealMinimum:
-    """Rows of s·q + m.
-
-    Attributes
-    ----------
-    codes : (r, k) uint8
-    scales, minima : (r, groups) float16
-    group_size : int
-    """
-
-    codes: np.ndarray
-    scales: np.ndarray
-    minima: np.ndarray
-    group_size: int
-
-    def weights(self):
-        """(r, k) float32."""
-        result = self.codes.astype(np.float32)
-        for view, groups in _by_group(result, self.group_size):
-            with np.errstate(invalid="ignore"):
-                view *= self.scales[:, groups, None].astype(np.float32)
-                view += self.minima[:, groups, None].astype(np.float32)
-        return result
+    def _of_groups(self, outer, index):
+        """Scales or minima as float32, one a group."""
+        if outer is None:
+            return None
+        outer = outer.astype(np.float32)
+        if self.factors is None:
+            return outer
+        return np.repeat(outer, SUPERBLOCK_GROUPS, axis=1)*self.factors[:, :, index]
 
     def finite(self):
         """Whether every scale and minimum is."""
-        return bool(np.isfinite(self.scales).all() and np.isfinite(self.minima).all())
-
-
-@dataclass(frozen=True, eq=False)
-class TwoLevel:
-    """Rows of d·a·q − e·b: d and e belong to a superblock of eight groups, a and b to a group of 32.
-
-    Attributes
-    ----------
-    codes : (r, k) uint8
-    scales, minima : (r, k/256) float16
-        d and e.
-    group_scales, group_minima : (r, k/32) uint8, 0 … 63
-        a and b.
-    group_size : int
-        32.
-    """
-
-    codes: np.ndarray
-    scales: np.ndarray
-    minima: np.ndarray
-    group_scales: np.ndarray
-    group_minima: np.ndarray
-    group_size: int = 32
-
-    def weights(self):
-        """(r, k) float32."""
-        r, superblocks = self.scales.shape
-        with np.errstate(invalid="ignore"):
-            scale, minimum = (outer.astype(np.float32)[:, :, None]*inner.reshape(r, superblocks, -1)
-                for outer, inner in ((self.scales, self.group_scales), (self.minima, self.group_minima)))
-            result = self.codes.astype(np.float32)
-            view   = result.reshape(r, -1, self.group_size)
-            view  *= scale.reshape(r, -1, 1)
-            view  -= minimum.reshape(r, -1, 1)
-        return result
-
-    def finite(self):
-        """Whether every scale and minimum of a superblock is."""
-        return bool(np.isfinite(self.scales).all() and np.isfinite(self.minima).all())
+        return all(bool(np.isfinite(array).all()) for array in (self.scales, self.minima) if array is not None)
 
 
 class GroupedTensor(Tensor):
@@ -136,22 +91,23 @@ class GroupedTensor(Tensor):
         Of a code: 4, 5 or 8.
     group_size : int
         Weights along k that share a scale; the last group may be shorter.
-    mode : Mode
-        Which record `groups` gives: `IntegerZero`, `RealMinimum` or `TwoLevel`.
+    form : contract.scaling.Form
+        What stands beside its scales.
     permutation : (k,) integers, optional
         Column j of the codes belongs to column permutation[j] of the weight: a device takes x[:, permutation].
-
-    Attributes
-    ----------
-    exact_on : Mode
     """
 
-    def __init__(self, name, shape, layout, nbytes, *, bits, group_size, mode, permutation=None):
+    def __init__(self, name, shape, layout, nbytes, *, bits, group_size, form, permutation=None):
         super().__init__(name, shape, layout, nbytes)
         self.bits        = bits
         self.group_size  = group_size
-        self.exact_on    = mode
+        self.form        = form
         self.permutation = permutation
+
+    @property
+    def kind(self):
+        """The matrix that holds such codes: Int4Matrix or Int8Matrix."""
+        return Int4Matrix if self.bits == 4 else Int8Matrix
 
     @abstractmethod
     def stored(self, rows):
@@ -167,17 +123,28 @@ class GroupedTensor(Tensor):
 
         Returns
         -------
-        IntegerZero, RealMinimum or TwoLevel
+        Groups
 
         Raises
         ------
         ModelError
             A scale or minimum is not finite.
         """
-        stored = self.stored(self._chosen(rows))
-        if not stored.finite():
+        return self._checked(self.stored(self._chosen(rows)))
+
+    def packed(self, rows):
+        """As `groups`, but the codes are packed as a matrix has them, (r, planes·k/2) bytes; k is even."""
+        return self._checked(self.stored_packed(self._chosen(rows)))
+
+    def stored_packed(self, rows):
+        """As `stored`, for `packed`: a layout whose codes need not be taken apart for that has its own."""
+        found = self.stored(rows)
+        return replace(found, codes=self.kind.pack(found.codes))
+
+    def _checked(self, found):
+        if not found.finite():
             raise ModelError(f"{self.name} has scales that are not finite")
-        return stored
+        return found
 
     def values(self, rows):
         """See `Tensor`."""

@@ -25,11 +25,12 @@ from mixpe.formats.architecture import Architecture
 from mixpe.formats.brief import located
 from mixpe.formats.checkpoint import Checkpoint, GenerationDefaults, TokenizerSource, checked
 from mixpe.formats.gguf_model import head_order
-from mixpe.formats.groups import GroupedTensor, IntegerZero
+from mixpe.formats.groups import GroupedTensor, Groups
 from mixpe.formats.mapping import map_file
 from mixpe.formats.rope import Rope
-from mixpe.formats.tensor import FloatTensor, Mode
+from mixpe.formats.tensor import FloatTensor
 from mixpe.formats.words import indices
+from mixpe_gateware.contract.scaling import Form
 
 MAGIC  = 0x616B3432
 BOS, EOS = 1, 2
@@ -53,7 +54,7 @@ class FlatTensor(GroupedTensor):
         self._flat   = group_size
         self._order  = order
         super().__init__(name, shape, "llama2.c 8-bit", codes.nbytes + scales.nbytes, bits=8,
-            group_size=math.gcd(group_size, k), mode=Mode.ZERO)
+            group_size=math.gcd(group_size, k), form=Form.ZERO)
 
     def stored(self, rows):
         """See `GroupedTensor`."""
@@ -62,7 +63,7 @@ class FlatTensor(GroupedTensor):
         k      = self.shape[1]
         starts = indices(rows)[:, None]*k + np.arange(0, k, self.group_size)
         scales = self._scales[starts//self._flat]
-        return IntegerZero(codes, scales, np.full(scales.shape, 128, np.uint8), self.group_size)
+        return Groups(codes, scales, self.group_size, np.full(scales.shape, 128, np.uint8))
 
 
 def _numbers(data, start):

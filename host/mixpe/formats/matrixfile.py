@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Many quantised matrices in one safetensors file.
 
-A matrix ``name`` is the tensors ``name.packed``, ``name.scales`` and ``name.zeros``; its shape, group size and number
-of bits are in the file's metadata. Other tensors may lie beside them.
+A matrix ``name`` is the tensors ``name.packed``, ``name.scales``, and by its form ``name.zeros``, ``name.minima``, or
+``name.minima`` and ``name.factors``; its shape, group size and number of bits are in the file's metadata. Other tensors
+may lie beside them.
 """
 
 import json
@@ -13,41 +14,67 @@ import numpy as np
 from mixpe.errors import MixpeError, ModelError
 from mixpe.formats import safetensors
 from mixpe.formats.brief import brief, located
-from mixpe.formats.groups import GroupedTensor, IntegerZero
+from mixpe.formats.groups import GroupedTensor, Groups
 from mixpe.formats.mapping import parse_json
-from mixpe.formats.tensor import Mode
 from mixpe.formats.words import part
-from mixpe.quant.matrix import Int4Matrix, Int8Matrix, check_shape, group_span
+from mixpe.quant.checks import check_shape, group_span
+from mixpe.quant.matrix import ARRAYS, Int4Matrix, Int8Matrix
 from mixpe_gateware.contract.layout import unpack_nibbles
+from mixpe_gateware.contract.scaling import (
+    FACTOR_BITS,
+    SUPERBLOCK_GROUPS,
+    TWO_LEVEL_GROUP,
+    Form,
+    groups_along,
+)
 
-PARTS = ("packed", "scales", "zeros", "order")
+PARTS = (*ARRAYS, "order")
 KEY   = "mixpe.matrices"
 KINDS = {kind.bits: kind for kind in (Int4Matrix, Int8Matrix)}
+FORMS = {("zeros",): Form.ZERO, ("minima",): Form.MINIMUM, ("minima", "factors"): Form.TWO_LEVEL}
 
 
 @dataclass(frozen=True)
-class Form:
+class Outline:
     """A matrix without its numbers; `ordered`: it takes its columns in an order that is stored."""
 
     shape: tuple
     bits: int
     group_size: int
+    form: Form = Form.ZERO
     ordered: bool = False
+
+    @property
+    def groups(self):
+        """Groups along k, padding included."""
+        return groups_along(self.shape[1], group_span(self.group_size, self.shape[1]), self.form)
+
+    def parts(self):
+        """Its tensors: dict of part → (dtype name, shape)."""
+        n, k   = self.shape
+        groups = self.groups
+        outer  = groups//SUPERBLOCK_GROUPS if self.form == Form.TWO_LEVEL else groups
+        packed = KINDS[self.bits].planes*groups*group_span(self.group_size, k)//2
+        parts  = {"packed": ("U8", (n, packed)), "scales": ("F16", (n, outer))}
+        if self.form == Form.ZERO:
+            parts["zeros"] = "U8", (n, groups)
+        else:
+            parts["minima"] = "F16", (n, outer)
+        if self.form == Form.TWO_LEVEL:
+            parts["factors"] = "U8", (n, groups, 2)
+        if self.ordered:
+            parts["order"] = "I32", (k,)
+        return parts
 
     def entries(self, name):
         """What it is in the file: dict of name → (dtype name, shape)."""
-        n, k    = self.shape
-        span    = group_span(self.group_size, k)
-        groups  = -(-k//span)
-        entries = {f"{name}.packed": ("U8", (n, KINDS[self.bits].planes*groups*span//2)),
-                   f"{name}.scales": ("F16", (n, groups)), f"{name}.zeros": ("U8", (n, groups))}
-        return entries | ({f"{name}.order": ("I32", (k,))} if self.ordered else {})
+        return {f"{name}.{part_name}": entry for part_name, entry in self.parts().items()}
 
 
-def metadata_of(forms):
+def metadata_of(outlines):
     """The metadata that say what the matrices of a file are: dict of str → str."""
     return {KEY: json.dumps({name: {"shape": list(form.shape), "group_size": form.group_size, "bits": form.bits}
-        for name, form in forms.items()})}
+        for name, form in outlines.items()})}
 
 
 def save_matrices(path, matrices, others=None):
@@ -64,14 +91,15 @@ def save_matrices(path, matrices, others=None):
     ModelError
         Two tensors would have one name.
     """
-    tensors = dict(others or {})
-    forms   = {name: Form(matrix.shape, matrix.bits, matrix.group_size) for name, matrix in matrices.items()}
+    tensors  = dict(others or {})
+    outlines = {name: Outline(matrix.shape, matrix.bits, matrix.group_size, matrix.form)
+        for name, matrix in matrices.items()}
     for name, matrix in matrices.items():
-        for entry in forms[name].entries(name):
+        for entry in outlines[name].entries(name):
             if entry in tensors:
                 raise ModelError(f"there are two tensors {entry}")
             tensors[entry] = getattr(matrix, entry.rpartition(".")[2])
-    safetensors.save(path, tensors, metadata_of(forms))
+    safetensors.save(path, tensors, metadata_of(outlines))
 
 
 def _order(parts, name, k):
@@ -100,35 +128,61 @@ class MatrixTensor(GroupedTensor):
             raise ModelError(f"{name} must have shape, bits and group_size, not {brief(entry)}") from None
         if not all(type(number) is int for number in (n, k, bits, group_size)) or bits not in KINDS:
             raise ModelError(f"{name} must have whole numbers and 4 or 8 bits, not {brief(entry)}")
+        form    = self._form(name, parts, group_size)
+        outline = Outline((n, k), bits, group_size, form, "order" in parts)
         try:
             check_shape(n, k)
-            self._span = group_span(group_size, k)
+            entries = outline.parts()
         except MixpeError as error:
             raise ModelError(f"{name}: {error}") from None
-        groups = -(-k//self._span)
-        self._packed = part(parts, name, "packed", ("U8",), (n, KINDS[bits].planes*groups*self._span//2))
-        self._scales = part(parts, name, "scales", ("F16",), (n, groups))
-        self._zeros  = part(parts, name, "zeros", ("U8",), (n, groups))
+        self._arrays = {part_name: part(parts, name, part_name, (dtype,), shape)
+            for part_name, (dtype, shape) in entries.items() if part_name != "order"}
+        self._is_padded = outline.groups*group_span(group_size, k) != k
         super().__init__(name, (n, k), f"mixpe {bits}-bit", sum(array.nbytes for _, array in parts.values()),
-            bits=bits, group_size=group_size, mode=Mode.ZERO, permutation=_order(parts, name, k))
+            bits=bits, group_size=group_size, form=form, permutation=_order(parts, name, k))
+
+    @staticmethod
+    def _form(name, parts, group_size):
+        """The form that the parts beside the scales make."""
+        beside = tuple(part_name for part_name in ("zeros", "minima", "factors") if part_name in parts)
+        if beside not in FORMS:
+            raise ModelError(f"{name} must have zeros, or minima, or minima and factors beside its scales, not "
+                             f"{' and '.join(beside) or 'nothing'}")
+        form = FORMS[beside]
+        if form == Form.TWO_LEVEL and group_size != TWO_LEVEL_GROUP:
+            raise ModelError(f"{name} must have groups of {TWO_LEVEL_GROUP} with factors, not {group_size}")
+        return form
+
+    def _rows(self, rows):
+        """Those of every array but the codes', checked."""
+        found = {part_name: array[rows] for part_name, array in self._arrays.items() if part_name != "packed"}
+        for part_name, bits in (("zeros", self.bits), ("factors", FACTOR_BITS)):
+            array = found.get(part_name)
+            if array is not None and array.size and int(array.max()) >> bits:
+                raise ModelError(f"{self.name} has {array.max()} among its {part_name}; {bits} bits hold 0 … "
+                                 f"{(1 << bits) - 1}")
+        return found
 
     def stored(self, rows):
         """See `GroupedTensor`."""
-        packed, zeros = self._packed[rows], self._zeros[rows]
-        if zeros.size and zeros.max() >= 1 << self.bits:
-            raise ModelError(f"{self.name} has the zero point {zeros.max()}; {self.bits} bits hold 0 … "
-                             f"{(1 << self.bits) - 1}")
+        packed = self._arrays["packed"][rows]
         if self.bits == 8:
             half  = packed.shape[1]//2
             codes = (unpack_nibbles(packed[:, :half]) << 4) | unpack_nibbles(packed[:, half:])
         else:
             codes = unpack_nibbles(packed)
-        return IntegerZero(codes[:, :self.shape[1]], self._scales[rows], zeros, self.group_size)
+        return Groups(codes[:, :self.shape[1]], group_size=self.group_size, **self._rows(rows))
+
+    def stored_packed(self, rows):
+        """See `GroupedTensor`."""
+        if self._is_padded:
+            return super().stored_packed(rows)
+        return Groups(self._arrays["packed"][rows], group_size=self.group_size, **self._rows(rows))
 
     def matrix(self):
         """The whole matrix, for a device."""
-        arrays = (np.array(array) for array in (self._packed, self._scales, self._zeros))
-        return KINDS[self.bits](self.shape, *arrays, self.group_size)
+        arrays = {part_name: np.array(array) for part_name, array in self._arrays.items()}
+        return self.kind(self.shape, group_size=self.group_size, **{"zeros": None, **arrays})
 
 
 def entries_of(metadata):

@@ -20,7 +20,7 @@ from mixpe.formats.convert import StoredMatrix, requantize, stored_form, stored_
 from mixpe.formats.hf_config import config_of
 from mixpe.formats.huggingface import CONFIG
 from mixpe.formats.mapping import read_bytes, read_json, release
-from mixpe.formats.matrixfile import Form, metadata_of
+from mixpe.formats.matrixfile import Outline, metadata_of
 from mixpe.formats.tensor import FloatTensor
 
 WEIGHTS    = "model.safetensors"
@@ -88,16 +88,16 @@ def check_target(target, files):
 
 
 def _plan(tensors, chosen, group_size, bits):
-    """Forms of the tensors that become matrices, and the entries of the file, in its order."""
-    forms, entries = {}, {}
+    """Outlines of the tensors that become matrices, and the entries of the file, in its order."""
+    outlines, entries = {}, {}
     for name, tensor in tensors.items():
         if name in chosen:
-            forms[name] = Form(tensor.shape, bits, tensor.shape[1] if group_size is None else group_size)
+            outlines[name] = Outline(tensor.shape, bits, tensor.shape[1] if group_size is None else group_size)
         elif not isinstance(tensor, FloatTensor):
-            bits_there, group_there, ordered = stored_form(tensor)
-            forms[name] = Form(tensor.shape, bits_there, group_there, ordered)
-        entries |= forms[name].entries(name) if name in forms else {name: (tensor.layout, tensor.shape)}
-    return forms, entries
+            found = stored_form(tensor)
+            outlines[name] = Outline(tensor.shape, found.bits, found.group_size, found.form, found.is_permuted)
+        entries |= outlines[name].entries(name) if name in outlines else {name: (tensor.layout, tensor.shape)}
+    return outlines, entries
 
 
 def write_weights(path, tensors, chosen, *, group_size=128, symmetric=False, bits=4, metadata=None, progress=None):
@@ -122,11 +122,11 @@ def write_weights(path, tensors, chosen, *, group_size=128, symmetric=False, bit
         Of each matrix: ``name``, ``shape``, ``bytes``, ``bits``, ``group_size``, ``sqnr_db`` (None: exact),
         ``change`` ("": its own numbers).
     """
-    forms, entries = _plan(tensors, chosen, group_size, bits)
+    outlines, entries = _plan(tensors, chosen, group_size, bits)
     rows = []
-    with safetensors.Writer(path, entries, (metadata or {}) | metadata_of(forms)) as file:
+    with safetensors.Writer(path, entries, (metadata or {}) | metadata_of(outlines)) as file:
         for name, tensor in tensors.items():
-            if name not in forms:
+            if name not in outlines:
                 for span in tensor.spans() if tensor.shape else [()]:
                     file.write(name, tensor.stored(span))
                 release()
@@ -136,9 +136,9 @@ def write_weights(path, tensors, chosen, *, group_size=128, symmetric=False, bit
                 found  = StoredMatrix(*_rounded(tensor, group_size, symmetric, bits, change))
             else:
                 found = stored_matrix(tensor)
-            for entry in forms[name].entries(name):
-                part = entry.rpartition(".")[2]
-                file.write(entry, found.permutation.astype("<i4") if part == "order" else getattr(found.matrix, part))
+            for part in outlines[name].parts():
+                array = found.permutation.astype("<i4") if part == "order" else getattr(found.matrix, part)
+                file.write(f"{name}.{part}", array)
             decibels = None if found.decibels == math.inf else round(found.decibels, 2)
             rows.append({"name": name, "shape": list(tensor.shape), "bytes": found.matrix.nbytes,
                 "bits": found.matrix.bits, "group_size": found.matrix.group_size, "sqnr_db": decibels,

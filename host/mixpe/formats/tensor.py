@@ -5,21 +5,12 @@ A tensor holds no weights of its own. They stay in the mapped file, and each cal
 """
 
 from abc import ABC, abstractmethod
-from enum import Enum
 
 import numpy as np
 
 from mixpe.errors import ModelError
 
 BLOCK_BYTES = 1 << 20  # float32 worked on at a time: decoded rows and their temporaries stay in the cache
-
-
-class Mode(Enum):
-    """What a device must be able to do to compute with a tensor's own numbers; q are its codes, s, m real."""
-
-    ZERO      = "s·(q − z)"              # one scale and an integer zero a group
-    MINIMUM   = "s·q + m"                # one scale and a real minimum a group
-    TWO_LEVEL = "d·a·q − e·b"            # real d, e a superblock, integers a, b a group
 
 
 class Tensor(ABC):
@@ -38,11 +29,11 @@ class Tensor(ABC):
 
     Attributes
     ----------
-    exact_on : Mode or None
-        What a device needs to compute with the stored numbers themselves. None: floats, or a form that no device has.
+    form : contract.scaling.Form or None
+        What a device must have to compute with the stored numbers themselves. None: floats, or what no device has.
     """
 
-    exact_on = None
+    form = None
 
     def __init__(self, name, shape, layout, nbytes):
         self.name   = name

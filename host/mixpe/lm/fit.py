@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Whether a model's layers fit a device's memory, and which stay there if not: known from shapes, before any is made.
 
+    outline     a model's jobs by the shapes and forms of their tensors
     job_plans   each job's matrices as `LayerPlan`, as `DeviceLoader` will make them
     Space       a device's memory with what is free of it
     Residence   which jobs stay, which are streamed, and the region that those pass through
@@ -15,13 +16,14 @@ import numpy as np
 from mixpe.devices.driver import RESULT_BYTES
 from mixpe.devices.memory import Allocator
 from mixpe.errors import DeviceMemoryError
-from mixpe.formats.convert import stored_form
+from mixpe.formats.convert import StoredForm, stored_form
 from mixpe.formats.tensor import FloatTensor
 from mixpe.lm.linear import HEAD
 from mixpe.plan.cut import ALIGN_BYTES
 from mixpe.plan.layer import LayerPlan, LayerShape
 from mixpe.quant.matrix import Int4Matrix, Int8Matrix, group_span
 from mixpe_gateware.contract.config import CHANNELS_PER_BLOCK
+from mixpe_gateware.contract.scaling import Form
 
 REGION_SHARE = 8  # a region for streamed layers takes at most this part of what is free
 ROOM_SHARE   = 4  # the same of room for buffers
@@ -48,44 +50,65 @@ def _planes(bits):
     return {kind.bits: kind.planes for kind in (Int4Matrix, Int8Matrix)}[bits]
 
 
-def is_float(part):
-    """Whether a tensor or array is stored as floats."""
-    return isinstance(part, (np.ndarray, FloatTensor))
+@dataclass(frozen=True)
+class Part:
+    """A matrix of a job without its numbers.
+
+    Attributes
+    ----------
+    n, k : int
+    stored : StoredForm or None
+        What a device with minima takes; None: it is stored as floats.
+    order : bytes or None
+        Of its columns, where that is not the model's.
+    """
+
+    n: int
+    k: int
+    stored: StoredForm | None
+    order: bytes | None
+
+    @classmethod
+    def of(cls, part):
+        """Of an array or Tensor."""
+        stored = None if isinstance(part, (np.ndarray, FloatTensor)) else stored_form(part)
+        return cls(*part.shape, stored, part.permutation.tobytes() if stored and stored.is_permuted else None)
+
+    def form(self, rounding, minima):
+        """(bits, group size, form, order) on a device."""
+        if self.stored is None:
+            return rounding.bits, rounding.group_size, Form.ZERO, None
+        if self.stored.form and not minima:
+            return StoredForm.bits, StoredForm.group_size, Form.ZERO, None
+        return self.stored.bits, self.stored.group_size, self.stored.form, self.order
 
 
-def _forms(name, parts, rounding):
-    """(bits, group size, order of columns) of each part, as `DeviceLoader` makes it."""
-    if name == HEAD and rounding.head is not None:
-        return [(*rounding.head, None)]*len(parts)
-    found = []
-    for part in parts:
-        if is_float(part):
-            found.append((rounding.bits, rounding.group_size, None))
-            continue
-        bits, group_size, permuted = stored_form(part)
-        found.append((bits, group_size, part.permutation.tobytes() if permuted else None))
-    return found
+def outline(jobs):
+    """A model without its numbers: dict of job → list of array or Tensor, as dict of job → list of Part."""
+    return {name: [Part.of(part) for part in parts] for name, parts in jobs.items()}
 
 
-def job_plans(jobs, rounding, config, wide):
-    """What a model's jobs are on a device: dict of name → list of LayerPlan.
+def job_plans(parts, rounding, config, wide):
+    """What a model's jobs are on a device, as `DeviceLoader` makes them: dict of job → list of LayerPlan.
 
     Parameters
     ----------
-    jobs : dict of name → list of (n, k) array or Tensor
+    parts : dict of job → list of Part
     rounding : Rounding
     config : Config
     wide : bool
         Activations are FP16.
     """
     plans, made = {}, {}
-    for name, parts in jobs.items():
-        k    = parts[0].shape[1]
-        runs = groupby(zip(_forms(name, parts, rounding), parts, strict=True), lambda pair: pair[0])
+    for name, some in parts.items():
+        if name == HEAD and rounding.head is not None:
+            forms = [(*rounding.head, Form.ZERO, None)]
+        else:
+            forms = [part.form(rounding, config.minima) for part in some]
         plans[name] = []
-        for (bits, group_size, _), run in runs:
-            shape = LayerShape(n=sum(part.shape[0] for _, part in run), k=k, span=group_span(group_size, k),
-                planes=_planes(bits))
+        for (bits, group_size, form, _), run in groupby(zip(forms, some, strict=True), lambda pair: pair[0]):
+            shape = LayerShape(n=sum(part.n for _, part in run), k=some[0].k, span=group_span(group_size, some[0].k),
+                planes=_planes(bits), form=form)
             if shape not in made:
                 made[shape] = LayerPlan(shape, config, wide=wide)
             plans[name].append(made[shape])

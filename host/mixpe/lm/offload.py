@@ -9,7 +9,7 @@ from mixpe.devices import open_device
 from mixpe.errors import DeviceMemoryError
 from mixpe.formats.convert import StoredMatrix, requantize, stored_matrix
 from mixpe.formats.tensor import FloatTensor
-from mixpe.lm.fit import Rounding, Space, job_plans, residence
+from mixpe.lm.fit import Rounding, Space, job_plans, outline, residence
 from mixpe.lm.linear import HEAD
 from mixpe.lm.offers import refuse
 from mixpe.lm.streaming import Stream
@@ -27,7 +27,7 @@ def _floats(part):
 def _alike(found):
     """What matrices must have in common to be one job."""
     order = None if found.permutation is None else found.permutation.tobytes()
-    return found.matrix.bits, found.matrix.group_size, order
+    return found.matrix.bits, found.matrix.form, found.matrix.group_size, order
 
 
 class SeveralLayers:
@@ -125,11 +125,11 @@ class DeviceLoader:
         DeviceMemoryError
             The memory is too small for streaming, too.
         """
-        space, wide = Space.of_device(self.device), self._activations == "a16"
+        space, wide, parts = Space.of_device(self.device), self._activations == "a16", outline(jobs)
         if not stream:
-            refuse(jobs, self._rounding, space, wide)
+            refuse(parts, self._rounding, space, wide)
             return
-        plans = job_plans(jobs, self._rounding, space.config, wide)
+        plans = job_plans(parts, self._rounding, space.config, wide)
         found = residence(space, plans)
         if found is None:
             raise DeviceMemoryError(f"{space.free_bytes} bytes of the device's memory are free; one token of this "
@@ -152,7 +152,7 @@ class DeviceLoader:
         name : str
         parts : list of (n, k) array or Tensor
             Joined along n. A quantised tensor goes to the device as `stored_matrix` makes it; those that then differ
-            in bits, group size or order of columns are jobs of their own.
+            in bits, form, group size or order of columns are jobs of their own.
         """
         if name in self._streamed:
             return self._stream.layers(self._matrices(name, parts, self.changes))
@@ -176,7 +176,8 @@ class DeviceLoader:
             return [(self._quantise(name, np.concatenate(floats) if len(floats) > 1 else floats[0]), None)]
         found = []
         for part, values in zip(parts, floats, strict=True):
-            found.append(stored_matrix(part) if values is None else StoredMatrix(self._round(values)))
+            found.append(StoredMatrix(self._round(values)) if values is not None
+                         else stored_matrix(part, self.device.config.minima))
             if values is None:
                 changes.add(part.layout, found[-1])
         runs = [list(run) for _, run in groupby(found, _alike)]

@@ -15,6 +15,7 @@ from mixpe.lm.exact import ExactLinear
 from mixpe.lm.model import LlamaModel
 from mixpe.lm.offload import DeviceLoader
 from mixpe.lm.weights import Weights
+from mixpe_gateware.contract.config import Config
 
 CONTEXT = 512  # tokens that the model sees at once
 ROWS    = 64   # tokens whose probabilities are worked on at a time: a vocabulary may have 2^18 of them
@@ -22,6 +23,8 @@ ROWS    = 64   # tokens whose probabilities are worked on at a time: a vocabular
 
 class HostDevice:
     """What `DeviceLoader` needs of a device, with a device's bits and without its memory."""
+
+    config = Config(minima=True)
 
     def load(self, matrix, activations="a8", remake=None):
         """As `Device.load`."""

@@ -11,7 +11,7 @@ from mixpe_gateware.contract.config import CHANNELS_PER_BLOCK, GROUP_SIZES, K_LI
 from mixpe_gateware.contract.errors import ConfigError
 from mixpe_gateware.contract.jobs import group_code
 from mixpe_gateware.contract.layout import block_bytes
-from mixpe_gateware.contract.scaling import SUPERBLOCK_GROUPS, Form
+from mixpe_gateware.contract.scaling import Form
 
 ALIGN_BYTES = 64  # of what lies in the device's memory: a multiple of every beat
 
@@ -46,7 +46,7 @@ class Slab:
         return group_code(self.group_size, self.k)
 
 
-def cut_k(k_padded, span, planes, config, form=Form.ZERO):
+def cut_k(k_padded, span, planes, config):
     """Slabs of a matrix of k_padded in groups of span weights.
 
     Parameters
@@ -58,13 +58,11 @@ def cut_k(k_padded, span, planes, config, form=Form.ZERO):
     planes : int
         1, or 2 for 8-bit weights.
     config : Config
-    form : Form
-        Two levels are cut at whole superblocks.
     """
-    unit = SUPERBLOCK_GROUPS*span if form == Form.TWO_LEVEL else span
+    # Powers of two from 512 on, halved for two planes: so two levels are cut where a superblock of 256 ends.
     fits = min(config.k_max, config.groups_max//planes*span, K_LIMIT)
     if span in GROUP_SIZES and span <= fits:
-        step = fits//unit*unit
+        step = fits//span*span
     elif span <= fits:
         step = span
     else:

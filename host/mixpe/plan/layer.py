@@ -80,7 +80,7 @@ class LayerPlan:
         if self.form and not config.minima:
             raise ConfigError(f"this device is built without minima and cannot take a layer with {self.form.text}; "
                 "build it with minima=True, or convert the weights to an integer zero a group")
-        self.slabs    = tuple(cut_k(self.k_padded, self.span, self.planes, config, self.form))
+        self.slabs    = tuple(cut_k(self.k_padded, self.span, self.planes, config))
         able = config.fused and len(self.slabs) == 1 and not (wide and config.rows % 2)
         if fused and not able:
             raise ConfigError(f"this device cannot dequantise k={self.k} with {'a16' if wide else 'a8'} itself "

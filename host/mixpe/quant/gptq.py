@@ -13,7 +13,8 @@ arXiv 2210.17323, algorithm 1 (lazy batches are the groups here); the range sear
 
 import numpy as np
 
-from mixpe.quant.matrix import Int4Matrix, group_span
+from mixpe.quant.checks import group_span
+from mixpe.quant.matrix import Int4Matrix
 from mixpe_gateware.contract.errors import DtypeError, RangeError, ShapeError
 
 SHRINKS = np.linspace(1.0, 0.7, 13, dtype=np.float32)  # tried ranges, as shares of a group's whole range

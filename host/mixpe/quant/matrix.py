@@ -15,9 +15,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from mixpe_gateware.contract.config import GROUP_SIZES
+from mixpe.quant.checks import as_float16, check_codes, check_shape, group_span
 from mixpe_gateware.contract.errors import DtypeError, ModelError, RangeError, ShapeError
-from mixpe_gateware.contract.layout import pack_nibbles, unpack_nibbles
+from mixpe_gateware.contract.layout import pack_nibbles, split_nibbles, unpack_nibbles
 from mixpe_gateware.contract.scaling import (
     SUPERBLOCK_GROUPS,
     TWO_LEVEL_GROUP,
@@ -28,62 +28,14 @@ from mixpe_gateware.contract.scaling import (
     superblocks,
 )
 
-K_UNIT  = 32     # k is padded to a multiple of this: the most lanes, and the smallest group
-K_LIMIT = 65536  # longest reduction of a matrix: an int32 partial sum of W8 over one group still fits
-
-ARRAYS  = ("packed", "scales", "zeros", "minima", "factors")  # of a matrix, where they are there
-
-
-def group_span(group_size, k):
-    """Check a group size and return the number of weights of one group, padding included.
-
-    Parameters
-    ----------
-    group_size : int or None
-        32, 64, 128, 256, or k itself (None means k).
-
-    Raises
-    ------
-    RangeError
-        Another group size.
-    """
-    if group_size is None:
-        group_size = k
-    if isinstance(group_size, bool) or not isinstance(group_size, (int, np.integer)):
-        raise DtypeError(f"group_size must be an int, not {group_size!r}")
-    if group_size in GROUP_SIZES:
-        return int(group_size)
-    if group_size == k:
-        return -(-k//K_UNIT)*K_UNIT
-    raise RangeError(f"group_size must be one of {GROUP_SIZES} or k={k}, not {group_size}")
-
-
-def check_shape(n, k):
-    """Refuse empty matrices and reductions that are too long."""
-    if n < 1 or not 1 <= k <= K_LIMIT:
-        raise ShapeError(f"weights must be (n >= 1, 1 <= k <= {K_LIMIT}), not ({n}, {k})")
-
-
-def _check_codes(name, array, bits):
-    if int(array.max()) >= 1 << bits:
-        raise RangeError(f"{name} are 0 … {(1 << bits) - 1}, not {int(array.max())}")
+ARRAYS       = ("packed", "scales", "zeros", "minima", "factors")  # of a matrix, where they are there
+W8_SCALE_MAX = 4094                                                # of 8-bit weights: 16·s is an FP16 too
 
 
 def _form(minima, factors):
     if factors is not None:
         return Form.TWO_LEVEL
     return Form.ZERO if minima is None else Form.MINIMUM
-
-
-def _as_float16(name, array):
-    """FP32 scales as FP16; anything else as it is."""
-    if not isinstance(array, np.ndarray) or array.dtype != np.float32:
-        return array
-    with np.errstate(over="ignore"):
-        exact = array.astype(np.float16)
-    if not np.array_equal(exact.astype(np.float32), array):
-        raise RangeError(f"FP32 {name} must be FP16 values exactly; round them with astype(np.float16) first")
-    return exact
 
 
 def _copy(array):
@@ -136,9 +88,10 @@ class QuantizedMatrix:
             if name in self.arrays and not np.isfinite(getattr(scaling, name)).all():
                 raise RangeError(f"{name} must be finite FP16, found Inf or NaN")
         if self.zeros is not None:
-            _check_codes("zero points", self.zeros, self.bits)
-        if self.planes == 2 and np.abs(self.scales).max() > 4094:
-            raise RangeError("scales of 8-bit weights must be at most 4094, since 16·s must be a finite FP16")
+            check_codes("zero points", self.zeros, self.bits)
+        if self.planes == 2 and np.abs(self.scales).max() > W8_SCALE_MAX:
+            raise RangeError(f"scales of 8-bit weights must be at most {W8_SCALE_MAX}, since 16·s must be a finite "
+                "FP16")
         for array in self.arrays.values():
             array.setflags(write=False)
 
@@ -289,16 +242,16 @@ class QuantizedMatrix:
         group_size = k if group_size is None else group_size
         span   = group_span(group_size, k)
         groups = groups_along(k, span, _form(minima, factors))
-        _check_codes("weights", q, cls.bits)
+        check_codes("weights", q, cls.bits)
         padded = np.zeros((n, groups*span), np.uint8)
         if minima is None and factors is None:
             if zeros is None:
                 zeros = np.full((n, groups), 1 << (cls.bits - 1), np.uint8)
             check_array("zeros", zeros, np.uint8, (n, groups))
-            _check_codes("zero points", zeros, cls.bits)
+            check_codes("zero points", zeros, cls.bits)
             padded[:] = np.repeat(zeros, span, axis=1)
         padded[:, :k] = q
-        scales, minima = _as_float16("scales", scales), _as_float16("minima", minima)
+        scales, minima = as_float16("scales", scales), as_float16("minima", minima)
         return cls((n, k), cls.pack(padded), *map(_copy, (scales, zeros)), int(group_size),
             *map(_copy, (minima, factors)))
 
@@ -337,7 +290,8 @@ class Int8Matrix(QuantizedMatrix):
     @staticmethod
     def pack(q):
         """(n, k) uint8 → (n, k) uint8: k/2 bytes of high nibbles, then k/2 bytes of low nibbles."""
-        return np.concatenate([pack_nibbles(q >> 4), pack_nibbles(q & 15)], axis=1)
+        low, high = split_nibbles(q)
+        return np.concatenate([high, low], axis=1)
 
     @property
     def q_padded(self):
@@ -356,7 +310,7 @@ class Int8Matrix(QuantizedMatrix):
         else:
             minima = np.concatenate([np.zeros_like(part.minima), part.minima], axis=1)
         if self.form == Form.TWO_LEVEL:
-            factors = np.concatenate([part.factors*np.array([1, 0], np.uint8), part.factors], axis=1)
+            factors = np.concatenate([part.factors, part.factors], axis=1)
         return (np.concatenate([packed[:, low:high], packed[:, middle + low:middle + high]], axis=1),
             Scaling(scales, zeros, minima, factors))
 

@@ -18,7 +18,8 @@ Source: MixPE, arXiv 2411.16158, equations 1 and 2; per-token scales as in QServ
 
 import numpy as np
 
-from mixpe.quant.matrix import Int4Matrix, Int8Matrix, check_shape, group_span
+from mixpe.quant.checks import check_shape, group_span
+from mixpe.quant.matrix import Int4Matrix, Int8Matrix
 from mixpe_gateware.contract.errors import DtypeError, RangeError, ShapeError
 
 BLOCK_WEIGHTS   = 1 << 16  # floats worked on at a time: block and temporaries stay in the second-level cache
