@@ -103,8 +103,7 @@ class SimOptions:
         if accelerator and "config" not in options:
             chip = find_memory(options.get("memory", DEFAULT_MEMORY))
             options["config"] = Config(**{"port_bits": chip.port_bits, "memory_bits": chip.port_bits,
-                "read_ports": chip.read_ports, "inbox_bytes": INBOX_BYTES,
-                "minima": shape.get("fused", True), **shape})
+                "read_ports": chip.read_ports, "inbox_bytes": INBOX_BYTES, "minima": shape.get("fused", True), **shape})
         elif shape:
             raise ConfigError(f"{', '.join(shape)} given beside config or without an accelerator")
         return cls(**options)

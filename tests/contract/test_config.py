@@ -31,6 +31,12 @@ def test_lanes_follow_the_port(port_bits, lanes, beat_bytes):
     assert config.name == f"8x{lanes}"
 
 
+@pytest.mark.parametrize("rows, port_bits, scalers", [(8, 128, 8), (32, 32, 8), (2, 16, 1), (1, 128, 1), (64, 128, 64)])
+def test_scalers_keep_groups_of_32_going(rows, port_bits, scalers):
+    config = Config(rows=rows, port_bits=port_bits)
+    assert config.scalers == scalers and Config(**config.to_dict()) == config
+
+
 def test_dict_builds_the_same_configuration():
     config = Config(rows=4, port_bits=32, k_max=2048, scalers=1, fused=False)
     assert Config(**config.to_dict()) == config

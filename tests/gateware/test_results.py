@@ -10,7 +10,8 @@ from migen import passive
 from mixpe_gateware.contract.config import CHANNELS_PER_BLOCK, Config
 from mixpe_gateware.contract.jobs import Job, group_code
 from mixpe_gateware.contract.layout import tile_results
-from mixpe_gateware.contract.reference import accumulate
+from mixpe_gateware.contract.reference import dequantise
+from mixpe_gateware.contract.scaling import SUPERBLOCK_GROUPS, Form, Scaling
 from mixpe_gateware.contract.wide import join
 from mixpe_gateware.contract.widths import GROUP_SUM_BITS
 from mixpe_gateware.gemm.results import FIELDS, ResultSequencer
@@ -22,16 +23,22 @@ CONFIGS = [
     ({"rows": 4, "port_bits": 64, "scalers": 2}, 0.3),
     ({"rows": 8, "port_bits": 128, "scalers": 2}, 0.6),
     ({"rows": 4, "port_bits": 32, "scalers": 1, "fused": False}, 0.3),
+    ({"rows": 2, "port_bits": 16, "scalers": 1, "queue_depth": 2, "minima": True}, 0.3),
+    ({"rows": 4, "port_bits": 64, "scalers": 4, "minima": True}, 0.0),
 ]
-# groups, n, rows as a multiple of R and what is over, and modes: Fused, Wide, Shift, Planes. One takes both buffers.
+# groups, n, rows as a multiple of R and what is over, and modes: Fused, Wide, Shift, Planes, with real Minima, of Two
+# levels. One takes both buffers.
 SHAPES = [(1, 1, (0, 1), ""), (2, 9, (1, 0), ""), (3, 8, (2, -1), "F"), (1, 10, (1, 0), "FS"), (2, 3, (1, 0), "FWS"),
     (2, 2, (2, 0), "P"), (4, 1, (1, 1), "FP"), (8, 1, (3, 0), "F"), (2, 9, (2, 0), "FW"), (1, 1, (1, 0), "F")]
+REAL   = [(1, 9, (1, 0), "FM"), (8, 2, (1, 0), "FTS"), (3, 1, (1, 0), "FMPS"), (8, 1, (1, 0), "FTWSP"),
+    (8, 1, (1, 0), "T")]
 
 
 def make_job(config, groups, n, tiles, over, modes):
     m = tiles*config.rows + over or 1
     return Job(weights_addr=0, act_addr=0, out_addr=0, out_bytes=0, n=n, k=32*groups, m=m, group=group_code(32, 0),
-        fused="F" in modes, wide="W" in modes, shift="S" in modes, planes="P" in modes)
+        fused="F" in modes, wide="W" in modes, shift="S" in modes, planes="P" in modes,
+        form=Form.TWO_LEVEL if "T" in modes else Form.MINIMUM if "M" in modes else Form.ZERO)
 
 
 @pytest.mark.parametrize("options, stall", CONFIGS,
@@ -41,7 +48,8 @@ def test_results_of_jobs(options, stall, ticket, feed, collect, seeded, simulate
     config = Config(**{"k_max": 512, "buffer_beats": 64, **options})
     rng    = seeded(config.rows)
     rows, slots = config.rows, config.rows//config.scalers
-    jobs = [make_job(config, groups, n, tiles, over, modes) for groups, n, (tiles, over), modes in SHAPES
+    shapes = SHAPES + (REAL if config.minima else [])
+    jobs   = [make_job(config, groups, n, tiles, over, modes) for groups, n, (tiles, over), modes in shapes
         if (config.fused or "F" not in modes) and (rows > 1 or "W" not in modes)]
     tickets, vectors, expected, lookup, scale_blocks = [], [], [], [], []
     act_half = 0
@@ -58,8 +66,10 @@ def test_results_of_jobs(options, stall, ticket, feed, collect, seeded, simulate
         sums     = rng.integers(-128*32, 128*32, (tiles*rows, groups))
         shifts   = rng.integers(0, 16, (tiles*rows, groups))
         shifts[1::2] = shifts[::2] if job.wide else shifts[1::2]
-        scales   = (rng.integers(0, 31 << 10, (channels, passes*groups)) | rng.integers(0, 2, (channels, 1)) << 15)
+        entries  = passes*groups//(SUPERBLOCK_GROUPS if job.form == Form.TWO_LEVEL else 1)
+        scales, minima = rng.integers(0, 31 << 10, (2, channels, entries)) | rng.integers(0, 2, (2, channels, 1)) << 15
         zeros    = rng.integers(0, 16, (channels, passes*groups)).astype(np.uint8)
+        factors  = rng.integers(0, 64, (channels, passes*groups, 2)).astype(np.uint8)
         if index == 0:
             partial[:] = -(15*128*16384)  # the largest there is
         for channel in range(channels):
@@ -74,7 +84,10 @@ def test_results_of_jobs(options, stall, ticket, feed, collect, seeded, simulate
             xs, hs = np.tile(sums[:m], (1, passes)), np.tile(shifts[:m], (1, passes)) if job.shift else None
             if job.wide:
                 part, xs, hs = join(part), join(xs), None if hs is None else hs[::2]
-            words = accumulate(part, xs, scales[:job.n].astype(np.uint16).view(np.float16), zeros[:job.n], hs).T
+            halves = [array[:job.n].astype(np.uint16).view(np.float16) for array in (scales, minima)]
+            beside = {"zeros": zeros[:job.n]} if job.form == Form.ZERO else {"minima": halves[1],
+                "factors": factors[:job.n] if job.form == Form.TWO_LEVEL else None}
+            words = dequantise(part, xs, Scaling(halves[0], **beside), hs).T
         else:
             words = tile_results(part.astype(np.int32), config)
         raw  = np.ascontiguousarray(words).tobytes()
@@ -91,7 +104,10 @@ def test_results_of_jobs(options, stall, ticket, feed, collect, seeded, simulate
                     here = slice(tile*rows + slot*config.scalers, tile*rows + (slot + 1)*config.scalers)
                     found[act_half, (tile*groups + group)*slots + slot] = (sums[here, group], shifts[here, group])
         lookup.append(found)
-        scale_blocks += zip(scales.reshape(blocks, -1), zeros.reshape(blocks, -1), strict=True)
+        # By entry: scale and superblock's minimum, zero point and what stands in its place.
+        fine = factors[:, :, 0] | factors[:, :, 1].astype(int) << 8 if job.form == Form.TWO_LEVEL else minima
+        tables = scales, minima, zeros, fine if job.form else zeros
+        scale_blocks += zip(*(array.reshape(blocks, -1) for array in tables), strict=True)
         act_half ^= 1 - fields["double"]
         tickets.append(fields)
 
@@ -104,27 +120,33 @@ def test_results_of_jobs(options, stall, ticket, feed, collect, seeded, simulate
         return lookup[len(freed["jobs"])].get(place) if len(freed["jobs"]) < len(lookup) else None
 
     def scale_entry():
-        """Scale and zero point, of the oldest block that is not set free."""
+        """What `scale_blocks` has of the oldest block that is not set free."""
         buffer, entry = (yield dut.lookup.scale_buffer), (yield dut.lookup.scale_address)
-        known = freed["blocks"] < len(scale_blocks) and buffer == freed["blocks"] & 1
-        scales, zeros = scale_blocks[freed["blocks"]] if known else ((), ())
-        return (scales[entry], zeros[entry]) if entry < len(scales) else None
+        coarse = (yield dut.lookup.coarse_address) if config.minima else entry
+        known  = freed["blocks"] < len(scale_blocks) and buffer == freed["blocks"] & 1
+        scales, minima, zeros, fine = scale_blocks[freed["blocks"]] if known else ((), (), (), ())
+        if entry >= len(zeros) or coarse >= len(scales):
+            return None
+        return scales[coarse], minima[coarse] if coarse < len(minima) else 0, zeros[entry], fine[entry]
 
     @passive
     def watch():
         """Answers of the memories, and strobes. A look-up that points to nothing gets noise."""
-        scales_due = deque([(0, 0)]*(ScaleMemory.READ_LATENCY - 1))
+        scales_due = deque([(0, 0, 0, 0)]*(ScaleMemory.READ_LATENCY - 1))
         while True:
             yield
             if config.fused:
                 sums, shifts = (yield from row_entry()) or rng.integers(0, 16, (2, config.scalers))
-                scales_due.append((yield from scale_entry()) or rng.integers(0, 16, 2))
-                scale, zero = scales_due.popleft()
+                scales_due.append((yield from scale_entry()) or rng.integers(0, 16, 4))
+                scale, coarse, zero, fine = scales_due.popleft()
                 for index in range(config.scalers):
                     yield dut.lookup.row_sums[index].eq(int(sums[index]))
                     yield dut.lookup.shifts[index].eq(int(shifts[index]))
                 yield dut.lookup.scale.eq(int(scale))
                 yield dut.lookup.zero.eq(int(zero))
+                if config.minima:
+                    yield dut.lookup.coarse.eq(int(coarse))
+                    yield dut.lookup.fine.eq(int(fine))
             freed["blocks"] += (yield dut.block_done)
             if (yield dut.release):
                 freed["jobs"].append((yield dut.release_both))

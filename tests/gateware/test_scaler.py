@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from migen import passive
 
-from mixpe_gateware.contract.config import Config
+from mixpe_gateware.contract.config import K_LIMIT, Config
 from mixpe_gateware.contract.reference import SCALE_UNIT_LOG2, dequantise, round_to_float32
-from mixpe_gateware.contract.scaling import Form, Scaling
+from mixpe_gateware.contract.scaling import SUPERBLOCK_GROUPS, TWO_LEVEL_GROUP, Form, Scaling
 from mixpe_gateware.gemm.scaler import ScaleUnit
 
 
@@ -84,3 +84,33 @@ def test_totals_are_exact(slots, order, form, seeded, simulate):
     simulate(dut, drive(), watch())
     got = round_to_float32(np.array(totals, object), SCALE_UNIT_LOG2)
     assert (got == dequantise(partial, sums, scaling, shifts)[ended, 0]).all()
+
+
+@pytest.mark.parametrize("sign", (0x7BFF, 0xFBFF))
+def test_the_largest_total_of_two_levels_fits(sign, simulate):
+    """A whole reduction of groups of 32 at their edge, with the largest factors, scales and shifts."""
+    dut, found = ScaleUnit(Config(rows=1, scalers=1, minima=True)), []
+    groups  = K_LIMIT//TWO_LEVEL_GROUP
+    partial = np.full((1, 1, groups), -15*128*TWO_LEVEL_GROUP)
+    sums    = np.full((1, groups), -128*TWO_LEVEL_GROUP)
+    half    = np.array([[sign]], np.uint16)
+    scales  = np.repeat(half, groups//SUPERBLOCK_GROUPS, axis=1).view(np.float16)
+    scaling = Scaling(scales, minima=scales, factors=np.full((1, groups, 2), 63, np.uint8))
+
+    def drive():
+        for signal, value in ((dut.valid, 1), (dut.partial, partial[0, 0, 0]), (dut.row_sum, sums[0, 0]),
+                (dut.scale, sign), (dut.minimum, sign), (dut.factor_a, 63), (dut.factor_b, 63), (dut.shift, 15),
+                (dut.form, Form.TWO_LEVEL)):
+            yield signal.eq(int(value))
+        for group in range(groups):
+            yield dut.first.eq(group == 0)
+            yield dut.last.eq(group == groups - 1)
+            yield
+        yield dut.valid.eq(0)
+        while not (yield dut.done):
+            yield
+        found.append((yield dut.total))
+
+    simulate(dut, drive())
+    expected = dequantise(partial, sums, scaling, np.full((1, groups), 15))
+    assert (round_to_float32(np.array(found, object), SCALE_UNIT_LOG2) == expected[0]).all()

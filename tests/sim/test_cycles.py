@@ -73,19 +73,13 @@ def test_decode_of_short_groups_at_the_memorys_rate(form, activations, device, r
     assert abs(row.prediction_error) <= MODEL_DDR3
 
 
-@pytest.fixture(scope="module")
-def one_scaler_a_row():
-    with mixpe.open("sim?scalers=8") as opened:
-        yield opened
-
-
 @pytest.mark.parametrize("form", Form)
-def test_prefill_of_short_groups_keeps_the_array_busy(form, one_scaler_a_row, read_rate):
+def test_prefill_of_short_groups_keeps_the_array_busy(form, device, read_rate):
     """A vector a cycle needs a scaler a row: eight tiles of rows, groups of 32 on 32 lanes."""
     layer = Layer(model="part", name="of a projection", n=512, k=2048, n_run=512)
     case  = Case(layer=layer, phase="prefill", fused=True, activations="a8")
-    row   = measure(one_scaler_a_row, case, group_size=32, read_rate=read_rate, form=form, tiles=8)
-    assert row.m == 8*one_scaler_a_row.config.rows
+    row   = measure(device, case, group_size=32, read_rate=read_rate, form=form, tiles=8)
+    assert row.m == 8*device.config.rows
     assert row.busy_share >= 0.9
     assert abs(row.prediction_error) <= MODEL_DDR3
 

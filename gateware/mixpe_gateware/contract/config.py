@@ -90,9 +90,9 @@ class Config:
         "The scale-accumulate is built: results as FP32. Partial sums are always there.",
         "True or False",
         lambda _config, value: value in (True, False))
-    scalers: int = _parameter(2,
-        "Scale-accumulate units. The rows/scalers results of a group must fit in G/lanes cycles, to keep the array "
-        "busy.",
+    scalers: int | None = _parameter(None,
+        "Scale-accumulate units, by default rows·lanes/32, at least one and at most rows. The rows/scalers results of "
+        "a group must fit in G/lanes cycles, to keep the array busy: with the default those of the shortest groups do.",
         "a power of two that divides rows={rows}",
         lambda config, value: _is_power(value, 1, config.rows))
     read_ports: int = _parameter(1,
@@ -124,6 +124,8 @@ class Config:
         if self.memory_bits is None:
             object.__setattr__(self, "memory_bits", self.port_bits)
         for each in fields(self):
+            if each.name == "scalers" and self.scalers is None:  # rows and port_bits are good by now
+                object.__setattr__(self, "scalers", min(self.rows, max(1, self.rows*self.lanes//GROUP_MIN)))
             value = getattr(self, each.name)
             if not each.metadata["valid"](self, value):
                 must = each.metadata["must"].format(PE_KINDS=PE_KINDS, **vars(self))

@@ -112,7 +112,7 @@ def _words():
 
 def _parameters():
     for each in PARAMETERS:
-        default = "as port_bits" if each.default is None else each.default
+        default = "from others" if each.default is None else each.default
         yield [f"`{each.name}`", default, each.must, each.text]
 
 

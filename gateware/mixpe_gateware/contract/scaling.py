@@ -29,6 +29,8 @@ class Form(IntEnum):
         For people.
     """
 
+    text: str
+
     ZERO      = 0, "an integer zero a group"
     MINIMUM   = 1, "a real minimum a group"
     TWO_LEVEL = 2, "a scale and a real minimum for eight groups, and two integers a group"

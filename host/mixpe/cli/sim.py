@@ -22,7 +22,7 @@ lets it run. With --cpu-type vexriscv LiteX's BIOS has its console in this termi
 Builds are kept in $MIXPE_CACHE, or mixpe/sim in the user's cache folder."""
 
 # Numbers that follow neither the memory nor what the simulation wants.
-CONFIG_HELP = {each.name: f"{each.brief} ({each.default})" for each in PARAMETERS
+CONFIG_HELP = {each.name: each.brief + ("" if each.default is None else f" ({each.default})") for each in PARAMETERS
     if not each.is_flag and not each.is_name and each.name not in ("port_bits", "memory_bits", "inbox_bytes")}
 
 
@@ -45,6 +45,8 @@ def add_parser(subparsers):
         accelerator.add_argument(f"--{name.replace('_', '-')}", type=int, default=None, metavar="N", help=text)
     accelerator.add_argument("--no-fused", dest="fused", action="store_false", default=None,
                              help="leave the scale-accumulate out")
+    accelerator.add_argument("--no-minima", dest="minima", action="store_false", default=None,
+                             help="leave real minima and two-level scales out")
     accelerator.add_argument("--pe", default=None, choices=PE_KINDS,
                              help=f"processing element ({PE_KINDS[0]})")
     accelerator.add_argument("--no-accelerator", action="store_true", help="the bare SoC")
@@ -70,7 +72,7 @@ def add_parser(subparsers):
 
 
 def _options(args):
-    names = ["memory", "link", "cpu_type", "jobs", "threads", "opt_level", "sdram_verbosity", "fused", "pe",
+    names = ["memory", "link", "cpu_type", "jobs", "threads", "opt_level", "sdram_verbosity", "fused", "minima", "pe",
              *CONFIG_HELP]
     options = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     for name in ("trace_start", "trace_end"):

@@ -115,12 +115,13 @@ class Device:
 
     # Layers.
 
-    def load(self, matrix, activations="a8", fused=None, remake=None, memory=None):
+    def load(self, matrix, activations="a8", fused=None, remake=None, keep=None, memory=None):
         """Put a quantised matrix into the device's memory.
 
         Parameters
         ----------
-        matrix : Int4Matrix or Int8Matrix
+        matrix : Int4Matrix, Int8Matrix, or LayerStream
+            A LayerStream needs `remake`, and a device that dequantises this layer itself.
         activations : str
             ``a8``: int8 with one scale a token. ``a16``: FP16, aligned per group.
         fused : bool, optional
@@ -128,6 +129,8 @@ class Device:
             The bits of the results are the same.
         remake : callable, optional
             Gives the same matrix again, for the rare case that the device's memory lost it. The layer then keeps none.
+        keep : callable, optional
+            Called with each piece of the weight stream, (bytes,) uint8.
         memory : Region, optional
             Where its weights go; left out: anywhere in the device's memory.
 
@@ -145,7 +148,7 @@ class Device:
         self._recover()
         linear = DeviceLinear(self, matrix, activations, fused, remake)
         linear.place(memory or self.memory,
-            lambda addr, stream: self.transfer.upload(addr, stream, self.verify != "none"))
+            lambda addr, stream: self.transfer.upload(addr, stream, self.verify != "none"), keep)
         return linear
 
     def run(self, requests):

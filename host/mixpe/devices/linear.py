@@ -5,6 +5,7 @@ import zlib
 
 from mixpe.devices.activations import KINDS, Activations, check_codes, check_floats
 from mixpe.devices.calls import FusedCall, PartialsCall
+from mixpe.devices.streams import LayerStream
 from mixpe.plan.layer import LayerPlan, LayerShape
 from mixpe.quant.matrix import QuantizedMatrix
 from mixpe_gateware.contract.config import CHANNELS_PER_BLOCK
@@ -32,21 +33,29 @@ class DeviceLinear:
     """
 
     def __init__(self, device, matrix, activations, fused, remake=None):
-        if not isinstance(matrix, QuantizedMatrix):
+        stream = matrix if isinstance(matrix, LayerStream) else None
+        if not isinstance(matrix, QuantizedMatrix) and stream is None:
             raise DtypeError(f"load takes an Int4Matrix or Int8Matrix from mixpe.quantize, not {type(matrix).__name__}")
         if activations not in KINDS:
             raise RangeError(f"activations must be one of {KINDS}, not {activations!r}")
         self.device = device
-        self._matrix = matrix
+        self._matrix = None if stream else matrix
         self._remake = remake
         self.activations = activations
-        shape = LayerShape(n=matrix.n, k=matrix.k, span=matrix.span, planes=matrix.planes, form=matrix.form)
+        shape = stream.shape if stream else LayerShape.of(matrix)
         self.plan   = LayerPlan(shape, device.config, wide=activations == "a16", fused=fused)
         self.fused  = self.plan.fused
         self.addrs  = []
         self.epoch  = None
         self._crcs  = []
         self._memory = device.memory
+        self._stream = None
+        if stream:
+            if not self.fused or remake is None or self.plan.stream_bytes != (stream.stream.nbytes,):
+                raise RangeError(f"a layer of {self.plan.stream_bytes} bytes that the device "
+                    f"{'dequantises' if self.fused else 'does not dequantise'} cannot be loaded as a stream of "
+                    f"{stream.stream.nbytes}; load its matrix")
+            self._stream = stream.stream
 
     @property
     def shape(self):
@@ -100,7 +109,7 @@ class DeviceLinear:
             return FusedCall(planned, self.addrs, shared[key])
         return PartialsCall(planned, self.addrs, shared[key], self.matrix)
 
-    def place(self, memory, write):
+    def place(self, memory, write, keep=None):
         """Put the streams into the device's memory, or a region of it: called by `Device.load`."""
         self._memory = memory
         try:
@@ -110,6 +119,8 @@ class DeviceLinear:
                 for offset, piece in self._pieces(index):
                     crc = zlib.crc32(piece, crc)
                     write(self.addrs[-1] + offset, piece)
+                    if keep is not None:
+                        keep(piece)
                 self._crcs.append(crc)
         except BaseException:
             for addr in self.addrs:
@@ -117,6 +128,7 @@ class DeviceLinear:
             self.addrs = None
             raise
         self.epoch = self.device.epoch
+        self._stream = None
         if self._remake is not None and self.fused:  # else each call needs its scaling
             self._matrix = None
 
@@ -130,7 +142,12 @@ class DeviceLinear:
 
     def _pieces(self, index):
         """A slab's weight stream in pieces of whole blocks: offset, and (bytes,) uint8."""
-        plan, matrix = self.plan, self.matrix
+        plan = self.plan
+        if self._stream is not None:
+            for start in range(0, len(self._stream), PIECE_BYTES):
+                yield start, self._stream[start:start + PIECE_BYTES]
+            return
+        matrix = self.matrix
         slab, block  = plan.slabs[index], plan.block_bytes[index]
         step = max(1, PIECE_BYTES//block)*CHANNELS_PER_BLOCK
         for start in range(0, plan.n, step):

@@ -113,11 +113,13 @@ class LlamaModel:
             model = cls(config, tensors)
         else:
             loader = DeviceLoader(device, group_size=group_size, bits=bits, activations=activations,
-                                  quantiser=quantiser, head=head_bits and (head_bits, head_group_size))
+                                  quantiser=quantiser, checkpoint=opened,
+                                  head=head_bits and (head_bits, head_group_size))
             try:
                 loader.settle({name: [tensors.stored(source) for source in job_tensors(tensors, name)]
                                for name in job_names(config)}, stream)
                 model = cls(config, tensors, loader, loader.device)
+                loader.finish()
             except BaseException:
                 loader.close()
                 raise

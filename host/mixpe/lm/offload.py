@@ -12,7 +12,9 @@ from mixpe.formats.tensor import FloatTensor
 from mixpe.lm.fit import Rounding, Space, job_plans, outline, residence
 from mixpe.lm.linear import HEAD
 from mixpe.lm.offers import refuse
+from mixpe.lm.streamcache import StreamCache
 from mixpe.lm.streaming import Stream
+from mixpe.plan.layer import LayerShape
 from mixpe.quant.matrix import joined
 from mixpe.quant.quantize import quantize
 
@@ -57,10 +59,14 @@ class Changes:
     def __init__(self):
         self._kinds = {}  # (layout, change): decibels of each tensor
 
-    def add(self, layout, found):
-        """Note one tensor's `StoredMatrix`."""
-        if found.change:
-            self._kinds.setdefault((layout, found.change), []).append(found.decibels)
+    def add(self, layout, change, decibels):
+        """Note what was changed in a tensor, if anything."""
+        if change:
+            self._kinds.setdefault((layout, change), []).append(decibels)
+
+    def rows(self):
+        """Arguments of each `add`: list of [layout, change, decibels]."""
+        return [[*kind, each] for kind, decibels in self._kinds.items() for each in decibels]
 
     def notes(self):
         """One line a kind: how many tensors, and the signal to noise against the file."""
@@ -87,6 +93,8 @@ class DeviceLoader:
         to nearest.
     head : (bits, group size), optional
         Of the output head, rounded to nearest, whatever it is stored as. Default: as any other layer.
+    checkpoint : Checkpoint, optional
+        Where all jobs are from: their weight streams are kept in a file, and taken from there the next time.
 
     Attributes
     ----------
@@ -95,7 +103,8 @@ class DeviceLoader:
     changes : Changes
     """
 
-    def __init__(self, device, *, group_size=128, bits=4, activations="a8", quantiser=None, head=None):
+    def __init__(self, device, *, group_size=128, bits=4, activations="a8", quantiser=None, head=None,
+            checkpoint=None):
         self._round       = lambda weight: quantize(weight, group_size, bits=bits)
         self._quantise    = quantiser or (lambda name, weight: self._round(weight))
         self._rounding    = Rounding(bits, group_size, head)
@@ -107,6 +116,9 @@ class DeviceLoader:
         self.layers  = []
         self.changes = Changes()
         self.device  = open_device(device) if self._owned else device
+        self._cache  = None
+        if checkpoint is not None and quantiser is None:
+            self._cache = StreamCache(checkpoint, self.device.config, [group_size, bits, activations, head])
 
     def settle(self, jobs, stream=False):
         """See that a model fits before any of it is sent; else refuse it, or say which of its jobs are streamed.
@@ -137,6 +149,9 @@ class DeviceLoader:
         if found.streamed:
             self._jobs     = len(jobs)
             self._streamed = frozenset(found.streamed)
+            if self._cache is not None:  # which holds whole models
+                self._cache.abandon()
+                self._cache = None
             self._stream   = Stream(self.device, found, self._activations)
 
     def notes(self):
@@ -156,16 +171,51 @@ class DeviceLoader:
         """
         if name in self._streamed:
             return self._stream.layers(self._matrices(name, parts, self.changes))
+        kept = None if self._cache is None else self._cache.job(name)
+        if kept is None:
+            changes  = Changes()
+            matrices = self._matrices(name, parts, changes)
+            changes  = changes.rows()
+        else:
+            matrices, changes = kept
         loaded = []
-        for index, (matrix, order) in enumerate(self._matrices(name, parts, self.changes)):
+        for index, (matrix, order) in enumerate(matrices):
             def remake(index=index):
                 return self._matrices(name, parts, Changes())[index][0]
 
-            layer = self.device.load(matrix, activations=self._activations, remake=remake)
-            self.layers.append(layer)
-            loaded.append((layer, order))
+            loaded.append((self._load(matrix, order, remake), order))
+        for row in changes:
+            self.changes.add(*row)
+        self._end_job(name, changes, loaded)
         (layer, order), *others = loaded
         return layer if order is None and not others else SeveralLayers(self.device, loaded)
+
+    def _load(self, matrix, order, remake):
+        """Load one layer, and keep its stream."""
+        writer  = None if self._cache is None else self._cache.writer
+        options = {"activations": self._activations, "remake": remake}
+        if writer is not None:
+            entry = writer.section()
+            options["keep"] = lambda piece: writer.write(entry, piece)
+        layer = self.device.load(matrix, **options)
+        self.layers.append(layer)
+        if writer is not None:
+            writer.end_layer(LayerShape.of(matrix), entry, order)
+        return layer
+
+    def _end_job(self, name, changes, loaded):
+        writer = None if self._cache is None else self._cache.writer
+        if writer is None:
+            return
+        if all(layer.fused for layer, _ in loaded):
+            writer.end_job(name, changes)
+        else:
+            writer.drop_job()
+
+    def finish(self):
+        """All jobs are loaded."""
+        if self._cache is not None:
+            self._cache.finish()
 
     def _matrices(self, name, parts, changes):
         """Matrices of a job's parts with their permutations, joined where they are alike."""
@@ -179,7 +229,7 @@ class DeviceLoader:
             found.append(StoredMatrix(self._round(values)) if values is not None
                          else stored_matrix(part, self.device.config.minima))
             if values is None:
-                changes.add(part.layout, found[-1])
+                changes.add(part.layout, found[-1].change, found[-1].decibels)
         runs = [list(run) for _, run in groupby(found, _alike)]
         return [(joined([one.matrix for one in run]), run[0].permutation) for run in runs]
 
@@ -189,12 +239,13 @@ class DeviceLoader:
         if values is not None:
             return quantize(values, group_size, bits=bits)
         matrix, decibels = requantize(part, group_size, bits)
-        changes.add(part.layout, StoredMatrix(matrix, None, f"requantised to {bits} bits in groups of {group_size}",
-            decibels))
+        changes.add(part.layout, f"requantised to {bits} bits in groups of {group_size}", decibels)
         return matrix
 
     def close(self):
         """Close the device if it was opened here, else free the layers' memory."""
+        if self._cache is not None:
+            self._cache.abandon()
         layers, self.layers = self.layers, []
         stream, self._stream, self._streamed = self._stream, None, frozenset()
         if stream is not None:

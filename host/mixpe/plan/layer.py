@@ -35,6 +35,11 @@ class LayerShape:
     planes: int = 1
     form: Form = Form.ZERO
 
+    @classmethod
+    def of(cls, matrix):
+        """The shape of an Int4Matrix or Int8Matrix."""
+        return cls(n=matrix.n, k=matrix.k, span=matrix.span, planes=matrix.planes, form=matrix.form)
+
     @property
     def groups(self):
         """Groups along k."""
