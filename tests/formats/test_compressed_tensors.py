@@ -73,6 +73,9 @@ def test_scales_in_bf16_and_for_all(small):
     assert tensor.dequantize().tobytes() == exact_of(q, z, wide, np.arange(64)//32).tobytes()
     one     = PackedTensor("m", stored(small.packed_parts(q, z, np.float16([[0.5]]), symmetric=True)), [(4, None)])
     assert one.dequantize().tobytes() == ((q.astype(np.float32) - 8)/2).tobytes()
+    parts = small.packed_parts(q, z, np.float16([0.5]), symmetric=True) | {"weight_zero_point": np.array([-3], np.int8)}
+    one   = PackedTensor("m", stored(parts), [(4, None)])
+    assert one.dequantize().tobytes() == ((q.astype(np.float32) - 5)/2).tobytes()
 
 
 def test_older_files(small):

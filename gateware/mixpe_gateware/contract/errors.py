@@ -52,6 +52,22 @@ class DeviceMemoryError(DeviceError, MemoryError):
     """The job or the model does not fit the device's memory."""
 
 
+class ModelMemoryError(DeviceMemoryError):
+    """A model whose layers do not fit; nothing was sent.
+
+    Attributes
+    ----------
+    needed_bytes, free_bytes : int
+        What the layers and one token's buffers take, and what is free.
+    offers : tuple of str
+        What would fit.
+    """
+
+    def __init__(self, text, needed_bytes, free_bytes, offers):
+        super().__init__(text)
+        self.needed_bytes, self.free_bytes, self.offers = needed_bytes, free_bytes, offers
+
+
 class VerifyError(DeviceError):
     """Data in the device's memory is not what was sent."""
 

@@ -32,6 +32,12 @@ def add_parser(subparsers):
     p.add_argument("--group-size", type=int, default=128, metavar="G",
                    help="weights that share a scale, where the model has floats (128)")
     p.add_argument("--bits", type=int, default=4, choices=(4, 8), help="of a weight, where the model has floats (4)")
+    p.add_argument("--head-bits", type=int, choices=(4, 8),
+                   help="round the output head to so many bits, whatever it is stored as")
+    p.add_argument("--head-group-size", type=int, default=32, metavar="G",
+                   help="weights of such a head that share a scale (32)")
+    p.add_argument("--stream", action="store_true",
+                   help="send layers that do not fit the device's memory each time that they are needed")
     p.add_argument("--temperature", type=float, default=0.0, metavar="T", help="0 takes the likeliest token (default)")
     p.add_argument("--top-p", type=float, default=1.0, metavar="P", help="draw from the likeliest share P (1)")
     p.add_argument("--seed", type=int, default=0, metavar="S", help="of the draws (0)")
@@ -86,7 +92,8 @@ def run(args):
     tokenizer = tokenizer_of(opened)  # what is missing is said before the weights are loaded
     device    = None if args.device == "none" else args.device
     with LlamaModel.from_pretrained(opened, device, group_size=args.group_size, bits=args.bits,
-                                    activations=args.activations) as model:
+                                    activations=args.activations, head_bits=args.head_bits,
+                                    head_group_size=args.head_group_size, stream=args.stream) as model:
         model.tokenizer = tokenizer
         if args.prompt is None:
             _talk(model, args)

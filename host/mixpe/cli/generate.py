@@ -33,6 +33,12 @@ def add_parser(subparsers):
     p.add_argument("--group-size", type=int, default=128, metavar="G",
                    help="weights that share a scale, where the model has floats (128)")
     p.add_argument("--bits", type=int, default=4, choices=(4, 8), help="of a weight, where the model has floats (4)")
+    p.add_argument("--head-bits", type=int, choices=(4, 8),
+                   help="round the output head to so many bits, whatever it is stored as")
+    p.add_argument("--head-group-size", type=int, default=32, metavar="G",
+                   help="weights of such a head that share a scale (32)")
+    p.add_argument("--stream", action="store_true",
+                   help="send layers that do not fit the device's memory each time that they are needed")
     p.add_argument("--activations", choices=("a8", "a16"),
                    help="format of the activations (a16, for the packaged model a8)")
     p.add_argument("--quantiser", default="nearest", choices=("nearest", "gptq"),
@@ -84,7 +90,8 @@ def run(args):
     device = None if args.device == "none" else args.device
     quantiser = None if device is None else _quantiser(args, opened, byte_level)
     with LlamaModel.from_pretrained(opened, device, group_size=args.group_size, bits=args.bits,
-                                    activations=args.activations, quantiser=quantiser) as model:
+                                    activations=args.activations, quantiser=quantiser, head_bits=args.head_bits,
+                                    head_group_size=args.head_group_size, stream=args.stream) as model:
         model.tokenizer = tokenizer
         text = _Written(model, args, byte_level)
         out = sys.stdout.buffer

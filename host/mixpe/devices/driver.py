@@ -115,7 +115,7 @@ class Device:
 
     # Layers.
 
-    def load(self, matrix, activations="a8", fused=None, remake=None, keep=None):
+    def load(self, matrix, activations="a8", fused=None, remake=None, keep=None, memory=None):
         """Put a quantised matrix into the device's memory.
 
         Parameters
@@ -131,6 +131,8 @@ class Device:
             Gives the same matrix again, for the rare case that the device's memory lost it. The layer then keeps none.
         keep : callable, optional
             Called with each piece of the weight stream, (bytes,) uint8.
+        memory : Region, optional
+            Where its weights go; left out: anywhere in the device's memory.
 
         Returns
         -------
@@ -145,7 +147,8 @@ class Device:
         """
         self._recover()
         linear = DeviceLinear(self, matrix, activations, fused, remake)
-        linear.place(self.memory, lambda addr, stream: self.transfer.upload(addr, stream, self.verify != "none"), keep)
+        linear.place(memory or self.memory,
+            lambda addr, stream: self.transfer.upload(addr, stream, self.verify != "none"), keep)
         return linear
 
     def run(self, requests):

@@ -48,6 +48,7 @@ class DeviceLinear:
         self.addrs  = []
         self.epoch  = None
         self._crcs  = []
+        self._memory = device.memory
         self._stream = None
         if stream:
             if not self.fused or remake is None or self.plan.stream_bytes != (stream.stream.nbytes,):
@@ -93,7 +94,7 @@ class DeviceLinear:
         """Give its memory back. The layer cannot be used after this; a second call does nothing."""
         addrs, self.addrs = self.addrs, None
         for addr in addrs or []:
-            self.device.memory.free(addr)
+            self._memory.free(addr)
 
     def call(self, x, shared):
         """The call for float activations; `shared` holds what was quantised for others already."""
@@ -109,7 +110,8 @@ class DeviceLinear:
         return PartialsCall(planned, self.addrs, shared[key], self.matrix)
 
     def place(self, memory, write, keep=None):
-        """Put the streams into the device's memory: called by `Device.load`."""
+        """Put the streams into the device's memory, or a region of it: called by `Device.load`."""
+        self._memory = memory
         try:
             for index, size in enumerate(self.plan.stream_bytes):
                 self.addrs.append(memory.allocate(size))

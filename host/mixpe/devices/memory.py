@@ -32,6 +32,12 @@ class Allocator:
         self._free = [(0, self.total_bytes)]  # (start, end), in order, never touching each other
         self._used = {}                       # start → size
 
+    def copy(self):
+        """One with the same regions, to try what would find a place."""
+        other = Allocator(self.total_bytes)
+        other._free, other._used = list(self._free), dict(self._used)
+        return other
+
     @property
     def free_bytes(self):
         return sum(end - start for start, end in self._free)
@@ -77,6 +83,46 @@ class Allocator:
             else:
                 merged.append((start, end))
         self._free = merged
+
+
+class Region:
+    """A region of a memory that is shared out again: allocates as `Allocator` does, at the memory's offsets.
+
+    Parameters
+    ----------
+    memory : Allocator
+    size : int
+
+    Raises
+    ------
+    DeviceMemoryError
+        There is no room for it.
+    """
+
+    def __init__(self, memory, size):
+        self.size    = size
+        self._memory = memory
+        self._start  = memory.allocate(size)
+        self._inside = Allocator(size)
+
+    def allocate(self, size):
+        """Take size bytes; return their offset in the memory.
+
+        Raises
+        ------
+        DeviceMemoryError
+        """
+        return self._start + self._inside.allocate(size)
+
+    def free(self, offset):
+        """Give back what `allocate` gave."""
+        self._inside.free(offset - self._start)
+
+    def close(self):
+        """Give the region back to the memory. A second call does nothing."""
+        start, self._start = self._start, None
+        if start is not None:
+            self._memory.free(start)
 
 
 class ActivationSpace:

@@ -4,7 +4,7 @@
     weight_packed      int32 (n, ⌈k/8⌉)      code j of word (r, c) is q[r, 8c + j]: the signed number + 8
     weight_scale       (n, k/G)              in the model's dtype, often BF16; (n, 1) or (1) for whole channels or all
     weight_zero_point  int32 (⌈n/8⌉, k/G)    code j of word (r, g) belongs to output 8r + j; absent: z = 8;
-                                             in older files int8 (n, k/G), signed
+                                             in older files int8 (n, k/G), signed; for all of a tensor int8 (1)
     weight_shape       int64 (2)             n and k
     weight_g_idx       int32 (k)             group of each column, in older files
 
@@ -35,7 +35,8 @@ class PackedTensor(GroupedTensor):
         scale = scales_of(parts, module, "weight_scale", None)
         if n < 1 or k < 1 or words.shape[0] != n:
             raise ModelError(f"{module}.weight_shape is ({n}, {k}), its weight_packed {words.shape}")
-        if scale.size == 1:
+        one = scale.size == 1
+        if one:
             scale = np.broadcast_to(scale.reshape(1, 1), (n, 1))
         fitting = {(bits, group_size or k) for bits, group_size in schemes if words.shape[1] == -(-k*bits//32)
                    and scale.shape == (n, -(-k//(group_size or k)))}
@@ -48,9 +49,11 @@ class PackedTensor(GroupedTensor):
         self._scale  = scale
         self._zeros  = None
         if "weight_zero_point" in parts:
-            packed = parts["weight_zero_point"][0] != "I8"
+            dtype, zeros = parts["weight_zero_point"]
+            if dtype == "I8" and zeros.size == 1 and one:
+                parts = parts | {"weight_zero_point": (dtype, np.broadcast_to(zeros.reshape(1, 1), (n, 1)))}
             self._zeros = part(parts, module, "weight_zero_point", ("I32", "U32", "I8"),
-                (-(-n*bits//32) if packed else n, groups))
+                (n if dtype == "I8" else -(-n*bits//32), groups))
         order = None
         if "weight_g_idx" in parts:
             g_idx = part(parts, module, "weight_g_idx", ("I32", "I64"), (k,))

@@ -3,7 +3,7 @@
 
     exact_matrix    the stored codes, scales and what stands beside them; refuses everything else
     rounded_matrix  the same with scales of BF16 or FP32 rounded to FP16; returns the loss
-    requantize      any tensor, by its float32 values; returns the loss
+    requantize      any tensor, by its float32 values; returns the loss. requantize_into: a few rows at a time
     stored_matrix   the first of these that is possible, and what it cost
 
 A real minimum never becomes an integer zero here: that costs more than any other step.
@@ -16,10 +16,12 @@ import numpy as np
 
 from mixpe.errors import ModelError, RangeError
 from mixpe.formats.groups import GroupedTensor
-from mixpe.quant.matrix import W8_SCALE_MAX
+from mixpe.quant.matrix import W8_SCALE_MAX, Int4Matrix, Int8Matrix
 from mixpe.quant.quantize import quantize
 from mixpe_gateware.contract.config import GROUP_SIZES
 from mixpe_gateware.contract.scaling import Form, groups_along, superblocks
+
+REQUANTISED = "requantised to 8 bits in groups of 32"
 
 
 class _Loss:
@@ -192,21 +194,53 @@ def requantize(tensor, group_size=32, bits=8, symmetric=False):
     RangeError
         Values that need a scale beyond FP16, another group size or number of bits.
     """
+    packed = []
+
+    def take(rows, some):
+        if not packed:
+            packed.append(np.empty((tensor.shape[0], some.shape[1]), np.uint8))
+        packed[0][rows] = some
+
+    found = requantize_into(take, tensor, group_size, bits, symmetric)
+    kind  = Int4Matrix if bits == 4 else Int8Matrix
+    return kind(tensor.shape, packed[0], found.scales, found.zeros, found.group_size), found.decibels
+
+
+@dataclass(frozen=True)
+class Requantised:
+    """What `requantize_into` leaves: all of a matrix but its packed weights, and the loss in decibels."""
+
+    scales: np.ndarray
+    zeros: np.ndarray
+    group_size: int
+    decibels: float
+
+
+def requantize_into(take, tensor, group_size=32, bits=8, symmetric=False):
+    """As `requantize`, with the packed weights given away: they may be several times the tensor itself.
+
+    Parameters
+    ----------
+    take : callable
+        Gets rows, a slice, and their packed weights, (rows, planes·k_padded/2) uint8; from the first rows to the last.
+    tensor, group_size, bits, symmetric
+        See `requantize`, also for errors.
+
+    Returns
+    -------
+    Requantised
+    """
     if len(tensor.shape) != 2:
         raise ModelError(f"{tensor.name} has the shape {tensor.shape}; only a matrix can be quantised")
-    n, k  = tensor.shape
-    loss  = _Loss()
-    whole = None
+    loss, scales, zeros = _Loss(), [], []
     for rows in tensor.spans():
         values = tensor.dequantize(rows)
         part   = quantize(values, group_size, symmetric, bits)
         loss.add(values, part.dequantize())
-        arrays = part.packed, part.scales, part.zeros
-        if whole is None:
-            whole = [np.empty((n, array.shape[1]), array.dtype) for array in arrays]
-        for array, found in zip(whole, arrays, strict=True):
-            array[rows] = found
-    return type(part)(tensor.shape, *whole, part.group_size), loss.decibels
+        take(rows, part.packed)
+        scales.append(part.scales)
+        zeros.append(part.zeros)
+    return Requantised(np.concatenate(scales), np.concatenate(zeros), part.group_size, loss.decibels)
 
 
 @dataclass(frozen=True)
@@ -251,9 +285,14 @@ class StoredForm:
     is_permuted: bool = False
 
 
+def keeps_its_codes(tensor):
+    """Whether `stored_matrix` gives a device with minima the tensor's own codes."""
+    return _is_exact(tensor, True) and not _has_wide_scales(tensor)
+
+
 def stored_form(tensor):
     """What `stored_matrix` makes for a device with minima, without making it: StoredForm."""
-    if not _is_exact(tensor, True) or _has_wide_scales(tensor):
+    if not keeps_its_codes(tensor):
         return StoredForm()
     return StoredForm(tensor.kind.bits, device_group(tensor), tensor.form, tensor.permutation is not None)
 
@@ -282,4 +321,4 @@ def stored_matrix(tensor, minima=True):
             change = "" if decibels == math.inf else "scales rounded to FP16"
             return StoredMatrix(matrix, tensor.permutation, change, decibels)
     matrix, decibels = requantize(tensor)
-    return StoredMatrix(matrix, None, "requantised to 8 bits in groups of 32", decibels)
+    return StoredMatrix(matrix, None, REQUANTISED, decibels)

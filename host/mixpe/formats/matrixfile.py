@@ -7,6 +7,7 @@ may lie beside them.
 """
 
 import json
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,7 @@ from mixpe_gateware.contract.scaling import (
 PARTS = (*ARRAYS, "order")
 KEY   = "mixpe.matrices"
 KINDS = {kind.bits: kind for kind in (Int4Matrix, Int8Matrix)}
+_BYTES = {"U8": 1, "F16": 2}
 FORMS = {("zeros",): Form.ZERO, ("minima",): Form.MINIMUM, ("minima", "factors"): Form.TWO_LEVEL}
 
 
@@ -65,6 +67,12 @@ class Outline:
         if self.ordered:
             parts["order"] = "I32", (k,)
         return parts
+
+    @property
+    def nbytes(self):
+        """Bytes of weights, scales and what stands beside them."""
+        return sum(math.prod(shape)*_BYTES[dtype] for part_name, (dtype, shape) in self.parts().items()
+            if part_name != "order")
 
     def entries(self, name):
         """What it is in the file: dict of name → (dtype name, shape)."""

@@ -5,7 +5,8 @@
     *.safetensors   the same, the small files beside it
 
 Weights that are quantised already stay as they are where a device has their form. What is no linear layer keeps its
-numbers. Everything is written under another name and renamed at the end; one tensor is in memory at a time.
+numbers. Everything is written under another name and renamed at the end; one tensor is in memory at a time, and of one
+that is quantised here only the scales and zero points.
 """
 
 import json
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from mixpe.errors import ModelError
 from mixpe.formats import safetensors
-from mixpe.formats.convert import StoredMatrix, requantize, stored_form, stored_matrix
+from mixpe.formats.convert import REQUANTISED, keeps_its_codes, requantize_into, stored_form, stored_matrix
 from mixpe.formats.hf_config import config_of
 from mixpe.formats.huggingface import CONFIG
 from mixpe.formats.mapping import read_bytes, read_json, release
@@ -132,26 +133,38 @@ def write_weights(path, tensors, chosen, *, group_size=128, symmetric=False, bit
                 release()
                 continue
             if name in chosen:
-                change = f"quantised to {bits} bits"
-                found  = StoredMatrix(*_rounded(tensor, group_size, symmetric, bits, change))
+                change   = f"quantised to {bits} bits"
+                decibels = _write_rounded(file, name, tensor, group_size, bits, symmetric)
+            elif keeps_its_codes(tensor):
+                change, decibels = _write_stored(file, name, tensor, outlines[name])
             else:
-                found = stored_matrix(tensor)
-            for part in outlines[name].parts():
-                array = found.permutation.astype("<i4") if part == "order" else getattr(found.matrix, part)
-                file.write(f"{name}.{part}", array)
-            decibels = None if found.decibels == math.inf else round(found.decibels, 2)
-            rows.append({"name": name, "shape": list(tensor.shape), "bytes": found.matrix.nbytes,
-                "bits": found.matrix.bits, "group_size": found.matrix.group_size, "sqnr_db": decibels,
-                "change": found.change})
+                change   = REQUANTISED
+                decibels = _write_rounded(file, name, tensor)
+            outline = outlines[name]
+            rows.append({"name": name, "shape": list(tensor.shape), "bytes": outline.nbytes, "bits": outline.bits,
+                "group_size": outline.group_size, "sqnr_db": None if decibels == math.inf else round(decibels, 2),
+                "change": change})
             release()
             if progress is not None:
                 progress(math.prod(tensor.shape))
     return rows
 
 
-def _rounded(tensor, group_size, symmetric, bits, change):
-    matrix, decibels = requantize(tensor, group_size, bits, symmetric)
-    return matrix, None, change, decibels
+def _write_rounded(file, name, tensor, *how):
+    """Write a tensor quantised here, some rows at a time; returns its decibels."""
+    found = requantize_into(lambda _rows, packed: file.write(f"{name}.packed", packed), tensor, *how)
+    file.write(f"{name}.scales", found.scales)
+    file.write(f"{name}.zeros", found.zeros)
+    return found.decibels
+
+
+def _write_stored(file, name, tensor, outline):
+    """Write a tensor with its own codes; returns what changed, and its decibels."""
+    found = stored_matrix(tensor)
+    for part in outline.parts():
+        array = found.permutation.astype("<i4") if part == "order" else getattr(found.matrix, part)
+        file.write(f"{name}.{part}", array)
+    return found.change, found.decibels
 
 
 def write_model(target, files, write):

@@ -14,16 +14,17 @@ JOBS = {  # job: tensors joined along n, in order
     "gate_up": ("mlp.gate_proj", "mlp.up_proj"),
     "down":    ("mlp.down_proj",),
 }
+HEAD = "lm_head"  # a job of its own
 
 
 def job_names(config):
     """Names of all jobs of a model, in the order in which a token passes them."""
-    return [f"layers.{i}.{job}" for i in range(config.num_hidden_layers) for job in JOBS] + ["lm_head"]
+    return [f"layers.{i}.{job}" for i in range(config.num_hidden_layers) for job in JOBS] + [HEAD]
 
 
 def job_tensors(tensors, name):
     """Names of the tensors that one job consists of, in order; a tied head is the embedding."""
-    if name == "lm_head":
+    if name == HEAD:
         return ["lm_head.weight" if "lm_head.weight" in tensors else "model.embed_tokens.weight"]
     layer, _, job = name.rpartition(".")
     return [f"model.{layer}.{part}.weight" for part in JOBS[job]]

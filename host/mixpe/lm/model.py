@@ -63,7 +63,8 @@ class LlamaModel:
         return FloatLinear(weight) if linear is None else linear(name, weight)
 
     @classmethod
-    def from_pretrained(cls, path=None, device=None, *, group_size=128, bits=4, activations=None, quantiser=None):
+    def from_pretrained(cls, path=None, device=None, *, group_size=128, bits=4, activations=None, quantiser=None,
+                        head_bits=None, head_group_size=32, stream=False):
         """Read a checkpoint and load its linear layers into a device.
 
         Weights that are stored quantised go there with their own numbers where a device has their form; what is
@@ -82,18 +83,28 @@ class LlamaModel:
         quantiser : callable, optional
             (name, weight (n, k) float32) → Int4Matrix or Int8Matrix, for weights that are stored as floats. Default:
             `mixpe.quantize`, round to nearest.
+        head_bits, head_group_size : int, optional
+            Round the output head to so many bits, 4 or 8, in such groups, whatever it is stored as. Default: it is
+            taken as any other layer.
+        stream : bool
+            Layers that do not fit the device's memory are sent each time that they are needed, with the same results;
+            a warning says what a token then costs. Otherwise such a model is refused.
 
         Raises
         ------
         ModelError
             The checkpoint is damaged or of another architecture.
+        ModelMemoryError
+            The device's memory is too small; known before anything is sent.
         RangeError
-            `activations` is neither.
+            `activations` is neither, or `head_bits` is not 4 or 8.
         MixpeError
             What `mixpe.open`, `mixpe.quantize` and the device raise.
         """
         if activations is not None and activations not in ACTIVATIONS:
             raise RangeError(f"activations must be one of {ACTIVATIONS}, not {activations!r}")
+        if head_bits not in (None, 4, 8):
+            raise RangeError(f"head_bits must be 4 or 8, not {head_bits!r}")
         opened = checkpoint.opened(path)
         if activations is None:
             activations = "a8" if is_byte_model(opened.path) else "a16"
@@ -102,8 +113,11 @@ class LlamaModel:
             model = cls(config, tensors)
         else:
             loader = DeviceLoader(device, group_size=group_size, bits=bits, activations=activations,
-                                  quantiser=quantiser, checkpoint=opened)
+                                  quantiser=quantiser, checkpoint=opened,
+                                  head=head_bits and (head_bits, head_group_size))
             try:
+                loader.settle({name: [tensors.stored(source) for source in job_tensors(tensors, name)]
+                               for name in job_names(config)}, stream)
                 model = cls(config, tensors, loader, loader.device)
                 loader.finish()
             except BaseException:
@@ -117,8 +131,8 @@ class LlamaModel:
 
     @property
     def notes(self):
-        """What of the weights is not the file's own on the device: tuple of str, one line a kind."""
-        return () if self._loader is None else self._loader.changes.notes()
+        """What of the weights is not the file's own on the device, or not there: tuple of str, one line a kind."""
+        return () if self._loader is None else self._loader.notes()
 
     _loader = _checkpoint = None
 

@@ -6,9 +6,14 @@ from itertools import groupby
 import numpy as np
 
 from mixpe.devices import open_device
-from mixpe.formats.convert import StoredMatrix, stored_matrix
+from mixpe.errors import DeviceMemoryError
+from mixpe.formats.convert import StoredMatrix, requantize, stored_matrix
 from mixpe.formats.tensor import FloatTensor
+from mixpe.lm.fit import Rounding, Space, job_plans, outline, residence
+from mixpe.lm.linear import HEAD
+from mixpe.lm.offers import refuse
 from mixpe.lm.streamcache import StreamCache
+from mixpe.lm.streaming import Stream
 from mixpe.plan.layer import LayerShape
 from mixpe.quant.matrix import joined
 from mixpe.quant.quantize import quantize
@@ -86,28 +91,73 @@ class DeviceLoader:
     quantiser : callable, optional
         (name, weight (n, k) float32) → Int4Matrix or Int8Matrix, for weights that are stored as floats. Default: round
         to nearest.
+    head : (bits, group size), optional
+        Of the output head, rounded to nearest, whatever it is stored as. Default: as any other layer.
     checkpoint : Checkpoint, optional
         Where all jobs are from: their weight streams are kept in a file, and taken from there the next time.
 
     Attributes
     ----------
     layers : list
-        Loaded layers.
+        Loaded layers that stay.
     changes : Changes
     """
 
-    def __init__(self, device, *, group_size=128, bits=4, activations="a8", quantiser=None,
+    def __init__(self, device, *, group_size=128, bits=4, activations="a8", quantiser=None, head=None,
             checkpoint=None):
         self._round       = lambda weight: quantize(weight, group_size, bits=bits)
         self._quantise    = quantiser or (lambda name, weight: self._round(weight))
+        self._rounding    = Rounding(bits, group_size, head)
         self._activations = activations
+        self._jobs     = 0
+        self._streamed = frozenset()
+        self._stream   = None
         self._owned  = isinstance(device, str)
         self.layers  = []
         self.changes = Changes()
         self.device  = open_device(device) if self._owned else device
         self._cache  = None
         if checkpoint is not None and quantiser is None:
-            self._cache = StreamCache(checkpoint, self.device.config, [group_size, bits, activations])
+            self._cache = StreamCache(checkpoint, self.device.config, [group_size, bits, activations, head])
+
+    def settle(self, jobs, stream=False):
+        """See that a model fits before any of it is sent; else refuse it, or say which of its jobs are streamed.
+
+        Parameters
+        ----------
+        jobs : dict of name → list of (n, k) array or Tensor
+            All that will be loaded, in that order.
+        stream : bool
+            Keep what fits, and send the other jobs each time that they are called.
+
+        Raises
+        ------
+        ModelMemoryError
+            It does not fit, and is not to be streamed; it says by how much, and what would.
+        DeviceMemoryError
+            The memory is too small for streaming, too.
+        """
+        space, wide, parts = Space.of_device(self.device), self._activations == "a16", outline(jobs)
+        if not stream:
+            refuse(parts, self._rounding, space, wide)
+            return
+        plans = job_plans(parts, self._rounding, space.config, wide)
+        found = residence(space, plans)
+        if found is None:
+            raise DeviceMemoryError(f"{space.free_bytes} bytes of the device's memory are free; one token of this "
+                f"model needs {space.least_bytes(plans)} beside eight channels of its widest layer")
+        if found.streamed:
+            self._jobs     = len(jobs)
+            self._streamed = frozenset(found.streamed)
+            if self._cache is not None:  # which holds whole models
+                self._cache.abandon()
+                self._cache = None
+            self._stream   = Stream(self.device, found, self._activations)
+
+    def notes(self):
+        """What a user should know of the loaded model: tuple of str, one line each."""
+        costs = () if self._stream is None else (self._stream.note(self._jobs),)
+        return self.changes.notes() + costs
 
     def load(self, name, parts):
         """Load one job; returns what computes it, (m, k) float32 → (m, n) float32.
@@ -119,6 +169,8 @@ class DeviceLoader:
             Joined along n. A quantised tensor goes to the device as `stored_matrix` makes it; those that then differ
             in bits, form, group size or order of columns are jobs of their own.
         """
+        if name in self._streamed:
+            return self._stream.layers(self._matrices(name, parts, self.changes))
         kept = None if self._cache is None else self._cache.job(name)
         if kept is None:
             changes  = Changes()
@@ -167,6 +219,8 @@ class DeviceLoader:
 
     def _matrices(self, name, parts, changes):
         """Matrices of a job's parts with their permutations, joined where they are alike."""
+        if name == HEAD and self._rounding.head is not None:
+            return [(self._head(parts[0], changes), None)]
         floats = [_floats(part) for part in parts]
         if all(values is not None for values in floats):
             return [(self._quantise(name, np.concatenate(floats) if len(floats) > 1 else floats[0]), None)]
@@ -179,11 +233,23 @@ class DeviceLoader:
         runs = [list(run) for _, run in groupby(found, _alike)]
         return [(joined([one.matrix for one in run]), run[0].permutation) for run in runs]
 
+    def _head(self, part, changes):
+        bits, group_size = self._rounding.head
+        values = _floats(part)
+        if values is not None:
+            return quantize(values, group_size, bits=bits)
+        matrix, decibels = requantize(part, group_size, bits)
+        changes.add(part.layout, f"requantised to {bits} bits in groups of {group_size}", decibels)
+        return matrix
+
     def close(self):
         """Close the device if it was opened here, else free the layers' memory."""
         if self._cache is not None:
             self._cache.abandon()
         layers, self.layers = self.layers, []
+        stream, self._stream, self._streamed = self._stream, None, frozenset()
+        if stream is not None:
+            stream.close()
         if self._owned:
             self.device.close()
         else:

@@ -158,6 +158,12 @@ class QuantizedMatrix:
             values += minima[:, :, None]
         return values.reshape(self.n, -1)[:, :self.k].astype(np.float32, copy=False)
 
+    def channels(self, rows):
+        """Some output channels, a slice: a matrix of the same kind, over the same numbers."""
+        arrays = {name: array[rows] for name, array in self.arrays.items()}
+        return type(self)((len(arrays["packed"]), self.k), group_size=self.group_size,
+            **{**dict.fromkeys(ARRAYS), **arrays})
+
     def _part(self, rows, start, stop):
         """Scaling of some channels and of k = start … stop."""
         scaling = self.scaling.rows(rows)
