@@ -12,6 +12,7 @@ from mixpe.lm.deployment import LINKS, Deployment
 from mixpe.lm.text import tokenizer_of
 from mixpe.lm.weights import Weights
 from mixpe.models import corpus
+from mixpe.plan.kinds import KINDS
 from mixpe.text import ByteTokenizer
 
 DESCRIPTION = """\
@@ -33,7 +34,7 @@ def add_parser(subparsers):
     p.add_argument("--group-size", type=int, default=128, metavar="G",
                    help="weights that share a scale, where the model has floats (128)")
     p.add_argument("--bits", type=int, default=4, choices=(4, 8), help="of a weight, where the model has floats (4)")
-    p.add_argument("--activations", choices=("a8", "a16"),
+    p.add_argument("--activations", choices=KINDS,
                    help="format of the activations (a16, for the packaged model a8)")
     p.add_argument("--quantiser", default="nearest", choices=("nearest", "gptq"),
                    help="round the weights to nearest, or calibrate them on the training text")

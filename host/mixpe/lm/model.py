@@ -18,8 +18,7 @@ from mixpe.lm.request import as_batch, as_request, as_tokens
 from mixpe.lm.sampling import Sampler
 from mixpe.lm.text import TextGeneration, tokenizer_of
 from mixpe.lm.weights import Weights, job_biases
-
-ACTIVATIONS = ("a8", "a16")
+from mixpe.plan.kinds import KINDS
 
 
 class LlamaModel:
@@ -77,7 +76,8 @@ class LlamaModel:
             Default: none, float32 on the host. A device opened here from a URL is closed by `close`.
         group_size, bits : int
             For weights that are stored as floats.
-        activations : "a8" or "a16", optional
+        activations : str, optional
+            One of `plan.kinds`: "a8", "a8g", "a16".
             Default: "a16", which costs a real model nothing; "a8" for the packaged one.
         quantiser : callable, optional
             (name, weight (n, k) float32) → Int4Matrix or Int8Matrix, for weights that are stored as floats. Default:
@@ -88,12 +88,12 @@ class LlamaModel:
         ModelError
             The checkpoint is damaged or of another architecture.
         RangeError
-            `activations` is neither.
+            `activations` is no such name.
         MixpeError
             What `mixpe.open`, `mixpe.quantize` and the device raise.
         """
-        if activations is not None and activations not in ACTIVATIONS:
-            raise RangeError(f"activations must be one of {ACTIVATIONS}, not {activations!r}")
+        if activations is not None and activations not in KINDS:
+            raise RangeError(f"activations must be one of {tuple(KINDS)}, not {activations!r}")
         opened = checkpoint.opened(path)
         if activations is None:
             activations = "a8" if is_byte_model(opened.path) else "a16"
