@@ -92,14 +92,15 @@ def test_a_group_far_below_the_largest_is_shifted_out():
 
 
 def test_every_fp16_alone_is_within_half_a_step_or_the_top():
-    codes16 = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
-    x = np.zeros((int(np.isfinite(codes16).sum()), 32), np.float16)
-    x[:, 9] = codes16[np.isfinite(codes16)]
-    codes, shifts, unit = align(x, 32)
-    step = np.ldexp(unit.astype(np.float64), shifts[:, 0])
-    off  = np.abs(codes[:, 9]*step - x[:, 9])
-    assert ((off <= step/2) | (codes[:, 9] == 127) & (off < step)).all() and (np.abs(codes[:, 9].astype(int)) <= 128).all()
-    assert (np.abs(codes[x[:, 9] != 0, 9].astype(int)) >= 64).all()
+    every = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    every = every[np.isfinite(every)]
+    x = np.zeros((len(every), 32), np.float16)
+    x[:, 9] = every
+    found, shifts, unit = align(x, 32)
+    codes, step = found[:, 9].astype(int), np.ldexp(unit.astype(np.float64), shifts[:, 0])
+    off = np.abs(codes*step - every)
+    assert ((off <= step/2) | (codes == 127) & (off < step)).all()
+    assert (np.abs(codes[every != 0]) >= 64).all()
 
 
 def test_zeros_and_no_tokens():

@@ -32,16 +32,10 @@ def random_plan(seed):
     form   = Form(int(rng.integers(3))) if config.fused else Form.ZERO
     config = replace(config, minima=form != Form.ZERO)
     k      = int(rng.choice([1, 33, 128, 500, 1100, 2100, 4000]))
-<<<<<<< HEAD
     size   = 32 if form == Form.TWO_LEVEL else [32, 64, 128, 256, None][rng.integers(5)]
     shape  = LayerShape(n=int(rng.integers(1, 200)), k=k, span=group_span(size, k), planes=int(rng.choice([1, 2])),
         form=form)
-    return LayerPlan(shape, config, wide=bool(rng.integers(2))), rng
-=======
-    size   = [32, 64, 128, 256, None][rng.integers(5)]
-    shape  = LayerShape(n=int(rng.integers(1, 200)), k=k, span=group_span(size, k), planes=int(rng.choice([1, 2])))
     return LayerPlan(shape, config, wide=bool(rng.integers(2)), shift=bool(rng.integers(2))), rng
->>>>>>> ed49793 (contract.narrow: A8 with a power-of-two scale per group)
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -124,15 +118,11 @@ def test_what_cannot_be_is_refused():
     with pytest.raises(ConfigError, match="cannot dequantise k=4096 with a8 .*k_max 512"):
         LayerPlan(shape, Config(k_max=512), fused=True)
     with pytest.raises(ConfigError, match="with a16 .*rows 1,"):
-<<<<<<< HEAD
-        LayerPlan(shape, Config(rows=1, scalers=1), wide=True, fused=True)
+        LayerPlan(shape, Config(rows=1, scalers=1), wide=True, shift=True, fused=True)
     with pytest.raises(ConfigError, match="without minima .*a real minimum a group; .*minima=True"):
         LayerPlan(replace(shape, form=Form.MINIMUM), Config())
-=======
-        LayerPlan(shape, Config(rows=1, scalers=1), wide=True, shift=True, fused=True)
     with pytest.raises(ConfigError, match="with a8g .*k_max 512"):
         LayerPlan(shape, Config(k_max=512), shift=True, fused=True)
->>>>>>> ed49793 (contract.narrow: A8 with a power-of-two scale per group)
     with pytest.raises(ConfigError, match="result buffer of 31 bytes is too small for eight channels of 1 words"):
         LayerPlan(shape, Config()).call(1, out_bytes_max=31, room_bytes=ROOMY)
 
@@ -158,7 +148,8 @@ def test_a_device_posts_the_plan(monkeypatch, activations, fused, m, n, k):
         assert device.streamed_bytes == sum(step.weight_bytes for step in plan.steps)
 
 
-@pytest.mark.parametrize("name, activations", [("ulx3s", "a8"), ("ulx3s", "a8g"), ("ecpix5", "a16"), ("icebreaker", "a8")])
+@pytest.mark.parametrize("name, activations", [("ulx3s", "a8"), ("ulx3s", "a8g"), ("ecpix5", "a16"),
+    ("icebreaker", "a8")])
 def test_a_board_is_modelled_by_the_plan_of_its_device(name, activations):
     """The bench cuts a shape as a device of the same configuration cuts a loaded matrix."""
     board = BOARDS[name]

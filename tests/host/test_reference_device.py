@@ -155,14 +155,15 @@ def test_independent_layers_share_their_input():
     matrix, x = random_layer(6, n=48, k=512, m=5)
     other, _ = random_layer(7, n=24, k=512, m=5)
     with mixpe.open("reference") as device:
-        layers = [device.load(matrix), device.load(other), device.load(other, "a16"), device.load(matrix, fused=False)]
+        layers = [device.load(matrix), device.load(other), device.load(other, "a16"), device.load(matrix, fused=False),
+            device.load(other, "a8g")]
         single = [layer(x) for layer in layers]
         before = device.link_bytes()["written"]
         together = device.run([(layer, x) for layer in layers])
         written = device.link_bytes()["written"] - before
         for found, expected in zip(together, single, strict=True):
             np.testing.assert_array_equal(found, expected)
-        assert written < 5*512 + 10*512 + 10*16 + 4*1000
+        assert written < 5*512 + 10*512 + 10*16 + 5*512 + 5*16 + 5*1000
         assert device.run([]) == []
 
 

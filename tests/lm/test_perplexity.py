@@ -14,7 +14,7 @@ from mixpe.lm import LlamaModel
 from mixpe.lm.evaluate import windows
 from mixpe.lm.perplexity import cost, evaluate_tokens
 from mixpe.lm.text import tokenizer_of
-from mixpe.models import corpus
+from mixpe.models import corpus, topics
 
 TEXT = ("Ein kurzer Text, ½ davon ASCII. "*6).encode()
 
@@ -62,6 +62,29 @@ def test_the_command(talker, tmp_path, capsys):
     (tmp_path/"text").write_bytes(b"")
     assert main(words) == 2
     assert "too short" in capsys.readouterr().err
+
+
+def test_the_first_tokens_of_a_text(talker):
+    opened = open_checkpoint(talker)
+    tokens = np.array(tokenizer_of(opened).encode(TEXT.decode()))[:101]
+    rows, count, _ = evaluate_tokens(opened, tokenizer_of(opened), TEXT, limit=None, most=100, activations=())
+    assert count["tokens"] == 100 and len(rows) == 1
+    model = LlamaModel.from_pretrained(talker)
+    assert rows[0]["nats_per_token"] == pytest.approx(cost(model, tokens, windows(tokens, 48))[0]/100, rel=1e-12)
+
+
+def test_tokens_of_the_manuals_topics(talker, capsys):
+    words = ["evaluate", "--model", str(talker), "--topics", "--tokens", "60"]
+    assert main([*words, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["tokens"] == 60
+    assert [row["activations"] for row in found["results"]] == [None, "a16", "a8g", "a8"]
+    with pytest.raises(SystemExit):
+        main([*words, "--text", "x"])
+    assert "not allowed with" in capsys.readouterr().err
+    assert main(["evaluate", "--model", str(talker), "--topics", "--tokens", "0"]) == 2
+    assert "--tokens must be at least 1, not 0" in capsys.readouterr().err
+    assert topics.text().decode().startswith('The "assert" statement')
 
 
 def test_text_that_is_too_short(talker):

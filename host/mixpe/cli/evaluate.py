@@ -47,7 +47,8 @@ def add_parser(subparsers):
     length.add_argument("--windows", type=int, metavar="N",
                         help="windows of text, evenly spread, each judging half a context (256; with a tokenizer 4, of "
                              f"{CONTEXT} tokens)")
-    length.add_argument("--tokens", type=int, metavar="N", help="predict the first N tokens after the text's first one")
+    length.add_argument("--tokens", type=int, metavar="N",
+                        help="with a tokenizer: predict so many tokens from the text's beginning on")
     length.add_argument("--all", action="store_true", help="judge on the whole text")
     p.add_argument("--calibration", type=int, default=64, metavar="N", help="windows of training text for GPTQ (64)")
     p.add_argument("--png", type=Path, metavar="FILE", help="write a figure (needs matplotlib)")
@@ -65,6 +66,8 @@ def _settle(args, byte_level):
     if not byte_level and ("gptq" in (args.quantisers or ()) or args.png is not None):
         raise ModelError("GPTQ and figures are for byte-level models, and this one has a tokenizer; leave out "
                          "--quantisers gptq and --png")
+    if byte_level and args.tokens is not None:
+        raise ModelError("--tokens is for models with a tokenizer, and this one reads bytes; use --windows")
     if args.activations is None:
         args.activations = list(evaluate.ACTIVATIONS if byte_level else perplexity.ACTIVATIONS)
     if args.quantisers is None:
@@ -93,11 +96,6 @@ def _texts(args):
     return files, joined, notes, train
 
 
-def _limit(args):
-    """Windows to judge; None: all that there are."""
-    return None if args.all or args.tokens is not None else args.windows
-
-
 def run(args):
     """Evaluate as the options say; returns the exit status."""
     opened     = checkpoint.opened(args.model)
@@ -110,12 +108,14 @@ def run(args):
 def _tokens(args, opened, tokenizer):
     """Judge a model with a tokenizer."""
     _, joined, _, _ = _texts(args)
+    limit = None if args.all or args.tokens is not None else args.windows
     with Progress("evaluate", 0, "windows") as bar:
         def progress(label, count, total):
             bar.label, bar.total = label, total
             bar.advance(count)
-        rows, count, notes = evaluate_tokens(opened, tokenizer, joined, limit=_limit(args), most=args.tokens,
-            activations=[kind for kind in perplexity.ACTIVATIONS if kind in args.activations], group_sizes=args.group_sizes, bits=args.bits, progress=progress)
+        kinds = [kind for kind in perplexity.ACTIVATIONS if kind in args.activations]
+        rows, count, notes = evaluate_tokens(opened, tokenizer, joined, limit=limit, most=args.tokens,
+            activations=kinds, group_sizes=args.group_sizes, bits=args.bits, progress=progress)
     if args.json:
         print(json.dumps({**count, "notes": notes, "results": rows}, indent=1))
         return 0
@@ -131,13 +131,13 @@ def _bytes(args, opened):
     """Judge a byte-level model."""
     config, tensors = opened.architecture, Weights(opened.tensors)
     files, joined, notes, train = _texts(args)
-    text = np.frombuffer(joined if args.tokens is None else joined[:args.tokens + 1], np.uint8)
+    text = np.frombuffer(joined, np.uint8)
     calibration = None
     if train is not None:
         calibration = calibration_windows(np.frombuffer(train, np.uint8), config.max_position_embeddings,
                                           args.calibration)
     chosen = evaluate.variants(args.group_sizes, args.activations, args.quantisers)
-    limit  = _limit(args)
+    limit  = None if args.all else args.windows
     pieces = len(evaluate.windows(text, config.max_position_embeddings, limit))
     total  = pieces * (1 + len(chosen)) + (0 if calibration is None else len(calibration))
     with Progress("evaluate", total, "windows") as bar:
