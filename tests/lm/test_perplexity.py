@@ -101,3 +101,13 @@ def test_a16_costs_smollm2_at_most_a_thousandth():
     rows, count, notes = evaluate_tokens(opened, tokenizer_of(opened), text, limit=1, activations=("a16",))
     assert count["tokens"] >= 512 and not notes
     assert abs(rows[1]["cost_percent"]) < 0.1
+
+
+@pytest.mark.models
+def test_what_activations_cost_smollm2():
+    """The default costs next to nothing, and a scale per group a fraction of what a scale a token costs."""
+    opened = open_checkpoint("smollm2")
+    rows, count, _ = evaluate_tokens(opened, tokenizer_of(opened), topics.text(), limit=None, most=1024)
+    cost   = {row["activations"]: row["cost_percent"] for row in rows}
+    assert count["tokens"] == 1024
+    assert abs(cost["a16"]) < 0.1 and abs(cost["a8g"]) < 0.5 and cost["a8"] > max(1, 2*cost["a8g"])
