@@ -108,6 +108,6 @@ def test_what_activations_cost_smollm2():
     """The default costs next to nothing, and a scale per group a fraction of what a scale a token costs."""
     opened = open_checkpoint("smollm2")
     rows, count, _ = evaluate_tokens(opened, tokenizer_of(opened), topics.text(), limit=None, most=1024)
-    cost   = {row["activations"]: row["cost_percent"] for row in rows}
+    costs  = {row["activations"]: row["cost_percent"] for row in rows}
     assert count["tokens"] == 1024
-    assert abs(cost["a16"]) < 0.1 and abs(cost["a8g"]) < 0.5 and cost["a8"] > max(1, 2*cost["a8g"])
+    assert abs(costs["a16"]) < 0.1 and abs(costs["a8g"]) < 0.5 and costs["a8"] > max(1, 2*costs["a8g"])
