@@ -31,7 +31,7 @@ MODES = [
     *((*mode, Form.ZERO) for mode in (
         (4, 128,  False, "a8"), (4, 128, True, "a8"), (4, 32, False, "a8"), (4, 256, False, "a8"),
         (4, None, False, "a8"), (4, 64, False, "a16"), (4, 128, False, "a16"), (8, 128, False, "a8"),
-        (8, 64, True, "a16"))),
+        (8, 64, True, "a16"), (4, 32, False, "a8g"), (8, 64, False, "a8g"))),
     (4, 32, False, "a8", Form.MINIMUM),   (8, 128, False, "a16", Form.MINIMUM),
     (4, 32, False, "a8", Form.TWO_LEVEL), (8, 32,  False, "a16", Form.TWO_LEVEL),
 ]

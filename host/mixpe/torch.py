@@ -103,7 +103,7 @@ def offload(model, device, group_size=128, *, activations="a8", only=None, quant
         Stays the caller's to close.
     group_size : int or None
         Weights that share a scale; see `mixpe.quantize`.
-    activations : "a8" or "a16"
+    activations : "a8", "a8g" or "a16"
     only : callable, optional
         Takes a layer's name, such as ``model.layers.0.mlp.up_proj``; layers for which it is false stay in PyTorch.
     quantiser : callable, optional

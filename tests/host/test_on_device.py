@@ -52,7 +52,7 @@ def test_checksum_is_crc32(dut, size):
     assert dut.checksum(offset, size) == zlib.crc32(data)
 
 
-@pytest.mark.parametrize("activations", ["a8", "a16"])
+@pytest.mark.parametrize("activations", ["a8", "a8g", "a16"])
 @pytest.mark.parametrize("n, k, m, group_size, bits, symmetric", [
     (16, 128, 1, 128, 4, False), (9, 100, 3, 32, 4, False), (40, 256, 8, 64, 4, True), (24, 320, 11, None, 4, False),
     (17, 512, 20, 256, 4, False), (12, 256, 5, 128, 8, False), (8, 33, 2, 32, 8, True),
@@ -78,7 +78,7 @@ def test_extremes(dut, reference):
     matrix = mixpe.Int4Matrix.from_parts(q, scales, zeros, 128)
     x = np.repeat(np.array([[1], [-1], [0], [1e-7]], np.float32), 256, axis=1)
     extreme = np.repeat(np.array([[-128], [127]], np.int8), 256, axis=1)
-    for activations in ("a8", "a16"):
+    for activations in ("a8", "a8g", "a16"):
         layers = [device.load(matrix, activations) for device in (dut, reference)]
         same_bits(*[layer(x) for layer in layers])
         same_bits(*[layer.partials(extreme) for layer in layers])

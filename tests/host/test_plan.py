@@ -35,7 +35,7 @@ def random_plan(seed):
     size   = 32 if form == Form.TWO_LEVEL else [32, 64, 128, 256, None][rng.integers(5)]
     shape  = LayerShape(n=int(rng.integers(1, 200)), k=k, span=group_span(size, k), planes=int(rng.choice([1, 2])),
         form=form)
-    return LayerPlan(shape, config, wide=bool(rng.integers(2))), rng
+    return LayerPlan(shape, config, wide=bool(rng.integers(2)), shift=bool(rng.integers(2))), rng
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -74,6 +74,7 @@ def test_every_job_runs_wherever_its_buffers_lie(seed):
         act     = -(-starts[-1]//ALIGN_BYTES)*ALIGN_BYTES
         out     = act + -(-step.act_bytes//ALIGN_BYTES)*ALIGN_BYTES
         placed  = replace(job, weights_addr=starts[step.slab] + job.weights_addr, act_addr=act, out_addr=out)
+        assert (job.wide, job.shift) == ((layer.wide, layer.shift) if plan.fused else (False, False))
         assert check_job(placed, layer.config, out + job.out_bytes) == JobCode.OK
         assert job.out_bytes <= results or job.m == plan.rows_per_token
 
@@ -117,14 +118,16 @@ def test_what_cannot_be_is_refused():
     with pytest.raises(ConfigError, match="cannot dequantise k=4096 with a8 .*k_max 512"):
         LayerPlan(shape, Config(k_max=512), fused=True)
     with pytest.raises(ConfigError, match="with a16 .*rows 1,"):
-        LayerPlan(shape, Config(rows=1, scalers=1), wide=True, fused=True)
+        LayerPlan(shape, Config(rows=1, scalers=1), wide=True, shift=True, fused=True)
     with pytest.raises(ConfigError, match="without minima .*a real minimum a group; .*minima=True"):
         LayerPlan(replace(shape, form=Form.MINIMUM), Config())
+    with pytest.raises(ConfigError, match="with a8g .*k_max 512"):
+        LayerPlan(shape, Config(k_max=512), shift=True, fused=True)
     with pytest.raises(ConfigError, match="result buffer of 31 bytes is too small for eight channels of 1 words"):
         LayerPlan(shape, Config()).call(1, out_bytes_max=31, room_bytes=ROOMY)
 
 
-@pytest.mark.parametrize("activations", ["a8", "a16"])
+@pytest.mark.parametrize("activations", ["a8", "a8g", "a16"])
 @pytest.mark.parametrize("fused", [True, False])
 @pytest.mark.parametrize("m, n, k", [(1, 64, 256), (40, 100, 700)])
 def test_a_device_posts_the_plan(monkeypatch, activations, fused, m, n, k):
@@ -145,7 +148,8 @@ def test_a_device_posts_the_plan(monkeypatch, activations, fused, m, n, k):
         assert device.streamed_bytes == sum(step.weight_bytes for step in plan.steps)
 
 
-@pytest.mark.parametrize("name, activations", [("ulx3s", "a8"), ("ecpix5", "a16"), ("icebreaker", "a8")])
+@pytest.mark.parametrize("name, activations", [("ulx3s", "a8"), ("ulx3s", "a8g"), ("ecpix5", "a16"),
+    ("icebreaker", "a8")])
 def test_a_board_is_modelled_by_the_plan_of_its_device(name, activations):
     """The bench cuts a shape as a device of the same configuration cuts a loaded matrix."""
     board = BOARDS[name]

@@ -10,7 +10,7 @@ import mixpe
 from mixpe.devices import linear
 from mixpe.errors import ConfigError, DeviceError, DeviceMemoryError, DtypeError, RangeError, ShapeError
 from mixpe.reference import execute
-from mixpe_gateware.contract import reference, wide
+from mixpe_gateware.contract import narrow, reference, wide
 from mixpe_gateware.contract.config import PORT_BITS
 from mixpe_gateware.contract.jobs import Job, JobCode
 from mixpe_gateware.contract.timing import memory_timing, predict
@@ -31,7 +31,7 @@ def expected_output(matrix, x, activations="a8"):
         codes, factors = mixpe.quantize_activations(padded)
         shifts = None
     else:
-        codes, shifts, factors = wide.align(padded, matrix.span)
+        codes, shifts, factors = (wide if activations == "a16" else narrow).align(padded, matrix.span)
     grouped = codes.reshape(len(x), matrix.groups, matrix.span).astype(np.int64)
     weights = matrix.q_padded.reshape(matrix.n, matrix.groups, matrix.span).astype(np.int64)
     partial = np.einsum("mgi,ngi->mng", grouped, weights)
@@ -54,7 +54,7 @@ def check(device, matrix, x, activations, fused=None):
     assert device.inbox.free_bytes == device.inbox.total_bytes
 
 
-@pytest.mark.parametrize("activations", ["a8", "a16"])
+@pytest.mark.parametrize("activations", ["a8", "a8g", "a16"])
 @pytest.mark.parametrize("seed", range(40))
 def test_random_shapes_on_random_devices(seed, activations):
     rng = np.random.default_rng(seed)
@@ -99,6 +99,7 @@ def test_extreme_values():
     with mixpe.open("reference") as device:
         check(device, matrix, x, "a8")
         check(device, matrix, x, "a8", fused=False)
+        check(device, matrix, x, "a8g")
         check(device, matrix, x, "a16")
         extreme = np.full((1, 256), -128, np.int8)
         assert device.load(matrix).partials(extreme)[0, 0].tolist() == [-128*15*128]*2
@@ -110,6 +111,16 @@ def test_a16_is_better_than_a8():
     with mixpe.open("reference") as device:
         noise = [np.square(device.load(matrix, kind)(x) - exact).sum() for kind in ("a8", "a16")]
     assert noise[1] < noise[0]/100
+
+
+def test_a_scale_per_group_keeps_what_is_small():
+    """One value of a token is large, as in real models: the other groups keep their bits."""
+    matrix, x = random_layer(3, n=64, k=512, m=16, group_size=32)
+    x[:, 5] = 100
+    exact = x.astype(np.float64) @ matrix.dequantize().T.astype(np.float64)
+    with mixpe.open("reference") as device:
+        noise = [np.square(device.load(matrix, kind)(x) - exact).sum() for kind in ("a8", "a8g")]
+    assert noise[1] < noise[0]/5
 
 
 def test_w8_is_better_than_w4():
@@ -125,7 +136,7 @@ def test_float16_activations():
     matrix, x = random_layer(4, n=16, k=128, m=4)
     half = x.astype(np.float16)
     with mixpe.open("reference") as device:
-        for kind in ("a8", "a16"):
+        for kind in ("a8", "a8g", "a16"):
             layer = device.load(matrix, kind)
             np.testing.assert_array_equal(layer(half), layer(half.astype(np.float32)))
 
@@ -144,14 +155,15 @@ def test_independent_layers_share_their_input():
     matrix, x = random_layer(6, n=48, k=512, m=5)
     other, _ = random_layer(7, n=24, k=512, m=5)
     with mixpe.open("reference") as device:
-        layers = [device.load(matrix), device.load(other), device.load(other, "a16"), device.load(matrix, fused=False)]
+        layers = [device.load(matrix), device.load(other), device.load(other, "a16"), device.load(matrix, fused=False),
+            device.load(other, "a8g")]
         single = [layer(x) for layer in layers]
         before = device.link_bytes()["written"]
         together = device.run([(layer, x) for layer in layers])
         written = device.link_bytes()["written"] - before
         for found, expected in zip(together, single, strict=True):
             np.testing.assert_array_equal(found, expected)
-        assert written < 5*512 + 10*512 + 10*16 + 4*1000
+        assert written < 5*512 + 10*512 + 10*16 + 5*512 + 5*16 + 5*1000
         assert device.run([]) == []
 
 
@@ -187,6 +199,7 @@ def test_memory_that_is_short_slows_down_only():
     matrix, x = random_layer(8, n=256, k=512, m=64)
     with mixpe.open("reference", mem_bytes=112 << 10, rows=2, scalers=1, k_max=512) as device:
         check(device, matrix, x, "a8")
+        check(device, matrix, x, "a8g")
         check(device, matrix, x, "a16")
 
 
@@ -316,7 +329,7 @@ def device():
     (np.full((2, 256), np.nan, np.float32), RangeError, "finite"),
     (np.full((2, 256), np.inf, np.float16), RangeError, "finite"),
 ])
-@pytest.mark.parametrize("activations", ["a8", "a16"])
+@pytest.mark.parametrize("activations", ["a8", "a8g", "a16"])
 def test_bad_activations(device, x, error, text, activations):
     matrix, good = random_layer(14, n=8, k=256, m=2)
     layer = device.load(matrix, activations)
@@ -378,6 +391,7 @@ def test_sums_that_need_more_than_53_bits(bits):
     x[1, 128:256] *= np.float32(2e4)
     with mixpe.open("reference") as device:
         check(device, matrix, x, "a16")
+        check(device, matrix, x, "a8g")
 
 
 def test_weights_that_do_not_fit_the_budget(monkeypatch):

@@ -98,6 +98,8 @@ def test_evaluate_command_prints_table_json_and_figure(folder, tmp_path, capsys)
     assert call(command, *options, "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert found["text_bytes"] == 301 and [row["format"] for row in found["results"]] == ["FP32", "W4A16", "W4A8"]
+    assert call(command, *options, "--activations", "a8g", "--json") == 0
+    assert [row["format"] for row in json.loads(capsys.readouterr().out)["results"]] == ["FP32", "W4A8G"]
     pytest.importorskip("matplotlib")
     assert call(command, *options, "--png", tmp_path / "x.png") == 0
     assert (tmp_path / "x.png").read_bytes()[:4] == b"\x89PNG"
@@ -105,6 +107,8 @@ def test_evaluate_command_prints_table_json_and_figure(folder, tmp_path, capsys)
         call(command, "--model", folder, "--text", tmp_path / "none")
     with pytest.raises(ModelError, match="--windows must be at least 1"):
         call(command, "--windows", 0)
+    with pytest.raises(ModelError, match="--tokens is for models with a tokenizer"):
+        call(command, "--tokens", 100)
 
 
 def test_generate_command_writes_text_and_statistics(folder, capfdbinary):

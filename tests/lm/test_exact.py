@@ -8,7 +8,7 @@ import mixpe
 from mixpe.lm.exact import ExactLinear
 from mixpe.quant.matrix import Int4Matrix, Int8Matrix
 from mixpe.reference.product import ExactProduct
-from mixpe_gateware.contract import reference, wide
+from mixpe_gateware.contract import narrow, reference, wide
 
 
 def by_reference(matrix, x, activations):
@@ -19,7 +19,7 @@ def by_reference(matrix, x, activations):
         rows, unit = mixpe.quantize_activations(padded)
         shifts = None
     else:
-        rows, shifts, unit = wide.align(padded, matrix.span)
+        rows, shifts, unit = (wide if activations == "a16" else narrow).align(padded, matrix.span)
     grouped = rows.astype(np.int64).reshape(len(x), -1, matrix.span)
     partial = np.einsum("mgi,ngi->mng", grouped, matrix.q_padded.astype(np.int64).reshape(matrix.n, -1, matrix.span))
     sums    = grouped.sum(axis=2)
@@ -27,7 +27,7 @@ def by_reference(matrix, x, activations):
 
 
 @pytest.mark.parametrize("bits", [4, 8])
-@pytest.mark.parametrize("activations", ["a8", "a16"])
+@pytest.mark.parametrize("activations", ["a8", "a8g", "a16"])
 @pytest.mark.parametrize("m, n, k, group_size", [(1, 1, 32, 32), (3, 5, 128, 128), (7, 40, 512, 128), (2, 9, 300, 64)])
 def test_equals_reference_on_random_layers(activations, m, n, k, group_size, bits):
     rng = np.random.default_rng([m, n, k, group_size])
@@ -38,7 +38,7 @@ def test_equals_reference_on_random_layers(activations, m, n, k, group_size, bit
 
 
 @pytest.mark.parametrize("kind", [Int4Matrix, Int8Matrix])
-@pytest.mark.parametrize("activations", ["a8", "a16"])
+@pytest.mark.parametrize("activations", ["a8", "a8g", "a16"])
 def test_falls_back_where_float64_would_round(activations, kind):
     # Scales of one channel span all of FP16 and activations all of their range: the sum needs more than 53 bits.
     rng = np.random.default_rng(5)

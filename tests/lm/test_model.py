@@ -92,7 +92,7 @@ def test_last_only_is_the_last(config, tensors):
     np.testing.assert_allclose(last[0, 0], model.logits(PROMPT)[-1], atol=1e-5)
 
 
-@pytest.mark.parametrize("activations", ["a8", "a16"])
+@pytest.mark.parametrize("activations", ["a8", "a8g", "a16"])
 @pytest.mark.parametrize("url", ["reference", "reference?rows=2&port_bits=32&k_max=512&fused=0"])
 def test_device_gives_the_bits_of_the_exact_product(folder, config, tensors, url, activations):
     exact = LlamaModel(config, tensors, lambda _, weight: ExactLinear(mixpe.quantize(weight, 32), activations))
@@ -165,5 +165,5 @@ def test_text_needs_a_byte_level_model(values):
 
 
 def test_activations_are_checked(folder):
-    with pytest.raises(RangeError, match="'a8', 'a16'.*not 'a4'"):
+    with pytest.raises(RangeError, match="'a8', 'a8g', 'a16'.*not 'a4'"):
         LlamaModel.from_pretrained(folder, "reference", activations="a4")

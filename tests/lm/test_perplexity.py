@@ -14,7 +14,7 @@ from mixpe.lm import LlamaModel
 from mixpe.lm.evaluate import windows
 from mixpe.lm.perplexity import cost, evaluate_tokens
 from mixpe.lm.text import tokenizer_of
-from mixpe.models import corpus
+from mixpe.models import corpus, topics
 
 TEXT = ("Ein kurzer Text, ½ davon ASCII. "*6).encode()
 
@@ -38,7 +38,7 @@ def test_layers_have_a_devices_bits(talker, bits):
     rows, count, notes = evaluate_tokens(opened, tokenizer_of(opened), TEXT, limit=None, group_sizes=(32,), bits=bits)
     tokens = np.array(tokenizer_of(opened).encode(TEXT.decode()))
     pieces = windows(tokens, 48)
-    assert [row["activations"] for row in rows] == [None, "a16", "a8"] and not notes
+    assert [row["activations"] for row in rows] == [None, "a16", "a8g", "a8"] and not notes
     assert count == {"tokens": len(TEXT), "bytes": len(TEXT), "windows": len(pieces)}  # all but the bos before it
     for row in rows[1:]:
         with LlamaModel.from_pretrained(talker, "reference", group_size=32, bits=bits,
@@ -64,6 +64,29 @@ def test_the_command(talker, tmp_path, capsys):
     assert "too short" in capsys.readouterr().err
 
 
+def test_the_first_tokens_of_a_text(talker):
+    opened = open_checkpoint(talker)
+    tokens = np.array(tokenizer_of(opened).encode(TEXT.decode()))[:101]
+    rows, count, _ = evaluate_tokens(opened, tokenizer_of(opened), TEXT, limit=None, most=100, activations=())
+    assert count["tokens"] == 100 and len(rows) == 1
+    model = LlamaModel.from_pretrained(talker)
+    assert rows[0]["nats_per_token"] == pytest.approx(cost(model, tokens, windows(tokens, 48))[0]/100, rel=1e-12)
+
+
+def test_tokens_of_the_manuals_topics(talker, capsys):
+    words = ["evaluate", "--model", str(talker), "--topics", "--tokens", "60"]
+    assert main([*words, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["tokens"] == 60
+    assert [row["activations"] for row in found["results"]] == [None, "a16", "a8g", "a8"]
+    with pytest.raises(SystemExit):
+        main([*words, "--text", "x"])
+    assert "not allowed with" in capsys.readouterr().err
+    assert main(["evaluate", "--model", str(talker), "--topics", "--tokens", "0"]) == 2
+    assert "--tokens must be at least 1, not 0" in capsys.readouterr().err
+    assert topics.text().decode().startswith('The "assert" statement')
+
+
 def test_text_that_is_too_short(talker):
     opened = open_checkpoint(talker)
     with pytest.raises(ModelError, match="1 tokens is too short"):
@@ -78,3 +101,13 @@ def test_a16_costs_smollm2_at_most_a_thousandth():
     rows, count, notes = evaluate_tokens(opened, tokenizer_of(opened), text, limit=1, activations=("a16",))
     assert count["tokens"] >= 512 and not notes
     assert abs(rows[1]["cost_percent"]) < 0.1
+
+
+@pytest.mark.models
+def test_what_activations_cost_smollm2():
+    """The default costs next to nothing, and a scale per group a fraction of what a scale a token costs."""
+    opened = open_checkpoint("smollm2")
+    rows, count, _ = evaluate_tokens(opened, tokenizer_of(opened), topics.text(), limit=None, most=1024)
+    costs  = {row["activations"]: row["cost_percent"] for row in rows}
+    assert count["tokens"] == 1024
+    assert abs(costs["a16"]) < 0.1 and abs(costs["a8g"]) < 0.5 and costs["a8"] > max(1, 2*costs["a8g"])

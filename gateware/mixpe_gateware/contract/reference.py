@@ -8,8 +8,9 @@
     output    Y[m,n]    = F[m,n]·sx[m]                     one FP32 product
 
 The sum of F is exact: FP16 scales are integers in units of 2^-24, so it is a sum of integers, rounded once to the
-nearest FP32 (ties to even). h is 0 except for aligned FP16 activations (`contract.wide`). The second form of F is that
-of real minima (`contract.scaling`): a and b are 1, or with two levels integers, and s and m then a superblock's.
+nearest FP32 (ties to even). h is 0 except for aligned FP16 activations (`contract.wide`) and for INT8 with a scale per
+group (`contract.narrow`). The second form of F is that of real minima (`contract.scaling`): a and b are 1, or with two
+levels integers, and s and m then a superblock's.
 
 Source: MixPE, arXiv 2411.16158, equation 5.
 """

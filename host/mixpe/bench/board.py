@@ -19,6 +19,7 @@ from mixpe.devices.driver import Device
 from mixpe.errors import ConfigError
 from mixpe.lm.deployment import LINKS, Deployment
 from mixpe.lm.statistics import Phase
+from mixpe.plan.kinds import KINDS
 from mixpe.plan.layer import LayerPlan, LayerShape
 from mixpe.quant.checks import group_span
 from mixpe_gateware.contract.timing import memory_timing
@@ -118,7 +119,7 @@ class GenerationModel:
         Of `mixpe_boards.table.load_results`.
     group_size : int
     activations : str
-        ``"a8"`` or ``"a16"``.
+        One of `plan.kinds`.
 
     Attributes
     ----------
@@ -161,7 +162,8 @@ class GenerationModel:
     def plan(self, shape):
         """How a layer of a model is cut for this board: LayerPlan."""
         wanted = LayerShape(n=shape.n, k=shape.k, span=group_span(self.group_size, shape.k))
-        return LayerPlan(wanted, self.board.config, wide=self.activations == "a16")
+        kind   = KINDS[self.activations]
+        return LayerPlan(wanted, self.board.config, wide=kind.wide, shift=kind.shift)
 
     def _run(self, shape, tokens):
         """One layer: bytes each way, counters, seconds on the link; its weights' bytes."""

@@ -12,6 +12,7 @@ from mixpe.bench.link import host_times, link_rates, remote_client_rates
 from mixpe.bench.load import load_rates
 from mixpe.bench.measure import bare_read_rate, measure
 from mixpe.errors import RangeError
+from mixpe.plan.kinds import KINDS
 from mixpe.progress import Progress
 
 DESCRIPTION = """\
@@ -37,7 +38,7 @@ def add_parser(subparsers):
     model.add_argument("--model", action="append", metavar="NAME",
         help="a named model, or a folder with its config.json; may be given again (all named ones)")
     model.add_argument("--link", choices=("uart", "etherbone"), help="the board's link (its first)")
-    model.add_argument("--activations", choices=("a8", "a16"), default="a8", help="of the linear layers (a8)")
+    model.add_argument("--activations", choices=KINDS, default="a8", help="of the linear layers (a8)")
     model.add_argument("--prompt", type=int, default=0, metavar="N", help="model prefill of N tokens too (0: not)")
     parser.add_argument("--group-size", type=int, default=128, metavar="G", help="weights that share a scale (128)")
     parser.add_argument("--quick", action="store_true", help="three layers only")

@@ -10,6 +10,7 @@ from mixpe.errors import MixpeError
 from mixpe.lm import LlamaModel, checkpoint
 from mixpe.lm.conversation import Conversation
 from mixpe.lm.text import tokenizer_of
+from mixpe.plan.kinds import KINDS
 
 DESCRIPTION = """\
 Talk with a model that has a chat template. Answers appear as they are made; Ctrl-C ends an answer, /reset forgets the
@@ -28,7 +29,7 @@ def add_parser(subparsers):
     p.add_argument("--prompt", metavar="TEXT", help="answer this and leave")
     p.add_argument("--system", metavar="TEXT", help="what the model is told first")
     p.add_argument("--tokens", type=int, default=512, metavar="N", help="most tokens of an answer (512)")
-    p.add_argument("--activations", choices=("a8", "a16"), help="format of the activations (a16)")
+    p.add_argument("--activations", choices=KINDS, help="format of the activations (a16)")
     p.add_argument("--group-size", type=int, default=128, metavar="G",
                    help="weights that share a scale, where the model has floats (128)")
     p.add_argument("--bits", type=int, default=4, choices=(4, 8), help="of a weight, where the model has floats (4)")

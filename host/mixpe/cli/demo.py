@@ -9,6 +9,7 @@ import mixpe
 from mixpe.bench.block import block_inputs, held_out_text, load_layers, run_block
 from mixpe.errors import RangeError
 from mixpe.lm import checkpoint
+from mixpe.plan.kinds import KINDS
 
 DESCRIPTION = """\
 Quantise all linear layers of a language model, load them into a device, and run those of one decoder block on the
@@ -24,7 +25,7 @@ def add_parser(subparsers):
     parser.add_argument("--block", type=int, default=0, metavar="I", help="decoder block (0)")
     parser.add_argument("--tokens", type=int, default=8, metavar="N", help="tokens whose activations are used (8)")
     parser.add_argument("--context", type=int, default=64, metavar="N", help="tokens of text, those among them (64)")
-    parser.add_argument("--activations", default="a8", choices=("a8", "a16"), help="format of the activations (a8)")
+    parser.add_argument("--activations", default="a8", choices=KINDS, help="format of the activations (a8)")
     parser.add_argument("--group-size", type=int, default=128, metavar="G", help="weights that share a scale (128)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser

@@ -12,7 +12,8 @@ from mixpe.lm.calibration import calibration_windows
 from mixpe.lm.perplexity import CONTEXT, evaluate_tokens
 from mixpe.lm.text import tokenizer_of
 from mixpe.lm.weights import Weights
-from mixpe.models import corpus
+from mixpe.models import corpus, topics
+from mixpe.plan.kinds import KINDS
 from mixpe.progress import Progress
 from mixpe.text import ByteTokenizer
 
@@ -31,19 +32,23 @@ def add_parser(subparsers):
     p = subparsers.add_parser("evaluate", help="bits per byte of held-out text, in float32 and quantised",
                               description=DESCRIPTION)
     p.add_argument("--model", metavar="MODEL", help="name, folder or file (the packaged byte model); see mixpe models")
-    p.add_argument("--text", type=Path, metavar="FILE", help="judge on this file instead of the held-out text")
+    text = p.add_mutually_exclusive_group()
+    text.add_argument("--text", type=Path, metavar="FILE", help="judge on this file instead of the held-out text")
+    text.add_argument("--topics", action="store_true", help="judge on the topics of Python's manual, which are English")
     p.add_argument("--group-sizes", type=int, nargs="+", metavar="G",
                    help="group sizes (32 64 128; with a tokenizer 128)")
     p.add_argument("--bits", type=int, default=4, choices=(4, 8),
                    help="of a weight, where a model with a tokenizer has floats (4)")
-    p.add_argument("--activations", nargs="+", default=list(evaluate.ACTIVATIONS), choices=evaluate.ACTIVATIONS,
-                   help="formats of the activations (both)")
+    p.add_argument("--activations", nargs="+", choices=KINDS,
+                   help="formats of the activations (a8 a16; with a tokenizer all)")
     p.add_argument("--quantisers", nargs="+", choices=evaluate.QUANTISERS,
                    help="quantisers of the weights (both; with a tokenizer nearest)")
     length = p.add_mutually_exclusive_group()
     length.add_argument("--windows", type=int, metavar="N",
                         help="windows of text, evenly spread, each judging half a context (256; with a tokenizer 4, of "
                              f"{CONTEXT} tokens)")
+    length.add_argument("--tokens", type=int, metavar="N",
+                        help="with a tokenizer: predict so many tokens from the text's beginning on")
     length.add_argument("--all", action="store_true", help="judge on the whole text")
     p.add_argument("--calibration", type=int, default=64, metavar="N", help="windows of training text for GPTQ (64)")
     p.add_argument("--png", type=Path, metavar="FILE", help="write a figure (needs matplotlib)")
@@ -61,10 +66,15 @@ def _settle(args, byte_level):
     if not byte_level and ("gptq" in (args.quantisers or ()) or args.png is not None):
         raise ModelError("GPTQ and figures are for byte-level models, and this one has a tokenizer; leave out "
                          "--quantisers gptq and --png")
+    if byte_level and args.tokens is not None:
+        raise ModelError("--tokens is for models with a tokenizer, and this one reads bytes; use --windows")
+    if args.activations is None:
+        args.activations = list(evaluate.ACTIVATIONS if byte_level else perplexity.ACTIVATIONS)
     if args.quantisers is None:
         args.quantisers = list(evaluate.QUANTISERS) if byte_level else ["nearest"]
-    for name, value, least in (("--windows", args.windows, 1), ("--calibration", args.calibration, 1)):
-        if value < least:
+    for name, value, least in (("--windows", args.windows, 1), ("--calibration", args.calibration, 1),
+                               ("--tokens", args.tokens, 1)):
+        if value is not None and value < least:
             raise ModelError(f"{name} must be at least {least}, not {value}")
 
 
@@ -76,6 +86,8 @@ def _texts(args):
         except OSError as error:
             raise ModelError(f"{args.text} cannot be read: {error.strerror}") from error
         files, joined, notes = ((args.text.name, content),), content, {}
+    elif args.topics:
+        files, joined, notes = (("topics", topics.text()),), topics.text(), {}
     else:
         held_out = corpus.load("held-out")
         files, joined = held_out.files, held_out.joined()
@@ -96,13 +108,14 @@ def run(args):
 def _tokens(args, opened, tokenizer):
     """Judge a model with a tokenizer."""
     _, joined, _, _ = _texts(args)
-    limit = None if args.all else args.windows
+    limit = None if args.all or args.tokens is not None else args.windows
     with Progress("evaluate", 0, "windows") as bar:
         def progress(label, count, total):
             bar.label, bar.total = label, total
             bar.advance(count)
-        rows, count, notes = evaluate_tokens(opened, tokenizer, joined, limit=limit,
-            activations=sorted(args.activations), group_sizes=args.group_sizes, bits=args.bits, progress=progress)
+        kinds = [kind for kind in perplexity.ACTIVATIONS if kind in args.activations]
+        rows, count, notes = evaluate_tokens(opened, tokenizer, joined, limit=limit, most=args.tokens,
+            activations=kinds, group_sizes=args.group_sizes, bits=args.bits, progress=progress)
     if args.json:
         print(json.dumps({**count, "notes": notes, "results": rows}, indent=1))
         return 0

@@ -12,6 +12,7 @@ from mixpe.lm.deployment import LINKS, Deployment
 from mixpe.lm.text import tokenizer_of
 from mixpe.lm.weights import Weights
 from mixpe.models import corpus
+from mixpe.plan.kinds import KINDS
 from mixpe.text import ByteTokenizer
 
 DESCRIPTION = """\
@@ -39,7 +40,7 @@ def add_parser(subparsers):
                    help="weights of such a head that share a scale (32)")
     p.add_argument("--stream", action="store_true",
                    help="send layers that do not fit the device's memory each time that they are needed")
-    p.add_argument("--activations", choices=("a8", "a16"),
+    p.add_argument("--activations", choices=KINDS,
                    help="format of the activations (a16, for the packaged model a8)")
     p.add_argument("--quantiser", default="nearest", choices=("nearest", "gptq"),
                    help="round the weights to nearest, or calibrate them on the training text")

@@ -3,13 +3,12 @@
 
 import numpy as np
 
+from mixpe.plan.kinds import KINDS
 from mixpe.quant.quantize import quantize_activations
-from mixpe_gateware.contract.errors import DtypeError, RangeError, ShapeError
+from mixpe_gateware.contract import narrow, wide
+from mixpe_gateware.contract.errors import DtypeError, ShapeError
 from mixpe_gateware.contract.layout import shift_pitch
 from mixpe_gateware.contract.reference import row_sums
-from mixpe_gateware.contract.wide import align, join, split
-
-KINDS = ("a8", "a16")
 
 
 def check_floats(x, k):
@@ -33,6 +32,30 @@ def check_rows(x, k):
         raise ShapeError(f"activations must have the shape (m, {k}), not {x.shape}")
 
 
+def quantised(x, kind, span):
+    """Float activations as integers.
+
+    Parameters
+    ----------
+    x : (m, k) float16 or float32, finite; k a multiple of span
+    kind : str
+        Of `plan.kinds.KINDS`.
+    span : int
+        Weights of one group.
+
+    Returns
+    -------
+    codes : (m, k) int8, or int16 (A16)
+    shifts : (m, groups) uint8, or None
+    factors : (m,) float32
+        x ≈ codes·2^shifts·factors
+    """
+    if kind == "a8":
+        codes, factors = quantize_activations(x)
+        return codes, None, factors
+    return (wide if KINDS[kind].wide else narrow).align(x, span)
+
+
 class Activations:
     """Rows of the array for one call.
 
@@ -45,36 +68,29 @@ class Activations:
     factors : (m,) float32
         Scale of each token's result.
     shifts : (m, groups) uint8, optional
-        Alignment shifts of A16.
+        Alignment shifts.
+    wide : bool
+        Two rows a token.
     """
 
-    def __init__(self, rows, span, factors, shifts=None):
+    def __init__(self, rows, span, factors, shifts=None, wide=False):
         self.rows    = rows
         self.span    = span
         self.factors = factors
         self.shifts  = shifts
+        self.wide    = wide
         self._sums   = None
 
     @classmethod
     def of(cls, x, kind, k_padded, span):
-        """Quantise or align float activations for groups of span: `kind` is ``a8`` or ``a16``."""
-        if kind == "a8":
-            codes, factors = quantize_activations(x)
-            return cls(_padded(codes, k_padded), span, factors)
-        if not np.isfinite(x).all():
-            raise RangeError("activations must be finite, found Inf or NaN")
-        aligned, shifts, units = align(_padded(x, k_padded), span)
-        return cls(split(aligned), span, units.astype(np.float32), shifts)
+        """Quantise or align float activations for groups of span: `kind` is one of `plan.kinds`."""
+        codes, shifts, factors = quantised(_padded(x, k_padded), kind, span)
+        return cls(wide.split(codes) if KINDS[kind].wide else codes, span, factors, shifts, KINDS[kind].wide)
 
     @classmethod
     def of_codes(cls, xq, k_padded, span):
         """int8 activations as they are."""
         return cls(_padded(xq, k_padded), span, None)
-
-    @property
-    def wide(self):
-        """Two rows a token."""
-        return self.shifts is not None
 
     @property
     def sums(self):
@@ -92,16 +108,18 @@ class Activations:
         codes = codes.view(np.uint8).reshape(-1)
         if not block.table:
             return codes
-        tokens = self.shifts[block.start//2:block.stop//2, block.k_start//self.span:-(-block.k_stop//self.span)]
-        groups = tokens.shape[1]
+        each   = 2 if self.wide else 1
+        tokens = slice(block.start//each, block.stop//each)
+        table  = self.shifts[tokens, block.k_start//self.span:-(-block.k_stop//self.span)]
+        groups = table.shape[1]
         shifts = np.zeros((block.stop - block.start, shift_pitch(groups, config)), np.uint8)
-        shifts[:, :groups] = np.repeat(tokens, 2, axis=0)
+        shifts[:, :groups] = np.repeat(table, each, axis=0)
         return np.concatenate([codes, shifts.reshape(-1)])
 
     def combine(self, partial, rows):
         """Partial sums and row sums per token of these rows: 256·hi + lo if there are two rows a token."""
         sums = self.sums[rows]
-        return (join(partial), join(sums)) if self.wide else (partial, sums)
+        return (wide.join(partial), wide.join(sums)) if self.wide else (partial, sums)
 
 
 def _padded(x, k_padded):

@@ -72,7 +72,7 @@ class PartialsCall:
 
     def _dequantise(self, step, rows):
         partial, sums = self.acts.combine(self._block, rows)
-        shifts = self.acts.shifts[step.tokens] if self.plan.wide else None
+        shifts = self.acts.shifts[step.tokens] if self.plan.shift else None
         self._out[step.tokens, step.channels] = dequantise(partial, sums, self._scaling.rows(step.channels), shifts)
 
     def _add(self, raw, step, block):

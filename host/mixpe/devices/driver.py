@@ -123,7 +123,8 @@ class Device:
         matrix : Int4Matrix, Int8Matrix, or LayerStream
             A LayerStream needs `remake`, and a device that dequantises this layer itself.
         activations : str
-            ``a8``: int8 with one scale a token. ``a16``: FP16, aligned per group.
+            ``a8``: int8 with one scale a token. ``a8g``: int8 with a power-of-two scale per group. ``a16``: FP16,
+            aligned per group.
         fused : bool, optional
             Dequantise on the device (True), on the host (False), or on the device where it can (left out).
             The bits of the results are the same.

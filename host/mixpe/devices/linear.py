@@ -3,9 +3,10 @@
 
 import zlib
 
-from mixpe.devices.activations import KINDS, Activations, check_codes, check_floats
+from mixpe.devices.activations import Activations, check_codes, check_floats
 from mixpe.devices.calls import FusedCall, PartialsCall
 from mixpe.devices.streams import LayerStream
+from mixpe.plan.kinds import KINDS
 from mixpe.plan.layer import LayerPlan, LayerShape
 from mixpe.quant.matrix import QuantizedMatrix
 from mixpe_gateware.contract.config import CHANNELS_PER_BLOCK
@@ -21,7 +22,7 @@ class DeviceLinear:
     Attributes
     ----------
     activations : str
-        ``a8`` or ``a16``.
+        One of `plan.kinds`.
     plan : LayerPlan
         How it is cut.
     fused : bool
@@ -37,13 +38,14 @@ class DeviceLinear:
         if not isinstance(matrix, QuantizedMatrix) and stream is None:
             raise DtypeError(f"load takes an Int4Matrix or Int8Matrix from mixpe.quantize, not {type(matrix).__name__}")
         if activations not in KINDS:
-            raise RangeError(f"activations must be one of {KINDS}, not {activations!r}")
+            raise RangeError(f"activations must be one of {tuple(KINDS)}, not {activations!r}")
         self.device = device
         self._matrix = None if stream else matrix
         self._remake = remake
         self.activations = activations
         shape = stream.shape if stream else LayerShape.of(matrix)
-        self.plan   = LayerPlan(shape, device.config, wide=activations == "a16", fused=fused)
+        kind  = KINDS[activations]
+        self.plan   = LayerPlan(shape, device.config, wide=kind.wide, shift=kind.shift, fused=fused)
         self.fused  = self.plan.fused
         self.addrs  = []
         self.epoch  = None

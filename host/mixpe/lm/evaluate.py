@@ -13,12 +13,14 @@ import numpy as np
 from mixpe.errors import ModelError, RangeError
 from mixpe.lm.calibration import calibrate
 from mixpe.lm.exact import ExactLinear
-from mixpe.lm.model import ACTIVATIONS, LlamaModel
+from mixpe.lm.model import LlamaModel
+from mixpe.plan.kinds import KINDS
 from mixpe.quant import gptq
 from mixpe.quant.quantize import quantize
 
 GROUP_SIZES = (32, 64, 128)
 QUANTISERS  = ("nearest", "gptq")
+ACTIVATIONS = ("a8", "a16")
 BATCH       = 16  # windows that pass through the model together
 
 
@@ -113,8 +115,8 @@ def variants(group_sizes=GROUP_SIZES, activations=ACTIVATIONS, quantisers=QUANTI
         if name not in QUANTISERS:
             raise RangeError(f"a quantiser is one of {QUANTISERS}, not {name!r}")
     for name in activations:
-        if name not in ACTIVATIONS:
-            raise RangeError(f"activations are one of {ACTIVATIONS}, not {name!r}")
+        if name not in KINDS:
+            raise RangeError(f"activations are one of {tuple(KINDS)}, not {name!r}")
     return [(q, a, g) for q in quantisers for a in reversed(activations) for g in group_sizes]
 
 

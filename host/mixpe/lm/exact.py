@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from mixpe.quant.quantize import quantize_activations
+from mixpe.devices.activations import quantised
 from mixpe.reference.product import product_of
 from mixpe_gateware.contract import reference, wide
 
@@ -14,8 +14,8 @@ class ExactLinear:
     Parameters
     ----------
     matrix : Int4Matrix or Int8Matrix
-    activations : "a8" or "a16"
-        int8 with one scale a token, or 16-bit integers aligned in each group. The attribute may be changed.
+    activations : str
+        One of `plan.kinds`. The attribute may be changed.
     """
 
     def __init__(self, matrix, activations="a8"):
@@ -30,10 +30,7 @@ class ExactLinear:
             padded = np.zeros((len(x), matrix.k_padded), np.float32)
             padded[:, :matrix.k] = x
             x = padded
-        if self.activations == "a16":
-            a, shifts, factors = wide.align(x, matrix.span)
-        else:
-            (a, factors), shifts = quantize_activations(x), None
+        a, shifts, factors = quantised(x, self.activations, matrix.span)
         if self._product is None:
             return reference.output(self._by_groups(a, shifts), factors)
         sums, beyond = self._product(a, shifts)
@@ -45,12 +42,12 @@ class ExactLinear:
     def _by_groups(self, a, shifts):
         """Results of some tokens as the contract adds them up."""
         matrix  = self._matrix
-        rows    = a if shifts is None else wide.split(a)
+        rows    = wide.split(a) if a.dtype == np.int16 else a
         planes  = [matrix.q_padded] if matrix.bits == 4 else [matrix.q_padded >> 4, matrix.q_padded & 15]
         partial = 0
         for plane in planes:
             partial = 16*partial + reference.partials(rows, plane, matrix.span)
         sums = reference.row_sums(rows, matrix.span)
-        if shifts is not None:
+        if rows is not a:
             partial, sums = wide.join(partial), wide.join(sums)
         return reference.dequantise(partial, sums, matrix.scaling, shifts)

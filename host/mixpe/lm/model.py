@@ -18,8 +18,7 @@ from mixpe.lm.request import as_batch, as_request, as_tokens
 from mixpe.lm.sampling import Sampler
 from mixpe.lm.text import TextGeneration, tokenizer_of
 from mixpe.lm.weights import Weights, job_biases
-
-ACTIVATIONS = ("a8", "a16")
+from mixpe.plan.kinds import KINDS
 
 
 class LlamaModel:
@@ -78,7 +77,8 @@ class LlamaModel:
             Default: none, float32 on the host. A device opened here from a URL is closed by `close`.
         group_size, bits : int
             For weights that are stored as floats.
-        activations : "a8" or "a16", optional
+        activations : str, optional
+            One of `plan.kinds`: "a8", "a8g", "a16".
             Default: "a16", which costs a real model nothing; "a8" for the packaged one.
         quantiser : callable, optional
             (name, weight (n, k) float32) → Int4Matrix or Int8Matrix, for weights that are stored as floats. Default:
@@ -97,12 +97,12 @@ class LlamaModel:
         ModelMemoryError
             The device's memory is too small; known before anything is sent.
         RangeError
-            `activations` is neither, or `head_bits` is not 4 or 8.
+            `activations` is no such name, or `head_bits` is not 4 or 8.
         MixpeError
             What `mixpe.open`, `mixpe.quantize` and the device raise.
         """
-        if activations is not None and activations not in ACTIVATIONS:
-            raise RangeError(f"activations must be one of {ACTIVATIONS}, not {activations!r}")
+        if activations is not None and activations not in KINDS:
+            raise RangeError(f"activations must be one of {tuple(KINDS)}, not {activations!r}")
         if head_bits not in (None, 4, 8):
             raise RangeError(f"head_bits must be 4 or 8, not {head_bits!r}")
         opened = checkpoint.opened(path)

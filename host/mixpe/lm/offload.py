@@ -87,7 +87,8 @@ class DeviceLoader:
         A device opened here is closed by `close`; another one stays open, and only its layers are freed.
     group_size, bits : int
         For weights that are stored as floats.
-    activations : "a8" or "a16"
+    activations : str
+        One of `plan.kinds`.
     quantiser : callable, optional
         (name, weight (n, k) float32) → Int4Matrix or Int8Matrix, for weights that are stored as floats. Default: round
         to nearest.

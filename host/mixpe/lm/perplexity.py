@@ -15,8 +15,10 @@ from mixpe.lm.exact import ExactLinear
 from mixpe.lm.model import LlamaModel
 from mixpe.lm.offload import DeviceLoader
 from mixpe.lm.weights import Weights
+from mixpe.plan.kinds import KINDS
 from mixpe_gateware.contract.config import Config
 
+ACTIVATIONS = tuple(reversed(KINDS))  # by default: the best first
 CONTEXT = 512  # tokens that the model sees at once
 ROWS    = 64   # tokens whose probabilities are worked on at a time: a vocabulary may have 2^18 of them
 
@@ -60,8 +62,8 @@ def cost(model, tokens, pieces, progress=None):
     return total, count
 
 
-def evaluate_tokens(checkpoint, tokenizer, text, *, limit=4, activations=("a16", "a8"), group_sizes=(128,), bits=4,
-                    progress=None):
+def evaluate_tokens(checkpoint, tokenizer, text, *, limit=4, most=None, activations=ACTIVATIONS, group_sizes=(128,),
+                    bits=4, progress=None):
     """Cost of a text by a model's float32 weights, and as a device computes it.
 
     Parameters
@@ -72,7 +74,10 @@ def evaluate_tokens(checkpoint, tokenizer, text, *, limit=4, activations=("a16",
         UTF-8; what is none becomes U+FFFD.
     limit : int or None
         Windows of `CONTEXT` tokens, evenly spread over the text; None takes all of it.
-    activations : sequence of "a16" and "a8"
+    most : int, optional
+        Predict only so many tokens from the text's beginning.
+    activations : sequence of str
+        Of `plan.kinds`.
     group_sizes : sequence of int
         For weights that are stored as floats; where there is none, the first alone counts.
     bits : int
@@ -97,6 +102,7 @@ def evaluate_tokens(checkpoint, tokenizer, text, *, limit=4, activations=("a16",
     """
     config  = checkpoint.architecture
     tokens  = np.array(tokenizer.encode(text.decode("utf-8", "replace"), parse_special=False), np.int64)
+    tokens  = tokens if most is None else tokens[:most + 1]
     pieces  = windows(tokens, min(CONTEXT, config.max_position_embeddings), limit)
     if not pieces:
         raise ModelError(f"a text of {len(tokens)} tokens is too short to evaluate; give at least 2")

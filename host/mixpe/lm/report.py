@@ -4,8 +4,10 @@
 SERIES = {  # quantiser and format: marker and colour, which survive greyscale and colour blindness
     ("nearest", "W4A8"):  ("o", "#0072b2"),
     ("nearest", "W4A16"): ("s", "#56b4e9"),
+    ("nearest", "W4A8G"): ("D", "#009e73"),
     ("gptq", "W4A8"):     ("^", "#d55e00"),
     ("gptq", "W4A16"):    ("v", "#e69f00"),
+    ("gptq", "W4A8G"):    ("P", "#cc79a7"),
 }
 NAMES = {"nearest": "round to nearest", "gptq": "GPTQ", None: ""}
 

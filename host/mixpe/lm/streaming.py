@@ -7,6 +7,7 @@ import numpy as np
 
 from mixpe.devices.memory import Region, size_text
 from mixpe.lm.fit import channels_within
+from mixpe.plan.kinds import KINDS
 from mixpe.plan.layer import LayerPlan, LayerShape
 
 PROBE_BYTES = 256 << 10  # packed and sent once, to know what that takes
@@ -62,7 +63,8 @@ class Stream:
 
     def _plan(self, matrix):
         shape = LayerShape(n=matrix.n, k=matrix.k, span=matrix.span, planes=matrix.planes, form=matrix.form)
-        return LayerPlan(shape, self._device.config, wide=self._activations == "a16")
+        kind = KINDS[self._activations]
+        return LayerPlan(shape, self._device.config, wide=kind.wide, shift=kind.shift)
 
     def _measured(self, matrix):
         """Bytes a second of some channels, packed and sent."""

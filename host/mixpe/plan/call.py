@@ -62,8 +62,8 @@ class CallPlan:
     ----------
     layer : LayerPlan
     tokens : int
-    raw, fused, wide : bool
-        Results are partial sums; are dequantised on the device; a token is two rows.
+    raw, fused, wide, shift : bool
+        Results are partial sums; are dequantised on the device; a token is two rows; groups have alignment shifts.
     steps : tuple of Step
     room_bytes : int
         Free memory from which on the plan would be the same.
@@ -74,6 +74,7 @@ class CallPlan:
     raw: bool
     fused: bool
     wide: bool
+    shift: bool
     steps: tuple
     room_bytes: int
 
@@ -84,11 +85,11 @@ class CallPlan:
 
 def plan_call(layer, tokens, raw, out_bytes_max, room_bytes):
     """Cut a call; parameters as for `LayerPlan.call`, `room_bytes` None where memory is no concern."""
-    wide, fused = layer.wide and not raw, layer.fused and not raw
+    wide, shift, fused = (flag and not raw for flag in (layer.wide, layer.shift, layer.fused))
     cut   = _cut_fused if fused else _cut_partials
     least = min(rows_per_job(slab.k, layer.planes, layer.config) for slab in layer.slabs)
     steps, room_bytes = cut(layer, tokens, wide, least, out_bytes_max, room_bytes)
-    return CallPlan(layer, tokens, raw, fused, wide, tuple(steps), room_bytes)
+    return CallPlan(layer, tokens, raw, fused, wide, shift, tuple(steps), room_bytes)
 
 
 def _fit(layer, rows, words, out_bytes_max, room_bytes):
@@ -114,11 +115,12 @@ def _even(rows, wide):
     return rows//2*2 if wide and rows > 1 else rows
 
 
-def _step(layer, index, rows, tokens, channels, *, fused, table, last):
+def _step(layer, index, rows, tokens, channels, *, fused, wide, last):
     """The step of one slab, some rows and some channels."""
     config, slab = layer.config, layer.slabs[index]
+    table = fused and layer.shift
     shape = {"n": channels.stop - channels.start, "k": slab.k, "m": rows.stop - rows.start, "group": slab.code,
-        "fused": fused, "wide": table, "shift": table, "planes": layer.planes == 2, "form": layer.form}
+        "fused": fused, "wide": wide, "shift": table, "planes": layer.planes == 2, "form": layer.form}
     start = channels.start//CHANNELS_PER_BLOCK*layer.block_bytes[index]
     size  = Job(weights_addr=start, act_addr=0, out_addr=0, out_bytes=0, **shape).result_bytes(config)
     job   = Job(weights_addr=start, act_addr=0, out_addr=0, out_bytes=size, **shape)
@@ -135,7 +137,7 @@ def _cut_fused(layer, tokens, wide, most, out_bytes_max, room_bytes):
     for part in _pieces(0, each*tokens, rows):
         some = slice(part.start//each, part.stop//each)
         for channels in _channels(layer, some.stop - some.start, out_bytes_max):
-            steps.append(_step(layer, 0, part, some, channels, fused=True, table=wide, last=True))
+            steps.append(_step(layer, 0, part, some, channels, fused=True, wide=wide, last=True))
     return steps, roomy
 
 
@@ -153,6 +155,6 @@ def _cut_partials(layer, tokens, wide, most, out_bytes_max, room_bytes):
             parts = [(part, index) for part in _pieces(block.start, block.stop, rows)
                 for index in range(len(layer.slabs))]
             for part, index in parts:
-                steps.append(_step(layer, index, part, some, channels, fused=False, table=False,
+                steps.append(_step(layer, index, part, some, channels, fused=False, wide=False,
                     last=(part, index) == parts[-1]))
     return steps, roomy

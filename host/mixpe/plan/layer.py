@@ -6,6 +6,7 @@ from functools import lru_cache, partial
 
 from mixpe.plan.call import plan_call
 from mixpe.plan.cut import cut_k, slab_block_bytes
+from mixpe.plan.kinds import KINDS
 from mixpe_gateware.contract.config import CHANNELS_PER_BLOCK
 from mixpe_gateware.contract.errors import ConfigError
 from mixpe_gateware.contract.scaling import Form, groups_along
@@ -53,8 +54,8 @@ class LayerPlan:
     ----------
     shape : LayerShape
     config : Config
-    wide : bool
-        Activations are FP16, aligned: two rows a token.
+    wide, shift : bool
+        A token is two rows; groups have alignment shifts. See `plan.kinds`.
     fused : bool, optional
         Dequantise on the device (True), on the host (False), or on the device where it can (left out).
 
@@ -76,9 +77,10 @@ class LayerPlan:
         `fused` is asked for and this device cannot, or it has not the layer's form.
     """
 
-    def __init__(self, shape, config, *, wide=False, fused=None):
+    def __init__(self, shape, config, *, wide=False, shift=False, fused=None):
         self.config = config
         self.wide   = wide
+        self.shift  = shift
         self.n, self.k, self.span, self.planes, self.groups = shape.n, shape.k, shape.span, shape.planes, shape.groups
         self.form     = shape.form
         self.k_padded = self.groups*self.span
@@ -88,7 +90,8 @@ class LayerPlan:
         self.slabs    = tuple(cut_k(self.k_padded, self.span, self.planes, config))
         able = config.fused and len(self.slabs) == 1 and not (wide and config.rows % 2)
         if fused and not able:
-            raise ConfigError(f"this device cannot dequantise k={self.k} with {'a16' if wide else 'a8'} itself "
+            kind = next((name for name, kind in KINDS.items() if (kind.wide, kind.shift) == (wide, shift)), "these")
+            raise ConfigError(f"this device cannot dequantise k={self.k} with {kind} itself "
                 f"(fused {config.fused}, rows {config.rows}, k_max {config.k_max}); leave fused out")
         self.fused  = able if fused is None else bool(fused)
         self.block_bytes  = tuple(slab_block_bytes(slab, self.planes, config, self.form) for slab in self.slabs)
