@@ -81,7 +81,7 @@ def test_names_and_report(pretend, tmp_path):
     assert calls[1].count("--seed") == 1 and "--report" in calls[1]
     path = Path(result["bitstream"])
     assert path == tmp_path/"ulx3s_32x8"/f"ulx3s_32x8_{contract_tag(ULX3S.config)}.bit"
-    assert path.read_text() == "seed 7" and contract_tag(ULX3S.config) == f"{digest(('minima',)):016x}"[:8]
+    assert path.read_text() == "seed 7" and contract_tag(ULX3S.config) == f"{digest(ULX3S.config.parts):016x}"[:8]
     kept = json.loads(path.with_suffix(".json").read_text())
     assert kept == result and kept["timing_met"] and kept["fmax_mhz"] == 91.23 and kept["seed"] == 7
     assert kept["utilisation"] == {"lut": [100, 1000], "bram": [3, 208]}
@@ -386,7 +386,7 @@ def test_a_result_of_another_contract_is_none_of_this_board(pretend, tmp_path):
 
 def test_a_parameter_that_a_result_has_not_is_the_default():
     """So one that is added later voids no result of a board without it, and a board with it is another one."""
-    minima, plain = ULX3S, replace(ULX3S, config=replace(ULX3S.config, minima=False))
+    minima, plain = (replace(ULX3S, config=replace(ULX3S.config, minima=value)) for value in (True, False))
     kept = {"config": plain.config.to_dict(), "clock_hz": plain.clock_hz, "contract_digest": f"{digest():016x}",
         "timing_met": True, "fmax_mhz": 84.0}
     del kept["config"]["minima"]

@@ -57,7 +57,7 @@ def built(tmp_path):
     folder.mkdir(parents=True)
     path = folder/f"{artefact_name(ULX3S)}.bit"
     path.write_bytes(b"bits")
-    facts = {"board": "ulx3s", "contract_digest": f"{digest(('minima',)):016x}"}
+    facts = {"board": "ulx3s", "contract_digest": f"{digest(ULX3S.config.parts):016x}"}
     path.with_suffix(".json").write_text(json.dumps(facts))
     return path
 
