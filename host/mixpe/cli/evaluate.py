@@ -43,6 +43,8 @@ def add_parser(subparsers):
                    help="formats of the activations (a8 a16; with a tokenizer all)")
     p.add_argument("--quantisers", nargs="+", choices=evaluate.QUANTISERS,
                    help="quantisers of the weights (both; with a tokenizer nearest)")
+    p.add_argument("--decoder", action="store_true", help="judge each format once more with the decoder's arithmetic "
+                   "between the linear layers, which a device is to have")
     length = p.add_mutually_exclusive_group()
     length.add_argument("--windows", type=int, metavar="N",
                         help="windows of text, evenly spread, each judging half a context (256; with a tokenizer 4, of "
@@ -115,7 +117,7 @@ def _tokens(args, opened, tokenizer):
             bar.advance(count)
         kinds = [kind for kind in perplexity.ACTIVATIONS if kind in args.activations]
         rows, count, notes = evaluate_tokens(opened, tokenizer, joined, limit=limit, most=args.tokens,
-            activations=kinds, group_sizes=args.group_sizes, bits=args.bits, progress=progress)
+            activations=kinds, group_sizes=args.group_sizes, bits=args.bits, decoder=args.decoder, progress=progress)
     if args.json:
         print(json.dumps({**count, "notes": notes, "results": rows}, indent=1))
         return 0
@@ -139,13 +141,13 @@ def _bytes(args, opened):
     chosen = evaluate.variants(args.group_sizes, args.activations, args.quantisers)
     limit  = None if args.all else args.windows
     pieces = len(evaluate.windows(text, config.max_position_embeddings, limit))
-    total  = pieces * (1 + len(chosen)) + (0 if calibration is None else len(calibration))
+    total  = pieces * (1 + len(chosen) * (1 + args.decoder)) + (0 if calibration is None else len(calibration))
     with Progress("evaluate", total, "windows") as bar:
         def progress(label, count):
             bar.label = label
             bar.advance(count)
         rows = evaluate.evaluate(config, tensors, text, limit=limit, calibration=calibration, chosen=chosen,
-                                 progress=progress)
+                                 decoder=args.decoder, progress=progress)
     alone, joined_bits = evaluate.gzip_bits_per_byte([content for _, content in files])
     if args.png is not None:
         report.figure(rows, min(alone, joined_bits), args.png)

@@ -120,7 +120,8 @@ def variants(group_sizes=GROUP_SIZES, activations=ACTIVATIONS, quantisers=QUANTI
     return [(q, a, g) for q in quantisers for a in reversed(activations) for g in group_sizes]
 
 
-def evaluate(config, tensors, text, *, limit=256, calibration=None, chosen=None, progress=None):
+def evaluate(config, tensors, text, *, limit=256, calibration=None, chosen=None, decoder=False,
+             progress=None):
     """Bits per byte of a model in float32 and of its quantised variants.
 
     Parameters
@@ -135,6 +136,8 @@ def evaluate(config, tensors, text, *, limit=256, calibration=None, chosen=None,
         Windows of training text; needed for GPTQ.
     chosen : list of (quantiser, activations, G), optional
         Default: `variants()`.
+    decoder : bool
+        Each variant once more in the arithmetic of the decoder, as format "… decoder".
     progress : callable, optional
         Called with a label and the number of windows done since the last call.
 
@@ -168,8 +171,10 @@ def evaluate(config, tensors, text, *, limit=256, calibration=None, chosen=None,
                 matrices[key] = (quantize(weight, group_size) if name == "nearest"
                                  else gptq.quantize(weight, hessians[job], group_size))
             return ExactLinear(matrices[key], activations)
-        rows.append(_row(f"W4{activations.upper()}", name, group_size, LlamaModel(config, tensors, make), text, pieces,
-                         rows[0]["bits_per_byte"], progress))
+        for arithmetic in ("float32", "decoder")[:1 + decoder]:
+            kind = f"W4{activations.upper()}" + (" decoder" if arithmetic == "decoder" else "")
+            rows.append(_row(kind, name, group_size, LlamaModel(config, tensors, make, arithmetic=arithmetic), text,
+                             pieces, rows[0]["bits_per_byte"], progress))
     return rows
 
 

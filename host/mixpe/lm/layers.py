@@ -9,6 +9,8 @@ Axes: b sequences, t new tokens, s tokens in the cache, h heads, c key-value hea
 
 import numpy as np
 
+from mixpe.lm.cache import PositionCache
+
 
 def rms_norm(x, weight, eps):
     """x / sqrt(mean(x²) + eps) · weight over the last axis, float32."""
@@ -56,51 +58,18 @@ def rotate(x, cos, sin):
     return x * cos[:, None, :] + turned * sin[:, None, :]
 
 
-class KVCache:
-    """Keys and values of the tokens seen so far, for every decoder layer; the memory grows with them.
-
-    Parameters
-    ----------
-    config : Architecture
-    batch : int
-        Sequences that advance together.
-
-    Attributes
-    ----------
-    length : int
-        Tokens in the cache.
-    """
+class KVCache(PositionCache):
+    """Keys and values in float32; see `PositionCache`."""
 
     def __init__(self, config, batch=1):
-        shape = (config.num_hidden_layers, batch, config.num_key_value_heads,
-                 min(256, config.max_position_embeddings), config.head_dim)
-        self._context = config.max_position_embeddings
-        self.keys   = np.zeros(shape, np.float32)
-        self.values = np.zeros(shape, np.float32)
-        self.length = 0
-
-    @property
-    def batch(self):
-        return self.keys.shape[1]
+        super().__init__(config, batch, [(np.float32, (config.head_dim,))]*2)
 
     def extend(self, layer, keys, values):
         """Store the new tokens of one layer, (b, t, c, d) each; returns all, (b, c, s, d) each."""
-        end = self.length + keys.shape[1]
-        if end > self.keys.shape[3]:
-            self._grow(max(end, min(2*self.keys.shape[3], self._context)))
-        self.keys[layer, :, :, self.length:end]   = keys.transpose(0, 2, 1, 3)
-        self.values[layer, :, :, self.length:end] = values.transpose(0, 2, 1, 3)
-        return self.keys[layer, :, :, :end], self.values[layer, :, :, :end]
-
-    def _grow(self, room):
-        for name in ("keys", "values"):
-            old = getattr(self, name)
-            new = np.zeros((*old.shape[:3], room, old.shape[4]), np.float32)
-            new[:, :, :, :self.length] = old[:, :, :, :self.length]
-            setattr(self, name, new)
+        return self.store(layer, keys.transpose(0, 2, 1, 3), values.transpose(0, 2, 1, 3))
 
 
-def attention(q, keys, values, window=None):
+def attention(q, keys, values, *, window=None):
     """Causal attention of the last t tokens over all s, or over the last `window` before each, itself included.
 
     Parameters
@@ -126,3 +95,28 @@ def attention(q, keys, values, window=None):
         scores = np.where(hidden, np.float32(-np.inf), scores)
     mixed = np.matmul(softmax(scores), values[:, :, None])                                # (b, c, h/c, t, d)
     return mixed.transpose(0, 3, 1, 2, 4).reshape(b, t, h * d)
+
+
+class FloatArithmetic:
+    """Float32 between the linear layers, by the functions above: the host's own."""
+
+    new_cache = staticmethod(KVCache)
+    norm      = staticmethod(rms_norm)
+    tables    = staticmethod(rope_tables)
+    rotate    = staticmethod(rotate)
+    attention = staticmethod(attention)
+
+    @staticmethod
+    def read(x):
+        """Rows of the embedding and results of linear layers as they are."""
+        return x
+
+    @staticmethod
+    def add(x, y):
+        """Bias and residual."""
+        return x + y
+
+    @staticmethod
+    def gate(gate, up):
+        """SwiGLU."""
+        return silu(gate)*up

@@ -2,6 +2,7 @@
 """A decoder of the Llama family whose linear layers run on a device and everything else in numpy on the host."""
 
 import warnings
+from copy import copy
 from functools import cached_property
 
 import numpy as np
@@ -10,8 +11,9 @@ from mixpe.errors import ModelError, RangeError
 from mixpe.formats.mapping import release
 from mixpe.formats.packaged import is_byte_model
 from mixpe.lm import checkpoint
+from mixpe.lm.decoder import DecoderArithmetic
 from mixpe.lm.generation import Generation
-from mixpe.lm.layers import KVCache, attention, rms_norm, rope_tables, rotate, silu
+from mixpe.lm.layers import FloatArithmetic
 from mixpe.lm.linear import FloatLinear, Timed, job_names, job_tensors, job_weight
 from mixpe.lm.offload import DeviceLoader
 from mixpe.lm.request import as_batch, as_request, as_tokens
@@ -20,11 +22,13 @@ from mixpe.lm.text import TextGeneration, tokenizer_of
 from mixpe.lm.weights import Weights, job_biases
 from mixpe.plan.kinds import KINDS
 
+ARITHMETICS = {"float32": FloatArithmetic, "decoder": DecoderArithmetic}
+
 
 class LlamaModel:
     """A Llama, Mistral, Qwen2 or Qwen3: RMSNorm, rotary positions, grouped-query attention with a cache, SwiGLU.
 
-    Biases are added on the host, in float32, to what a device gives.
+    Biases are added on the host to what a device gives.
 
     Parameters
     ----------
@@ -36,20 +40,35 @@ class LlamaModel:
         (m, n) float32. Default: float32 on the host. A `DeviceLoader` gets the tensors as they are stored.
     device : device, optional
         Where the layers are, for the statistics of a generation.
+    arithmetic : "float32" or "decoder"
+        Of everything between the linear layers: numpy's float32, or that of the decoder (`lm.decoder`), with an INT8
+        KV cache.
+
+    Raises
+    ------
+    RangeError
+        `arithmetic` is neither.
 
     See Also
     --------
     LlamaModel.from_pretrained : reads a checkpoint and puts its layers on a device.
     """
 
-    def __init__(self, config, tensors, linear=None, device=None):
+    def __init__(self, config, tensors, linear=None, device=None, arithmetic="float32"):
         self.config = config
         self.device = device
         self._weights = tensors if isinstance(tensors, Weights) else Weights(tensors)
         self.jobs     = {name: Timed(self._made(name, linear)) for name in job_names(config)}
-        self._biases  = job_biases(config, self._weights)
-        self._norms   = {name: self._weights[name] for name in tensors if name.endswith("norm.weight")}
+        self._set_arithmetic(arithmetic)
         self._frequencies = config.rope.frequencies(config.head_dim)
+
+    def _set_arithmetic(self, name):
+        if name not in ARITHMETICS:
+            raise RangeError(f"arithmetic must be one of {tuple(ARITHMETICS)}, not {name!r}")
+        self._arithmetic = ARITHMETICS[name]
+        read = self._arithmetic.read
+        self._biases = {job: read(bias) for job, bias in job_biases(self.config, self._weights).items()}
+        self._norms  = {norm: read(self._weights[norm]) for norm in self._weights if norm.endswith("norm.weight")}
 
     def _made(self, name, linear):
         """What computes a job."""
@@ -63,7 +82,7 @@ class LlamaModel:
 
     @classmethod
     def from_pretrained(cls, path=None, device=None, *, group_size=128, bits=4, activations=None, quantiser=None,
-                        head_bits=None, head_group_size=32, stream=False):
+                        head_bits=None, head_group_size=32, stream=False, arithmetic="float32"):
         """Read a checkpoint and load its linear layers into a device.
 
         Weights that are stored quantised go there with their own numbers where a device has their form; what is
@@ -89,6 +108,8 @@ class LlamaModel:
         stream : bool
             Layers that do not fit the device's memory are sent each time that they are needed, with the same results;
             a warning says what a token then costs. Otherwise such a model is refused.
+        arithmetic : "float32" or "decoder"
+            See `LlamaModel`.
 
         Raises
         ------
@@ -97,7 +118,7 @@ class LlamaModel:
         ModelMemoryError
             The device's memory is too small; known before anything is sent.
         RangeError
-            `activations` is no such name, or `head_bits` is not 4 or 8.
+            `activations` or `arithmetic` is no such name, or `head_bits` is not 4 or 8.
         MixpeError
             What `mixpe.open`, `mixpe.quantize` and the device raise.
         """
@@ -110,7 +131,7 @@ class LlamaModel:
             activations = "a8" if is_byte_model(opened.path) else "a16"
         config, tensors = opened.architecture, Weights(opened.tensors)
         if device is None:
-            model = cls(config, tensors)
+            model = cls(config, tensors, arithmetic=arithmetic)
         else:
             loader = DeviceLoader(device, group_size=group_size, bits=bits, activations=activations,
                                   quantiser=quantiser, checkpoint=opened,
@@ -118,7 +139,7 @@ class LlamaModel:
             try:
                 loader.settle({name: [tensors.stored(source) for source in job_tensors(tensors, name)]
                                for name in job_names(config)}, stream)
-                model = cls(config, tensors, loader, loader.device)
+                model = cls(config, tensors, loader, loader.device, arithmetic)
                 loader.finish()
             except BaseException:
                 loader.close()
@@ -149,6 +170,17 @@ class LlamaModel:
             raise ModelError("a model made of tensors has no tokenizer; from_pretrained reads it with them")
         return tokenizer_of(self._checkpoint)
 
+    def in_arithmetic(self, arithmetic):
+        """The same model, with the same linear layers, in another arithmetic between them; caches are not shared.
+
+        Parameters
+        ----------
+        arithmetic : "float32" or "decoder"
+        """
+        twin = copy(self)
+        twin._set_arithmetic(arithmetic)
+        return twin
+
     def close(self):
         """Give the device back, if `from_pretrained` opened it."""
         if self._loader is not None:
@@ -162,7 +194,7 @@ class LlamaModel:
 
     def new_cache(self, batch=1):
         """Empty cache for `forward`."""
-        return KVCache(self.config, batch)
+        return self._arithmetic.new_cache(self.config, batch)
 
     def forward(self, tokens, cache, last_only=False):
         """Run tokens through the model; the cache grows by them.
@@ -170,7 +202,7 @@ class LlamaModel:
         Parameters
         ----------
         tokens : (b, t) integers
-        cache : KVCache of b sequences
+        cache : of `new_cache`, of b sequences
         last_only : bool
             Compute the logits of the last token alone.
 
@@ -185,11 +217,11 @@ class LlamaModel:
         """
         tokens = as_batch(tokens, cache, self.config)
         b, t = tokens.shape
-        config, begin = self.config, cache.length
-        cos, sin = rope_tables(np.arange(begin, begin + t), self._frequencies, config.rope.magnitude)
+        config, begin, arithmetic = self.config, cache.length, self._arithmetic
+        cos, sin = arithmetic.tables(np.arange(begin, begin + t), self._frequencies, config.rope.magnitude)
         heads, kv_heads, d = config.num_attention_heads, config.num_key_value_heads, config.head_dim
 
-        x = self._weights.rows("model.embed_tokens.weight", tokens.reshape(-1))       # (b·t, hidden)
+        x = arithmetic.read(self._weights.rows("model.embed_tokens.weight", tokens.reshape(-1)))   # (b·t, hidden)
         for i in range(config.num_hidden_layers):
             layer = f"model.layers.{i}"
             y = self._norm(f"{layer}.input_layernorm", x)
@@ -197,13 +229,13 @@ class LlamaModel:
             q, k, v = y[:, :, :heads], y[:, :, heads:heads + kv_heads], y[:, :, heads + kv_heads:]
             if config.qk_norm:
                 q, k = self._norm(f"{layer}.self_attn.q_norm", q), self._norm(f"{layer}.self_attn.k_norm", k)
-            keys, values = cache.extend(i, rotate(k, cos, sin), v)
-            y = attention(rotate(q, cos, sin), keys, values, config.window(i)).reshape(b * t, heads * d)
-            x = x + self._job(f"layers.{i}.o", y)
+            kept = cache.extend(i, arithmetic.rotate(k, cos, sin), v)
+            y = arithmetic.attention(arithmetic.rotate(q, cos, sin), *kept, window=config.window(i))
+            x = arithmetic.add(x, self._job(f"layers.{i}.o", y.reshape(b * t, heads * d)))
             y = self._norm(f"{layer}.post_attention_layernorm", x)
             y = self._job(f"layers.{i}.gate_up", y)
             inner = config.intermediate_size
-            x = x + self._job(f"layers.{i}.down", silu(y[:, :inner]) * y[:, inner:])
+            x = arithmetic.add(x, self._job(f"layers.{i}.down", arithmetic.gate(y[:, :inner], y[:, inner:])))
         cache.length += t
         if last_only:
             x, t = x.reshape(b, t, -1)[:, -1], 1
@@ -294,8 +326,8 @@ class LlamaModel:
         return Generation(self, *as_request(prompt, n, self.config), Sampler(temperature, top_p, seed))
 
     def _norm(self, name, x):
-        return rms_norm(x, self._norms[f"{name}.weight"], self.config.rms_norm_eps)
+        return self._arithmetic.norm(x, self._norms[f"{name}.weight"], self.config.rms_norm_eps)
 
     def _job(self, name, x):
-        y = self.jobs[name](x)
-        return y + self._biases[name] if name in self._biases else y
+        y = self._arithmetic.read(self.jobs[name](x))
+        return self._arithmetic.add(y, self._biases[name]) if name in self._biases else y

@@ -63,7 +63,7 @@ def cost(model, tokens, pieces, progress=None):
 
 
 def evaluate_tokens(checkpoint, tokenizer, text, *, limit=4, most=None, activations=ACTIVATIONS, group_sizes=(128,),
-                    bits=4, progress=None):
+                    bits=4, decoder=False, progress=None):
     """Cost of a text by a model's float32 weights, and as a device computes it.
 
     Parameters
@@ -82,14 +82,16 @@ def evaluate_tokens(checkpoint, tokenizer, text, *, limit=4, most=None, activati
         For weights that are stored as floats; where there is none, the first alone counts.
     bits : int
         Likewise.
+    decoder : bool
+        Each once more in the arithmetic of the decoder.
     progress : callable, optional
         Called with a label, the number of windows done since the last call, and of all.
 
     Returns
     -------
     rows : list of dict
-        ``weights``, ``activations``, ``nats_per_token``, ``bits_per_byte``, ``cost_percent`` against float32, which
-        comes first.
+        ``weights``, ``activations``, ``arithmetic``, ``nats_per_token``, ``bits_per_byte``, ``cost_percent`` against
+        float32, which comes first.
     count : dict
         ``tokens``, ``bytes`` and ``windows`` that were predicted.
     notes : tuple of str
@@ -111,36 +113,42 @@ def evaluate_tokens(checkpoint, tokenizer, text, *, limit=4, most=None, activati
     layers  = [tensor for tensor in checkpoint.tensors.values() if len(tensor.shape) == 2]
     floats  = any(isinstance(tensor, FloatTensor) for tensor in layers)
     sizes   = group_sizes if floats else group_sizes[:1]
-    passes  = len(pieces)*(1 + len(sizes)*len(activations))
+    passes  = len(pieces)*(1 + len(sizes)*len(activations)*(1 + decoder))
     rows, notes, total = [], (), 0
 
-    def add(model, name, kind):
+    def add(model, name, kind, arithmetic="float32"):
         nonlocal total
         label = name if kind is None else f"{name} {kind.upper()}"
+        label = label if arithmetic == "float32" else f"{label} {arithmetic}"
         nats, total = cost(model, tokens, pieces,
             None if progress is None else lambda count: progress(label, count, passes))
         first = rows[0]["nats_per_token"] if rows else nats/total
-        rows.append({"weights": name, "activations": kind, "nats_per_token": nats/total,
-            "bits_per_byte": nats/math.log(2)/size, "cost_percent": 100*(nats/total/first - 1)})
+        rows.append({"weights": name, "activations": kind, "arithmetic": arithmetic,
+            "nats_per_token": nats/total, "bits_per_byte": nats/math.log(2)/size,
+            "cost_percent": 100*(nats/total/first - 1)})
 
     add(LlamaModel(config, weights), "float32", None)
     for group_size in sizes:
         loader = DeviceLoader(HostDevice(), group_size=group_size, bits=bits)
-        model  = LlamaModel(config, weights, loader)
+        models = {"float32": LlamaModel(config, weights, loader)}
+        if decoder:
+            models["decoder"] = models["float32"].in_arithmetic("decoder")
         notes  = loader.changes.notes()
         for kind in activations:
             for layer in loader.layers:
                 layer.activations = kind
-            add(model, f"W{bits} G={group_size}" if floats else "as on a device", kind)
+            for arithmetic, model in models.items():
+                add(model, f"W{bits} G={group_size}" if floats else "as on a device", kind, arithmetic)
     return rows, {"tokens": total, "bytes": size, "windows": len(pieces)}, notes
 
 
 def table(rows):
     """Rows of `evaluate_tokens` as aligned text."""
-    cells = [("weights", "activations", "nats/token", "bits/byte", "cost")]
+    cells = [("weights", "activations", "arithmetic", "nats/token", "bits/byte", "cost")]
     for row in rows:
-        cells.append((row["weights"], (row["activations"] or "float32").upper(), f"{row['nats_per_token']:.4f}",
-            f"{row['bits_per_byte']:.4f}", f"{row['cost_percent']:+.2f} %" if row["activations"] else ""))
+        cells.append((row["weights"], (row["activations"] or "float32").upper(), row["arithmetic"],
+            f"{row['nats_per_token']:.4f}", f"{row['bits_per_byte']:.4f}",
+            f"{row['cost_percent']:+.2f} %" if row["activations"] else ""))
     widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
-    return "\n".join("  ".join([f"{line[0]:<{widths[0]}}", f"{line[1]:<{widths[1]}}",
-        *(f"{cell:>{width}}" for cell, width in zip(line[2:], widths[2:], strict=True))]) for line in cells)
+    return "\n".join("  ".join([f"{line[0]:<{widths[0]}}", f"{line[1]:<{widths[1]}}", f"{line[2]:<{widths[2]}}",
+        *(f"{cell:>{width}}" for cell, width in zip(line[3:], widths[3:], strict=True))]) for line in cells)
