@@ -36,7 +36,7 @@ def _is_element(value):
         and value.removeprefix(UNKNOWN_PE).isdecimal())
 
 
-def _parameter(default, text, must, valid):
+def _parameter(default, text, must, valid, derived=None):
     """An entry of `Config`.
 
     Parameters
@@ -49,8 +49,10 @@ def _parameter(default, text, must, valid):
         What would be right, for the message of an error; a value of another entry stands in braces.
     valid : callable
         (config, value) → bool
+    derived : callable, optional
+        config → value where none is given; of entries in front of it, which are good by then.
     """
-    return field(default=default, metadata={"text": text, "must": must, "valid": valid})
+    return field(default=default, metadata={"text": text, "must": must, "valid": valid, "derived": derived})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +96,8 @@ class Config:
         "Scale-accumulate units, by default rows·lanes/32, at least one and at most rows. The rows/scalers results of "
         "a group must fit in G/lanes cycles, to keep the array busy: with the default those of the shortest groups do.",
         "a power of two that divides rows={rows}",
-        lambda config, value: _is_power(value, 1, config.rows))
+        lambda config, value: _is_power(value, 1, config.rows),
+        lambda config: min(config.rows, max(1, config.rows*config.lanes//GROUP_MIN)))
     read_ports: int = _parameter(1,
         "Memory ports of the weight stream. It alternates between them, one DRAM row each.",
         "1, 2 or 4",
@@ -108,7 +111,8 @@ class Config:
         "Width of the memory controller's port, by default a beat's. A beat is gathered from port_bits/memory_bits of "
         "its words: prefill, which replays weights from the buffer, gets the wider array.",
         f"one of {PORT_BITS} and at most port_bits={{port_bits}}",
-        lambda config, value: value in PORT_BITS and value <= config.port_bits)
+        lambda config, value: value in PORT_BITS and value <= config.port_bits,
+        lambda config: config.port_bits)
     inbox_bytes: int = _parameter(0,
         "Size of the inbox in bytes, 0 without one. It is on-chip memory that the host writes activations to; without "
         "one they pass through the memory. Two images of one token's activations let one arrive while the other is "
@@ -121,12 +125,11 @@ class Config:
         lambda config, value: value in (True, False) and (config.fused or not value))
 
     def __post_init__(self):
-        if self.memory_bits is None:
-            object.__setattr__(self, "memory_bits", self.port_bits)
         for each in fields(self):
-            if each.name == "scalers" and self.scalers is None:  # rows and port_bits are good by now
-                object.__setattr__(self, "scalers", min(self.rows, max(1, self.rows*self.lanes//GROUP_MIN)))
             value = getattr(self, each.name)
+            if value is None and each.metadata["derived"] is not None:
+                value = each.metadata["derived"](self)
+                object.__setattr__(self, each.name, value)
             if not each.metadata["valid"](self, value):
                 must = each.metadata["must"].format(PE_KINDS=PE_KINDS, **vars(self))
                 raise ConfigError(f"{each.name} must be {must}, not {value!r}")

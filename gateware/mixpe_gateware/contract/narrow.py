@@ -16,11 +16,10 @@ Source: architecture of the project; shared exponents as in OCP Microscaling (MX
 import numpy as np
 
 from mixpe_gateware.contract.config import SHIFT_LIMIT
-from mixpe_gateware.contract.errors import RangeError
+from mixpe_gateware.contract.exponents import NO_VALUE, group_exponents
 
 CODE_BITS = 7     # magnitudes of a group's codes: its largest value is below 2^CODE_BITS steps
 UNIT_MIN  = -126  # of a unit's exponent
-NO_VALUE  = -1000  # exponent of a group of zeros
 
 
 def align(x, group_size):
@@ -43,14 +42,9 @@ def align(x, group_size):
     RangeError
         An Inf or NaN.
     """
-    values  = np.asarray(x, np.float32)
-    grouped = values.reshape(len(values), values.shape[1]//group_size, group_size)
-    largest = np.maximum(grouped.max(axis=2, initial=0), -grouped.min(axis=2, initial=0)).astype(np.float64)
-    if not np.isfinite(largest).all():
-        raise RangeError("activations must be finite, found Inf or NaN")
-    exponents = np.where(largest > 0, np.frexp(largest)[1], NO_VALUE)
+    grouped, exponents = group_exponents(x, group_size)
     unit   = np.maximum(exponents.max(axis=1, initial=NO_VALUE) - CODE_BITS - SHIFT_LIMIT, UNIT_MIN)
     shifts = np.clip(exponents - CODE_BITS - unit[:, None], 0, SHIFT_LIMIT)
-    codes  = np.rint(np.ldexp(grouped.astype(np.float64), -(unit[:, None] + shifts)[:, :, None]))
-    codes  = np.minimum(codes, 127).reshape(values.shape).astype(np.int8)
+    codes  = np.rint(np.ldexp(grouped, -(unit[:, None] + shifts)[:, :, None]))
+    codes  = np.minimum(codes, 127).reshape(np.shape(x)).astype(np.int8)
     return codes, shifts.astype(np.uint8), np.ldexp(np.float32(1), unit)

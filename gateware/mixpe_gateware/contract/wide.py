@@ -17,7 +17,7 @@ Source: architecture of the project; alignment as in FIGNA (HPCA 2024), group-wi
 import numpy as np
 
 from mixpe_gateware.contract.config import SHIFT_LIMIT
-from mixpe_gateware.contract.errors import RangeError
+from mixpe_gateware.contract.exponents import NO_VALUE, group_exponents
 
 ALIGNED_BITS = 14  # |a| <= 2**ALIGNED_BITS
 
@@ -35,19 +35,19 @@ def align(x, group_size):
     shifts : (m, k/G) uint8, 0 … 15
     unit : (m,) float32, a power of two
         x ≈ a·2^shift·unit
+
+    Raises
+    ------
+    RangeError
+        An Inf or NaN.
     """
-    values = np.asarray(x, np.float64)
-    if not np.isfinite(values).all():
-        raise RangeError("activations must be finite, found Inf or NaN")
-    grouped = values.reshape(values.shape[0], values.shape[1]//group_size, group_size)
-    _, exponents = np.frexp(np.abs(grouped).max(axis=2, initial=0.0))     # largest < 2^exponent
-    exponents = np.where(grouped.any(axis=2), exponents, -1000)
-    token = exponents.max(axis=1, initial=-1000)
-    token = np.where(token == -1000, SHIFT_LIMIT, token)
+    grouped, exponents = group_exponents(x, group_size)
+    token = exponents.max(axis=1, initial=NO_VALUE)
+    token = np.where(token == NO_VALUE, SHIFT_LIMIT, token)
     shifts = np.clip(exponents - (token[:, None] - SHIFT_LIMIT), 0, SHIFT_LIMIT)
     unit = token - SHIFT_LIMIT - ALIGNED_BITS
     a = np.rint(np.ldexp(grouped, -(unit[:, None] + shifts)[:, :, None]))
-    return a.reshape(values.shape).astype(np.int16), shifts.astype(np.uint8), np.ldexp(np.float32(1), unit)
+    return a.reshape(np.shape(x)).astype(np.int16), shifts.astype(np.uint8), np.ldexp(np.float32(1), unit)
 
 
 def split(a):

@@ -7,7 +7,6 @@ import numpy as np
 
 from mixpe.devices.memory import Region, size_text
 from mixpe.lm.fit import channels_within
-from mixpe.plan.kinds import KINDS
 from mixpe.plan.layer import LayerPlan, LayerShape
 
 PROBE_BYTES = 256 << 10  # packed and sent once, to know what that takes
@@ -63,8 +62,7 @@ class Stream:
 
     def _plan(self, matrix):
         shape = LayerShape(n=matrix.n, k=matrix.k, span=matrix.span, planes=matrix.planes, form=matrix.form)
-        kind = KINDS[self._activations]
-        return LayerPlan(shape, self._device.config, wide=kind.wide, shift=kind.shift)
+        return LayerPlan(shape, self._device.config)  # for the sizes of streams, which no activation changes
 
     def _measured(self, matrix):
         """Bytes a second of some channels, packed and sent."""

@@ -13,6 +13,7 @@ SMALLEST   = np.float32(2.0**-126)
 FLUSHED    = 2.0**-126*(1 - 2.0**-25)  # magnitudes below it round to less than SMALLEST
 SHORT_BITS = 18                        # of a product's second operand, the leading one included
 _DROPPED   = 24 - SHORT_BITS
+_KEPT      = np.uint32(0xFFFFFFFF << _DROPPED & 0xFFFFFFFF)
 
 
 def _settled(x, what):
@@ -63,14 +64,14 @@ def short(x):
     """
     bits = np.array(flush(x), np.float32, ndmin=0).view(np.uint32)
     even = (bits >> np.uint32(_DROPPED)) & np.uint32(1)
-    bits = bits + (np.uint32((1 << (_DROPPED - 1)) - 1) + even) & np.uint32(0xFFFFFFFF << _DROPPED & 0xFFFFFFFF)
+    bits = bits + (np.uint32((1 << (_DROPPED - 1)) - 1) + even) & _KEPT
     return flush(bits.view(np.float32), "a number rounded to 18 bits")
 
 
 def truncated(x):
     """trunc18: F32 with all but 18 bits of mantissa cut off, of the same shape."""
     bits = np.array(x, np.float32, ndmin=0).view(np.uint32)
-    return (bits & np.uint32(0xFFFFFFFF << _DROPPED & 0xFFFFFFFF)).view(np.float32)
+    return (bits & _KEPT).view(np.float32)
 
 
 def multiply(a, b):
