@@ -19,6 +19,7 @@ from pathlib import Path
 from mixpe.errors import ToolError
 from mixpe.exports import FILES
 from mixpe.tools import compiler, run_tool
+from mixpe.tools.cachefolder import cache_folder
 from mixpe_sim.native import module_sources, own_files
 from mixpe_sim.savefile import FOLDER as SAVEFILE_FOLDER
 from mixpe_sim.sources import source_digest
@@ -54,15 +55,6 @@ class Build:
     key: str
     is_hit: bool
     seconds: float
-
-
-def cache_folder():
-    """Return the folder that holds the builds: MIXPE_CACHE, else the user's cache folder."""
-    if os.environ.get("MIXPE_CACHE"):
-        root = Path(os.environ["MIXPE_CACHE"])
-    else:
-        root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mixpe"
-    return root.absolute() / "sim"
 
 
 def build_key(options, versions):
@@ -266,7 +258,7 @@ def build_sim(options, *, show=None, limit_s=LIMIT_S):
     start = time.monotonic()
     versions = check_tools(with_cpu=options.cpu_type is not None, with_ethernet=options.link == "etherbone")
     key = build_key(options, versions)
-    root = cache_folder()
+    root = cache_folder("sim")
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:

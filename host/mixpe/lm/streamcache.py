@@ -18,6 +18,7 @@ import mixpe_gateware.contract
 from mixpe import formats, quant
 from mixpe.formats.mapping import map_file
 from mixpe.lm.streamfile import StreamFile, StreamWriter
+from mixpe.tools.cachefolder import cache_folder
 from mixpe_gateware.contract.digest import digest
 
 LIMIT_BYTES  = 8 << 30   # of all files
@@ -26,12 +27,6 @@ SAMPLES      = 64        # of a file, beside its beginning
 SAMPLE_BYTES = 4096
 HEAD_BYTES   = 1 << 20
 PARTS        = (".safetensors", ".json", ".gguf", ".bin")
-
-
-def folder():
-    """Where the files are."""
-    root = os.environ.get("MIXPE_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home()/".cache")/"mixpe"
-    return Path(root).absolute()/"streams"
 
 
 def limit():
@@ -113,7 +108,7 @@ class StreamCache:
         if not limit() or checkpoint.nbytes < LEAST_BYTES:
             return
         try:
-            self._path = folder()/f"{key(checkpoint, config, settings)}.streams"
+            self._path = cache_folder("streams")/f"{key(checkpoint, config, settings)}.streams"
         except OSError:
             return
         self._file = StreamFile(self._path)

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from mixpe.tools import run_tool
-from mixpe_sim.build import cache_folder
+from mixpe.tools.cachefolder import cache_folder
 from mixpe_sim.harness import top
 from mixpe_sim.sources import source_digest
 
@@ -31,7 +31,7 @@ def build_harness(config, mem_bytes, **options):
     ToolError
         Verilator or the compiler is missing or failed.
     """
-    root = cache_folder().with_name("harness")
+    root = cache_folder("harness")
     root.mkdir(parents=True, exist_ok=True)
     version = run_tool("verilator", ["--version"], root, BUILD_LIMIT_S)
     harness = Path(__file__).with_name("harness.cpp")

@@ -7,14 +7,14 @@ import os
 import tempfile
 from pathlib import Path
 
+from mixpe.tools.cachefolder import cache_folder
+
 ENVIRONMENT = "MIXPE_COST_CACHE"
 
 
 def default_folder():
-    """Where results are kept: $MIXPE_COST_CACHE, or mixpe/cost in the user's cache folder."""
-    if os.environ.get(ENVIRONMENT):
-        return Path(os.environ[ENVIRONMENT])
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home()/".cache")/"mixpe"/"cost"
+    """Where results are kept: $MIXPE_COST_CACHE, else "cost" among the kept files."""
+    return Path(os.environ[ENVIRONMENT]) if os.environ.get(ENVIRONMENT) else cache_folder("cost")
 
 
 class Cache:
