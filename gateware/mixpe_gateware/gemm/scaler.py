@@ -62,7 +62,7 @@ class ScaleUnit(LiteXModule):
     @staticmethod
     def latency_of(config):
         """Cycles from a group sum to its channel's total."""
-        return 8 if config.minima else 7
+        return 9 if config.minima else 7
 
     def __init__(self, config):
         slots = config.rows//config.scalers
@@ -87,22 +87,28 @@ class ScaleUnit(LiteXModule):
 
         # # #
 
+        # With real minima, what a form selects has a cycle of its own, before all that follows.
+        zero   = Signal(((FACTOR_BITS if config.minima else 4) + 1, True))  # what XS is multiplied with
+        inputs = self.partial, self.row_sum, zero, self.scale, self.shift
+        self.comb += zero.eq(self.zero)
+        if config.minima:
+            self.comb += If(self.form == Form.MINIMUM, zero.eq(1)).Elif(self.form != Form.ZERO, zero.eq(self.factor_b))
+            inputs = self._registered(*inputs)
         # 1: z·XS. 2: the term of the group. 3 … 6: times the scale.
+        in_partial, in_row_sum, in_zero, in_scale, in_shift = inputs
         offset  = Signal((GROUP_SUM_BITS + 1, True), reset_less=True)
         partial = Signal((GROUP_SUM_BITS, True), reset_less=True)
-        zero    = Signal((5, True))
         term    = Signal((GROUP_SUM_BITS, True), reset_less=True)
-        self.comb += zero.eq(self.zero)
         self.sync += [
-            offset.eq(self.row_sum*zero),
-            partial.eq(self.partial),
+            offset.eq(in_row_sum*in_zero),
+            partial.eq(in_partial),
             term.eq(partial - offset),
         ]
-        shifted = self._scaled(bits, term, self.scale)
+        shifted = self._scaled(bits, term, in_scale, in_shift)
         if config.minima:
             # 7: both terms.
             both = Signal((bits, True), reset_less=True)
-            self.sync += both.eq(shifted + self._minimum(bits, partial, offset, term))
+            self.sync += both.eq(shifted + self._minimum(bits, in_partial, partial, offset, term, in_shift))
             shifted = both
 
         # The accumulators. --------------------------------------------------------------------------------------------
@@ -140,7 +146,13 @@ class ScaleUnit(LiteXModule):
             self.done.eq(valid & last),
         ]
 
-    def _scaled(self, bits, term, scale):
+    def _registered(self, *values):
+        """Each a cycle later: tuple of Signal."""
+        registers = tuple(Signal.like(value, reset_less=True) for value in values)
+        self.sync += [register.eq(value) for register, value in zip(registers, values, strict=True)]
+        return registers
+
+    def _scaled(self, bits, term, scale, shift):
         """A term of cycle 2 times an FP16 of cycle 0, shifted: of cycle 6."""
         # 1, 2: the scale as an integer and a shift.
         mantissa   = Signal((MANTISSA_BITS, True), reset_less=True)
@@ -151,7 +163,7 @@ class ScaleUnit(LiteXModule):
         self.comb += magnitude.eq(Cat(scale[:10], field != 0))
         self.sync += [
             mantissa.eq(Mux(scale[15], -magnitude, magnitude)),
-            amount.eq(Mux(field == 0, 0, field - 1) + self.shift),
+            amount.eq(Mux(field == 0, 0, field - 1) + shift),
             mantissa_2.eq(mantissa),
         ]
         # 3, 4: the product; two registers for the DSP block to take in.
@@ -173,29 +185,31 @@ class ScaleUnit(LiteXModule):
         ]
         return shifted
 
-    def _minimum(self, bits, partial, offset, term):
+    def _minimum(self, bits, in_partial, partial, offset, term, in_shift):
         """The second term in the forms with real minima, and what the first one then is; returns it scaled."""
-        real, two_level = Signal(), Signal()
+        real, two_level, factor_a, minimum = self._registered(
+            self._flag(self.form != Form.ZERO), self._flag(self.form == Form.TWO_LEVEL), self.factor_a, self.minimum)
+        real_1, two_level_1 = self._registered(real, two_level)
         small  = Signal((SMALL_SUM_BITS, True))
         factor = Signal((FACTOR_BITS + 1, True))
         scaled = Signal((SMALL_SUM_BITS + FACTOR_BITS, True), reset_less=True)
         lower  = Signal((ROW_SUM_BITS, True), reset_less=True)  # of two levels, XS has seven bits less
-        second = Signal((FACTOR_BITS + 1, True))
         self.comb += [
-            small.eq(self.partial),
-            factor.eq(self.factor_a),
-            second.eq(Mux(self.form == Form.ZERO, self.zero, Mux(self.form == Form.MINIMUM, 1, self.factor_b))),
+            small.eq(in_partial),
+            factor.eq(factor_a),
         ]
         self.sync += [
-            real.eq(self.form != Form.ZERO),
-            two_level.eq(self.form == Form.TWO_LEVEL),
             scaled.eq(small*factor),
-            offset.eq(self.row_sum*second),
-            If(two_level,
+            If(two_level_1,
                 term.eq(scaled),
-            ).Elif(real,
+            ).Elif(real_1,
                 term.eq(partial),
             ),
-            lower.eq(Mux(real, offset, 0)),
+            lower.eq(Mux(real_1, offset, 0)),
         ]
-        return self._scaled(bits, lower, self.minimum)
+        return self._scaled(bits, lower, minimum, in_shift)
+
+    def _flag(self, condition):
+        flag = Signal()
+        self.comb += flag.eq(condition)
+        return flag
