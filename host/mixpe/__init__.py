@@ -10,6 +10,9 @@
     model = mixpe.LlamaModel.from_pretrained(device="sim")   # the packaged language model, its layers on a device
 """
 
+from importlib import import_module
+from importlib.metadata import version
+
 from mixpe import errors
 from mixpe.devices import open_device as open
 from mixpe.errors import MixpeError
@@ -18,3 +21,16 @@ from mixpe.quant.matrix import Int4Matrix, Int8Matrix
 from mixpe.quant.quantize import quantize, quantize_activations
 
 __all__ = ["Int4Matrix", "Int8Matrix", "LlamaModel", "MixpeError", "errors", "open", "quantize", "quantize_activations"]
+
+
+def __getattr__(name):
+    """What is loaded when it is first asked for: the version, and the layers for PyTorch."""
+    if name == "__version__":
+        return version("mixpe")
+    if name == "torch":
+        return import_module("mixpe.torch")
+    raise AttributeError(f"module 'mixpe' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted([*globals(), "__version__", "torch"])

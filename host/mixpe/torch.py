@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 import mixpe
-from mixpe.errors import DtypeError, ModelError, ShapeError
+from mixpe.errors import DtypeError, MixpeError, ModelError, ShapeError
 from mixpe.progress import Progress
 
 
@@ -92,6 +92,14 @@ def _weight(layer, name):
     return layer.weight.detach().to("cpu", torch.float32).numpy()
 
 
+def _named(error, name):
+    """The same error, with the name of its layer in front."""
+    try:
+        return type(error)(f"{name}: {error}")
+    except TypeError:  # of a type that is made of more than a message
+        return ModelError(f"{name}: {error}")
+
+
 def offload(model, device, group_size=128, *, activations="a8", only=None, quantiser=None):
     """Quantise the linear layers of a model, load them into a device, and put device-backed ones in their place.
 
@@ -134,7 +142,10 @@ def offload(model, device, group_size=128, *, activations="a8", only=None, quant
         with Progress("offload", len(places), "layers") as progress:
             for layer, found in places.items():
                 name = found[0][2]
-                linear = device.load(quantiser(name, _weight(layer, name)), activations=activations)
+                try:
+                    linear = device.load(quantiser(name, _weight(layer, name)), activations=activations)
+                except MixpeError as error:
+                    raise _named(error, name) from error
                 loaded[layer] = OffloadedLinear(layer, linear)
                 progress.advance(1)
     except BaseException:

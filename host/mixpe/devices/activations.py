@@ -11,25 +11,13 @@ from mixpe_gateware.contract.layout import shift_pitch
 from mixpe_gateware.contract.reference import row_sums
 
 
-def check_floats(x, k):
-    """Refuse what is no (m, k) array of float16 or float32."""
-    if not isinstance(x, np.ndarray) or x.dtype not in (np.float16, np.float32):
-        found = x.dtype.name if isinstance(x, np.ndarray) else type(x).__name__
-        raise DtypeError(f"x must be an array of float16 or float32, not {found}")
-    check_rows(x, k)
-
-
 def check_codes(xq, k):
     """Refuse what is no (m, k) array of int8."""
     if not isinstance(xq, np.ndarray) or xq.dtype != np.int8:
         found = xq.dtype.name if isinstance(xq, np.ndarray) else type(xq).__name__
         raise DtypeError(f"xq must be an array of int8, not {found}")
-    check_rows(xq, k)
-
-
-def check_rows(x, k):
-    if x.ndim != 2 or x.shape[1] != k:
-        raise ShapeError(f"activations must have the shape (m, {k}), not {x.shape}")
+    if xq.ndim != 2 or xq.shape[1] != k:
+        raise ShapeError(f"activations must have the shape (m, {k}), not {xq.shape}")
 
 
 def quantised(x, kind, span):

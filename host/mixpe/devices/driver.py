@@ -2,6 +2,7 @@
 """The driver: one class for every device, over a link that reads and writes bus addresses."""
 
 from mixpe.devices.bank import RegisterBank
+from mixpe.devices.inputs import as_rows
 from mixpe.devices.jobqueue import JobQueue
 from mixpe.devices.linear import DeviceLinear
 from mixpe.devices.memory import ActivationSpace, Allocator
@@ -162,18 +163,22 @@ class Device:
 
         Returns
         -------
-        list of (m, n) float32
+        list of (…, n) float32
         """
         self.check_open()
-        shared = {}
-        calls = []
+        inputs, shared, calls = {}, {}, []
         for linear, x in requests:
             if linear.device is not self:
                 raise DeviceError(f"a layer of {linear.device.url} cannot run on {self.url}")
-            calls.append(linear.call(x, shared))
+            key = id(x), linear.shape[1]
+            if key not in inputs:
+                inputs[key] = as_rows(x, linear.shape[1])
+            rows, axes = inputs[key]
+            calls.append((linear.call(rows, shared), axes))
         self.prepare([linear for linear, _ in requests])
-        self.execute(calls)
-        return [call.result() for call in calls]
+        self.execute([call for call, _ in calls])
+        results = [(call.result(), axes) for call, axes in calls]
+        return [y if len(axes) == 1 else y.reshape(*axes, y.shape[1]) for y, axes in results]
 
     # Jobs.
 

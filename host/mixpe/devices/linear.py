@@ -3,7 +3,7 @@
 
 import zlib
 
-from mixpe.devices.activations import Activations, check_codes, check_floats
+from mixpe.devices.activations import Activations, check_codes
 from mixpe.devices.calls import FusedCall, PartialsCall
 from mixpe.devices.streams import LayerStream
 from mixpe.plan.kinds import KINDS
@@ -75,8 +75,23 @@ class DeviceLinear:
         return sum(self.plan.stream_bytes)
 
     def __call__(self, x):
-        """Multiply: (m, k) float32 or float16 → (m, n) float32."""
+        """Multiply.
+
+        Parameters
+        ----------
+        x : (k,), (m, k) or (…, k)
+            Floats of 16, 32 or 64 bits, or lists of numbers; see `devices.inputs.as_rows`.
+
+        Returns
+        -------
+        (n,), (m, n) or (…, n) float32
+        """
         return self.device.run([(self, x)])[0]
+
+    def __repr__(self):
+        n, k   = self.shape
+        places = "freed" if self.addrs is None else f"{self.weight_bytes} bytes on {self.device.url}"
+        return f"DeviceLinear({n} x {k}, W{4*self.plan.planes}{self.activations.upper()}, {places})"
 
     def partials(self, xq):
         """Exact group dot products: (m, k) int8 → (m, n, k/G) int32.
@@ -99,10 +114,9 @@ class DeviceLinear:
             self._memory.free(addr)
 
     def call(self, x, shared):
-        """The call for float activations; `shared` holds what was quantised for others already."""
+        """The call for (m, k) float activations; `shared` holds what was quantised for others already."""
         self._check_loaded()
         plan = self.plan
-        check_floats(x, plan.k)
         key = id(x), self.activations, plan.k_padded, plan.span
         if key not in shared:
             shared[key] = Activations.of(x, self.activations, plan.k_padded, plan.span)

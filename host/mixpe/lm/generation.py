@@ -34,6 +34,10 @@ class Generation:
         self._tokens = []
         self._begin = self._prefilled = self._end = None
 
+    def __repr__(self):
+        state = "ended" if self._end is not None else "running" if self._begin is not None else "not begun"
+        return f"Generation({len(self._tokens)} of at most {self._n} tokens, {state})"
+
     def __iter__(self):
         return self
 

@@ -150,6 +150,13 @@ class LlamaModel:
         model._checkpoint = opened
         return model
 
+    def __repr__(self):
+        config, where = self.config, "the host, float32"
+        if self.device is not None:
+            where = getattr(self.device, "url", type(self.device).__name__)
+        return (f"LlamaModel({config.family}, {config.num_hidden_layers} layers, hidden {config.hidden_size}, "
+                f"vocabulary {config.vocab_size}, on {where})")
+
     @property
     def notes(self):
         """What of the weights is not the file's own on the device, or not there: tuple of str, one line a kind."""

@@ -54,6 +54,9 @@ class TextGeneration:
         self._generation = generation
         self._stream     = stream
 
+    def __repr__(self):
+        return f"TextGeneration({self._generation!r})"
+
     def __iter__(self):
         return self
 

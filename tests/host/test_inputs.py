@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What a layer may be called with, and how things of the API present themselves."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import mixpe
+from mixpe.errors import DtypeError, RangeError, ShapeError
+
+N, K = 24, 64
+
+
+@pytest.fixture(scope="module")
+def layer():
+    with mixpe.open("reference") as device:
+        yield device.load(mixpe.quantize(np.random.default_rng(3).standard_normal((N, K)), group_size=32))
+
+
+@pytest.fixture
+def x():
+    return np.random.default_rng(4).standard_normal((6, K)).astype(np.float32)
+
+
+@pytest.mark.parametrize("given", [
+    lambda x: x.astype(np.float64), lambda x: x.tolist(), lambda x: tuple(map(tuple, x.tolist())),
+    lambda x: x.astype(">f4"), lambda x: x.astype(">f8"), np.asfortranarray, lambda x: x[::-1][::-1],
+])
+def test_the_same_numbers_give_the_same_results(given, layer, x):
+    np.testing.assert_array_equal(layer(given(x)), layer(x))
+
+
+def test_axes_in_front_stay(layer, x):
+    y = layer(x)
+    np.testing.assert_array_equal(layer(x.reshape(2, 3, K)), y.reshape(2, 3, N))
+    np.testing.assert_array_equal(layer(x[0]), y[0])
+    assert layer(x[0]).shape == (N,)
+    assert layer(x[0].tolist()).shape == (N,)
+
+
+def test_layers_share_an_input_of_any_kind(layer, x):
+    first, second = layer.device.run([(layer, x.tolist()), (layer, x[None])])
+    np.testing.assert_array_equal(first, layer(x))
+    np.testing.assert_array_equal(second[0], layer(x))
+
+
+def test_integers_in_lists_are_numbers(layer):
+    np.testing.assert_array_equal(layer([[1]*K]), layer(np.ones((1, K), np.float32)))
+
+
+@pytest.mark.parametrize(("given", "error", "words"), [
+    (np.zeros((2, K), np.int8), DtypeError, "not int8; convert with x.astype"),
+    (np.zeros((2, K), np.complex64), DtypeError, "not complex64"),
+    ([["a"]*K], DtypeError, "must hold numbers"),
+    ([[1.0]*K, [1.0]], ShapeError, "same length"),
+    (None, DtypeError, "not NoneType"),
+    (np.zeros((2, K - 1), np.float32), ShapeError, rf"\({K},\), \(m, {K}\) or \(…, {K}\), not \(2, {K - 1}\)"),
+    (np.float32(1), DtypeError, "not float32"),
+    (np.zeros((), np.float32), ShapeError, r"not \(\)"),
+    (np.full((1, K), 1e300), RangeError, "finite"),
+    (np.full((1, K), np.nan), RangeError, "finite"),
+])
+def test_what_is_refused(given, error, words, layer):
+    with pytest.raises(error, match=words):
+        layer(given)
+
+
+def test_things_say_what_they_are(layer):
+    assert repr(layer) == f"DeviceLinear({N} x {K}, W4A8, {layer.weight_bytes} bytes on reference)"
+    assert repr(layer.device) == "Device('reference', 8x32)"
+    with mixpe.LlamaModel.from_pretrained(device="reference") as model:
+        assert repr(model) == "LlamaModel(llama, 3 layers, hidden 256, vocabulary 256, on reference)"
+        text = model.generate("def ", 2)
+        assert repr(text) == "Generation(0 of at most 2 tokens, not begun)"
+        next(text)
+        assert repr(text) == "Generation(1 of at most 2 tokens, running)"
+        next(text)
+        assert repr(text) == "Generation(2 of at most 2 tokens, ended)"
+
+
+def test_the_version_is_the_packages():
+    from importlib.metadata import version
+    assert mixpe.__version__ == version("mixpe")
+
+
+def test_torch_is_reachable_and_not_loaded():
+    code = ("import sys, mixpe; assert 'torch' in dir(mixpe); assert 'torch' not in sys.modules\n"
+            "try: mixpe.torch\nexcept ImportError: print('missing')\nelse: print(mixpe.torch.offload.__name__)")
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True)
+    assert found.stdout.strip() in ("missing", "offload")
+
+
+def test_other_names_are_missing_as_usual():
+    with pytest.raises(AttributeError, match="no attribute 'torches'"):
+        print(mixpe.torches)
