@@ -268,7 +268,8 @@ def test_every_processing_element_has_its_router(tmp_path):
     command = ["nextpnr-ecp5", "--json", "top.json"]
     for pe in PE_KINDS:
         router = "router1" if pe == "dense" else "router2"
-        assert adapt_placer(command, tmp_path, pe) == [*command, "--router", router]
+        assert adapt_placer(command, tmp_path, Config(pe=pe, port_bits=32)) == [*command, "--router", router]
+    assert adapt_placer(command, tmp_path, Config(pe="dense"))[-4:] == ["--router", "router1", "--placer", "static"]
 
 
 def test_clocks_of_ice40_go_to_its_constraints(tmp_path):
@@ -281,7 +282,7 @@ def test_clocks_of_ice40_go_to_its_constraints(tmp_path):
     command = ["nextpnr-ice40", "--json", "top.json", "--pcf", "top.pcf"]
     script  = ["--pre-pack", "top_pre_pack.py"]
     for _again in range(2):
-        adapted = adapt_placer([*command, *script, "--seed", "1"], tmp_path, "bitplane", 16_000_000)
+        adapted = adapt_placer([*command, *script, "--seed", "1"], tmp_path, Config(pe="bitplane"), 16_000_000)
         assert adapted == [*command, "--seed", "1", "--freq", "16"]
         assert (tmp_path/"top.pcf").read_text() == "set_io clk12 35\nset_frequency sys_clk 16\nset_frequency clk12 12\n"
 
@@ -292,7 +293,7 @@ def test_clocks_of_ice40_go_to_its_constraints(tmp_path):
     (["nextpnr-ecp5", "--lpf", "top.lpf"], ["--router", "router2"]),  # LiteX constrains its clocks
 ])
 def test_unconstrained_clocks_are_asked_for_the_system_clock(tmp_path, command, expected):
-    assert adapt_placer(command, tmp_path, "bitplane", 48_500_000) == [*command, *expected]
+    assert adapt_placer(command, tmp_path, Config(pe="bitplane"), 48_500_000) == [*command, *expected]
 
 
 PACKING = """Info: Packing LUT-FFs..
