@@ -27,7 +27,7 @@ from mixpe_boards.table import (
     text_table,
 )
 from mixpe_gateware.contract import config, descriptor
-from mixpe_gateware.contract.config import PE_KINDS
+from mixpe_gateware.contract.config import PE_KINDS, Config
 from mixpe_gateware.contract.digest import compute_digest, digest
 
 ULX3S = BOARDS["ulx3s"]
