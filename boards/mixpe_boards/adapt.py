@@ -11,7 +11,7 @@ from mixpe.tools.yowasp import clocks_to_constraints, relative_sources
 # to 80, and on the Colorlight i9 router2 does not end. Arrays of the others: router2 ends in minutes, router1 does not.
 ROUTERS = {"dense": "router1", "bitplane": "router2", "shift-add": "router2"}
 
-# Likewise, dense arrays of 32 lanes: an ECPIX-5 with 256 MACs as `heap` places it is not routed within an hour, by neither
+# Likewise, dense arrays of 32 lanes: an ECPIX-5 with 256 MACs as `heap` places it is not routed within an hour by either
 # router; placed by `static`, with a sixth less wire, router1 takes five minutes, and it reaches 98 MHz.
 WIDE_PORT_BITS = 128
 
@@ -56,8 +56,8 @@ def adapt_synthesis(folder, name):
 def adapt_placer(command, folder, config, clock_hz=None):
     """The command of nextpnr for this gateware.
 
-    ECP5 gets the router and the placer of the array's processing element. LiteX gives Gowin no clock constraints, and those of iCE40
-    may name nets that are gone: a clock without one is asked to reach the system clock.
+    ECP5 gets the router and the placer of the array's processing element. LiteX gives Gowin no clock constraints, and
+    those of iCE40 may name nets that are gone: a clock without one is asked to reach the system clock.
 
     Parameters
     ----------

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The driver: one class for every device, over a link that reads and writes bus addresses."""
 
+from threading import RLock
+
 from mixpe.devices.bank import RegisterBank
 from mixpe.devices.inputs import as_rows
 from mixpe.devices.jobqueue import JobQueue
@@ -9,6 +11,7 @@ from mixpe.devices.memory import ActivationSpace, Allocator
 from mixpe.devices.sdram import init_method, initialise_sdr
 from mixpe.devices.stage import Stage
 from mixpe.devices.transfer import Transfer
+from mixpe.devices.turns import in_turn
 from mixpe_gateware.contract.digest import VERSION, digest
 from mixpe_gateware.contract.errors import ConfigError, DeviceError, MixpeError
 from mixpe_gateware.contract.registers import (
@@ -25,7 +28,7 @@ VERIFY       = ("all", "weights", "none")
 
 
 class Device:
-    """An open device; use `mixpe.open`. Not for use from several threads at once.
+    """An open device; use `mixpe.open`. Several threads may use it: their calls take turns.
 
     Parameters
     ----------
@@ -55,6 +58,8 @@ class Device:
         Over both.
     transfer : Transfer
         To and from its memory.
+    turn : RLock
+        Held by each call; hold it to make several of them one.
     streamed_bytes : int
         Bytes of weights, scales and zero points that all jobs so far have read.
     """
@@ -62,6 +67,7 @@ class Device:
     def __init__(self, link, url, *, rate_hz=None, floor_s=5.0, ready_s=10.0, verify="all", csr_base=None):
         if verify not in VERIFY:
             raise ConfigError(f"verify must be one of {VERIFY}, not {verify!r}")
+        self.turn   = RLock()
         self.url    = url
         self.link   = link
         self.bank   = RegisterBank(link, url, csr_base)
@@ -95,6 +101,7 @@ class Device:
     def __repr__(self):
         return f"Device({self.url!r}, {self.config.name}{', closed' if self._closed else ''})"
 
+    @in_turn
     def close(self):
         """Close the link, and stop what `open` started. A second call does nothing."""
         if not self._closed:
@@ -116,6 +123,7 @@ class Device:
 
     # Layers.
 
+    @in_turn
     def load(self, matrix, activations="a8", fused=None, remake=None, keep=None, memory=None):
         """Put a quantised matrix into the device's memory.
 
@@ -153,6 +161,7 @@ class Device:
             lambda addr, stream: self.transfer.upload(addr, stream, self.verify != "none"), keep)
         return linear
 
+    @in_turn
     def run(self, requests):
         """Run independent layers without waiting between them.
 
@@ -182,6 +191,7 @@ class Device:
 
     # Jobs.
 
+    @in_turn
     def prepare(self, linears):
         """Recover after trouble, and bring back what weights of these layers it has cost."""
         self._recover()
@@ -189,6 +199,7 @@ class Device:
             if linear.epoch != self.epoch:
                 linear.ensure(self.checksum, lambda addr, stream: self.transfer.upload(addr, stream, True))
 
+    @in_turn
     def execute(self, calls):
         """Carry out planned calls with the queue kept full: activations of the next job are written while one runs.
 
@@ -207,6 +218,7 @@ class Device:
                 self._try_recover()
             raise
 
+    @in_turn
     def run_job(self, job):
         """Run one descriptor exactly as it is, unchecked, and wait for it: for tests and measurements.
 
@@ -227,16 +239,19 @@ class Device:
 
     # Memory.
 
+    @in_turn
     def write_memory(self, offset, data):
         """Write a buffer or array at an offset of the device's memory, unverified."""
         self.check_open()
         self.transfer.write(offset, data)
 
+    @in_turn
     def read_memory(self, offset, size):
         """Read bytes at an offset of the device's memory: (size,) uint8."""
         self.check_open()
         return self.transfer.read(offset, size)
 
+    @in_turn
     def checksum(self, offset, size):
         """CRC-32 of a region, computed by the device. Offset and size are multiples of the beat."""
         self.check_open()
@@ -244,6 +259,7 @@ class Device:
 
     # What the device tells.
 
+    @in_turn
     def counters(self):
         """Counters of the gateware, all of the same cycle: dict of int. See `contract.registers.COUNTER_TEXT`."""
         self.check_open()
@@ -252,6 +268,7 @@ class Device:
         words = self.bank.read_counters()
         return {name: words[2*index] | words[2*index + 1] << 32 for index, name in enumerate(COUNTERS)}
 
+    @in_turn
     def reset_counters(self):
         """Set the counters to zero."""
         self.check_open()

@@ -98,20 +98,22 @@ class DeviceLinear:
 
         8-bit weights: 16·P_hi + P_lo.
         """
-        self._check_loaded()
-        self.device.check_open()
-        check_codes(xq, self.plan.k)
-        acts = Activations.of_codes(xq, self.plan.k_padded, self.plan.span)
-        call = PartialsCall(self._planned(len(xq), raw=True), self.addrs, acts, self.matrix)
-        self.device.prepare([self])
-        self.device.execute([call])
-        return call.result()
+        with self.device.turn:
+            self._check_loaded()
+            self.device.check_open()
+            check_codes(xq, self.plan.k)
+            acts = Activations.of_codes(xq, self.plan.k_padded, self.plan.span)
+            call = PartialsCall(self._planned(len(xq), raw=True), self.addrs, acts, self.matrix)
+            self.device.prepare([self])
+            self.device.execute([call])
+            return call.result()
 
     def free(self):
         """Give its memory back. The layer cannot be used after this; a second call does nothing."""
-        addrs, self.addrs = self.addrs, None
-        for addr in addrs or []:
-            self._memory.free(addr)
+        with self.device.turn:
+            addrs, self.addrs = self.addrs, None
+            for addr in addrs or []:
+                self._memory.free(addr)
 
     def call(self, x, shared):
         """The call for (m, k) float activations; `shared` holds what was quantised for others already."""

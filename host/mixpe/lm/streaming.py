@@ -43,11 +43,12 @@ class Stream:
 
     def run(self, matrix, x):
         """Send a matrix, multiply, and leave the region empty again: (m, k) float32 → (m, n) float32."""
-        layer = self._device.load(matrix, activations=self._activations, memory=self._region)
-        try:
-            return layer(x)
-        finally:
-            layer.free()
+        with self._device.turn:  # the region is one for all
+            layer = self._device.load(matrix, activations=self._activations, memory=self._region)
+            try:
+                return layer(x)
+            finally:
+                layer.free()
 
     def note(self, jobs):
         """What it costs, in one line; `jobs` is the number of all jobs of the model."""
