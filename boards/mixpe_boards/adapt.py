@@ -11,8 +11,8 @@ from mixpe.tools.yowasp import clocks_to_constraints, relative_sources
 # to 80, and on the Colorlight i9 router2 does not end. Arrays of the others: router2 ends in minutes, router1 does not.
 ROUTERS = {"dense": "router1", "bitplane": "router2", "shift-add": "router2"}
 
-# Likewise, dense arrays of 32 lanes: an ECPIX-5 with 256 MACs as `heap` places it is not routed within an hour by either
-# router; placed by `static`, with a sixth less wire, router1 takes five minutes, and it reaches 98 MHz.
+# Likewise, dense arrays of 32 lanes: as `heap` places an ECPIX-5 with 256 MACs, neither router is done within an hour;
+# placed by `static`, with a sixth less wire, router1 takes five minutes, and it reaches 98 MHz.
 WIDE_PORT_BITS = 128
 
 DEFAULT_CLOCK = ("nextpnr-himbaechel", "nextpnr-ice40")  # get the system clock for what has no constraint
