@@ -15,13 +15,14 @@ from mixpe.errors import MixpeError
 DESCRIPTION = "Quantised LLM layers on an FPGA, on its simulation, or on the numpy reference."
 
 # In the order of the help text; commands that are not named here come after these.
-ORDER = ("demo", "info", "open", "models", "chat", "generate", "evaluate", "quantize", "bench", "sim", "boards",
-    "build", "flash", "selftest", "explore")
+ORDER = ("demo", "info", "open", "models", "chat", "serve", "generate", "evaluate", "quantize", "bench", "sim",
+    "boards", "build", "flash", "selftest", "explore")
 
 # Packages that a plain installation lacks, and the extra that brings them.
 EXTRAS = {
     "migen": "gateware", "litex": "gateware", "litedram": "gateware", "liteeth": "gateware", "litescope": "gateware",
-    "litex_boards": "gateware", "matplotlib": "plot", "torch": "torch", "transformers": "torch",
+    "litex_boards": "gateware", "matplotlib": "plot", "torch": "torch", "transformers": "torch", "starlette": "serve",
+    "uvicorn": "serve",
 }
 
 EXIT_ERROR, EXIT_INTERRUPTED = 2, 130

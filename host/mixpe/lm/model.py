@@ -224,30 +224,60 @@ class LlamaModel:
         """
         tokens = as_batch(tokens, cache, self.config)
         b, t = tokens.shape
-        config, begin, arithmetic = self.config, cache.length, self._arithmetic
-        cos, sin = arithmetic.tables(np.arange(begin, begin + t), self._frequencies, config.rope.magnitude)
-        heads, kv_heads, d = config.num_attention_heads, config.num_key_value_heads, config.head_dim
+        x = self.hidden([(tokens, cache)])
+        if last_only:
+            x, t = x.reshape(b, t, -1)[:, -1], 1
+        return self.head(x).reshape(b, t, self.config.vocab_size)
 
-        x = arithmetic.read(self._weights.rows("model.embed_tokens.weight", tokens.reshape(-1)))   # (b·t, hidden)
+    def hidden(self, parts):
+        """Run new tokens through all layers; the caches grow by them.
+
+        Parameters
+        ----------
+        parts : list of (tokens, cache)
+            (b, t) int64 of `as_batch`, each with a cache of its own; see `lm.batch`.
+
+        Returns
+        -------
+        (Σ b·t, hidden) float32
+            Rows of all parts, one after the other.
+        """
+        config, arithmetic = self.config, self._arithmetic
+        heads, kv_heads, d = config.num_attention_heads, config.num_key_value_heads, config.head_dim
+        tokens = np.concatenate([tokens.reshape(-1) for tokens, _ in parts])
+        spans, turns, start = [], [], 0
+        for part, cache in parts:
+            spans.append(slice(start, start + part.size))
+            turns.append(arithmetic.tables(np.arange(cache.length, cache.length + part.shape[1]), self._frequencies,
+                                           config.rope.magnitude))
+            start += part.size
+
+        x = arithmetic.read(self._weights.rows("model.embed_tokens.weight", tokens))
         for i in range(config.num_hidden_layers):
             layer = f"model.layers.{i}"
             y = self._norm(f"{layer}.input_layernorm", x)
-            y = self._job(f"layers.{i}.qkv", y).reshape(b, t, heads + 2 * kv_heads, d)
-            q, k, v = y[:, :, :heads], y[:, :, heads:heads + kv_heads], y[:, :, heads + kv_heads:]
+            y = self._job(f"layers.{i}.qkv", y).reshape(len(x), heads + 2 * kv_heads, d)
+            q, k, v = y[:, :heads], y[:, heads:heads + kv_heads], y[:, heads + kv_heads:]
             if config.qk_norm:
                 q, k = self._norm(f"{layer}.self_attn.q_norm", q), self._norm(f"{layer}.self_attn.k_norm", k)
-            kept = cache.extend(i, arithmetic.rotate(k, cos, sin), v)
-            y = arithmetic.attention(arithmetic.rotate(q, cos, sin), *kept, window=config.window(i))
-            x = arithmetic.add(x, self._job(f"layers.{i}.o", y.reshape(b * t, heads * d)))
+            mixed = []
+            for span, turn, (part, cache) in zip(spans, turns, parts, strict=True):
+                q_part, k_part, v_part = (rows[span].reshape(*part.shape, -1, d) for rows in (q, k, v))
+                kept = cache.extend(i, arithmetic.rotate(k_part, *turn), v_part)
+                y = arithmetic.attention(arithmetic.rotate(q_part, *turn), *kept, window=config.window(i))
+                mixed.append(y.reshape(part.size, heads * d))
+            x = arithmetic.add(x, self._job(f"layers.{i}.o", np.concatenate(mixed) if len(mixed) > 1 else mixed[0]))
             y = self._norm(f"{layer}.post_attention_layernorm", x)
             y = self._job(f"layers.{i}.gate_up", y)
             inner = config.intermediate_size
             x = arithmetic.add(x, self._job(f"layers.{i}.down", arithmetic.gate(y[:, :inner], y[:, inner:])))
-        cache.length += t
-        if last_only:
-            x, t = x.reshape(b, t, -1)[:, -1], 1
-        logits = self._job("lm_head", self._norm("model.norm", x))
-        return logits.reshape(b, t, config.vocab_size)
+        for part, cache in parts:
+            cache.length += part.shape[1]
+        return x
+
+    def head(self, x):
+        """Logits of rows of `hidden`: (r, hidden) → (r, vocab) float32."""
+        return self._job("lm_head", self._norm("model.norm", x))
 
     def logits(self, tokens):
         """Logits of every token of a sequence: (t,) integers or bytes → (t, vocab) float32; (b, t) → (b, t, vocab)."""

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The one thread that has the model and its device.
+
+    submit ─► waiting (bounded) ─► active: at most as many as the array has rows for ─► pieces to each client
+                                      one pass after the other: every active sequence's next token, and a piece of one
+                                      prompt; a kept cache with the same beginning is continued
+"""
+
+import threading
+from collections import deque
+
+from mixpe.errors import DeviceError, MixpeError
+from mixpe.lm.batch import forward_many
+from mixpe.serve.ask import AskError
+
+CHUNK = 32  # tokens of a prompt in one pass: others get a token meanwhile
+
+
+def common(first, second):
+    """How many tokens two lists begin with alike."""
+    count = 0
+    for a, b in zip(first, second, strict=False):
+        if a != b:
+            break
+        count += 1
+    return count
+
+
+class Owner(threading.Thread):
+    """Serves sequences until `close`.
+
+    Parameters
+    ----------
+    model : LlamaModel
+    figures : Figures
+    slots : int
+        Sequences that advance together.
+    waiting : int
+        Further ones that may wait.
+    kept : int
+        Caches of ended sequences that are kept for what continues them.
+    """
+
+    def __init__(self, model, figures, *, slots, waiting=32, kept=4):
+        super().__init__(name="mixpe-owner", daemon=True)
+        self._model, self._figures = model, figures
+        self._slots, self._limit, self._keep = slots, waiting, kept
+        self._change  = threading.Condition()
+        self._waiting = deque()
+        self._active  = []
+        self._kept    = []      # (tokens, cache), the least recently used first
+        self._closing = False
+
+    def submit(self, sequence):
+        """Have a sequence served.
+
+        Raises
+        ------
+        AskError
+            Too many wait already (status 429), or the server ends (503).
+        """
+        with self._change:
+            if self._closing:
+                raise AskError("the server is closing", code="closing", status=503)
+            if len(self._waiting) >= self._limit:
+                raise AskError(f"{self._limit} requests wait already; try again later", code="queue_full", status=429)
+            self._waiting.append(sequence)
+            self._change.notify()
+
+    def cancel(self, sequence):
+        """Nobody waits for it any more: its place goes to the next one before the next pass."""
+        with self._change:
+            sequence.cancelled = True
+            self._change.notify()
+
+    def lengths(self):
+        """How many wait, and how many are active."""
+        with self._change:
+            return len(self._waiting), len(self._active)
+
+    def close(self, limit_s=60):
+        """End all, and the thread."""
+        with self._change:
+            self._closing = True
+            self._change.notify()
+        self.join(limit_s)
+
+    def run(self):
+        """Passes until `close`; an error ends the sequences that it hit, not the thread."""
+        while self._admit():
+            try:
+                self._pass()
+            except MixpeError as error:
+                self._drop(error)
+            except Exception as error:  # a fault of ours must not leave clients waiting
+                self._drop(DeviceError(f"the server failed: {type(error).__name__}: {error}"))
+        for sequence in [*self._active, *self._waiting]:
+            sequence.fail(DeviceError("the server was closed"))
+
+    def _admit(self):
+        """Fill the slots; waits while there is nothing to do. False: it is time to end."""
+        with self._change:
+            while True:
+                for sequence in [*self._active, *self._waiting]:
+                    if sequence.cancelled:
+                        sequence.end("cancelled")
+                for sequence in [each for each in self._active if each.ended]:
+                    self._active.remove(sequence)
+                    self._retire(sequence)
+                self._waiting = deque(each for each in self._waiting if not each.ended)
+                while self._waiting and len(self._active) < self._slots:
+                    self._begin(self._waiting.popleft())
+                if self._closing:
+                    return False
+                if self._active:
+                    return True
+                self._change.wait()
+
+    def _begin(self, sequence):
+        """Give it a cache, one that holds its beginning if there is."""
+        best = max(self._kept, key=lambda kept: common(kept[0], sequence.prompt), default=None)
+        known = 0 if best is None else min(common(best[0], sequence.prompt), len(sequence.prompt) - 1)
+        if known:
+            self._kept.remove(best)
+            sequence.cache = best[1]
+            sequence.cache.length = known
+        else:
+            sequence.cache = self._model.new_cache()
+        sequence.known   = known
+        sequence.pending = sequence.prompt[known:]
+        self._active.append(sequence)
+
+    def _retire(self, sequence):
+        """Keep its cache for a while."""
+        self._figures.ended(sequence)
+        if self._keep and sequence.cache.length:
+            self._kept.append((sequence.tokens[:sequence.cache.length], sequence.cache))
+            del self._kept[:-self._keep]
+
+    def _pass(self):
+        """One pass: a token for all whose prompt is done, and a piece of the first prompt that is not."""
+        work, prompt = [], False
+        for sequence in self._active:
+            if len(sequence.pending) > 1:
+                if prompt:
+                    continue
+                prompt = True
+            work.append((sequence, sequence.pending[:CHUNK]))
+        with self._figures.timed(work):
+            logits = forward_many(self._model, [(tokens, sequence.cache) for sequence, tokens in work])
+        for (sequence, tokens), row in zip(work, logits, strict=True):
+            sequence.pending = sequence.pending[len(tokens):]
+            if not sequence.pending:
+                sequence.take(row)
+
+    def _drop(self, error):
+        """The pass failed: what its caches hold is not known."""
+        with self._change:
+            for sequence in self._active:
+                sequence.fail(error)
+                self._figures.ended(sequence)
+            self._active = []

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: BSD-2-Clause
+"use strict";
+
+const at = (id) => document.getElementById(id);
+let facts = null, messages = [], running = null;
+
+function headers() {
+  const found = {"Content-Type": "application/json"};
+  if (at("key").value) found.Authorization = "Bearer " + at("key").value;
+  return found;
+}
+
+// The conversation. ---------------------------------------------------------------------------------------------------
+
+function show(message) {
+  const item = document.createElement("li");
+  item.className = message.role;
+  item.textContent = message.content;
+  at("messages").append(item);
+  item.scrollIntoView({block: "end"});
+  return item;
+}
+
+function settle(active) {
+  at("send").disabled = active;
+  at("stop").disabled = !active;
+  at("again").disabled = active || !messages.some((each) => each.role === "user");
+}
+
+async function* events(response) {
+  const reader = response.body.getReader(), decoder = new TextDecoder();
+  let rest = "";
+  for (;;) {
+    const {done, value} = await reader.read();
+    if (done) return;
+    rest += decoder.decode(value, {stream: true});
+    for (let end; (end = rest.indexOf("\n\n")) >= 0; rest = rest.slice(end + 2)) {
+      const data = rest.slice(0, end).replace(/^data: /, "");
+      if (data === "[DONE]") return;
+      yield JSON.parse(data);
+    }
+  }
+}
+
+async function answer() {
+  const chat = facts === null || facts.chat;
+  const body = {
+    model: facts.model, stream: true, stream_options: {include_usage: true},
+    temperature: Number(at("temperature").value), max_tokens: Number(at("tokens").value),
+  };
+  if (chat) body.messages = messages; else body.prompt = messages[messages.length - 1].content;
+  const message = {role: "assistant", content: ""}, item = show(message);
+  item.classList.add("running");
+  running = new AbortController();
+  settle(true);
+  let begun = null, usage = null, reason = "stopped";
+  try {
+    const response = await fetch(chat ? "/v1/chat/completions" : "/v1/completions",
+      {method: "POST", headers: headers(), body: JSON.stringify(body), signal: running.signal});
+    if (!response.ok) throw new Error((await response.json()).error.message);
+    for await (const piece of events(response)) {
+      if (piece.error) throw new Error(piece.error.message);
+      usage = piece.usage || usage;
+      const choice = piece.choices[0];
+      if (!choice) continue;
+      reason = choice.finish_reason || reason;
+      const text = chat ? choice.delta.content : choice.text;
+      if (!text) continue;
+      begun = begun || performance.now();
+      message.content += text;
+      item.textContent = message.content;
+      item.scrollIntoView({block: "end"});
+    }
+  } catch (error) {
+    if (error.name !== "AbortError") at("problem").textContent = error.message;
+  }
+  item.classList.remove("running");
+  running = null;
+  if (message.content) messages.push(message); else item.remove();
+  if (usage && usage.completion_tokens > 1 && begun !== null) {
+    const seconds = (performance.now() - begun)/1000, rate = document.createElement("span");
+    rate.className = "rate";
+    rate.textContent = `${usage.completion_tokens} tokens, ${((usage.completion_tokens - 1)/seconds).toFixed(1)} a second`
+      + ` · prompt of ${usage.prompt_tokens}, ${usage.prompt_tokens_details.cached_tokens} kept`
+      + (reason === "length" ? " · cut at the number of tokens" : "");
+    item.append(rate);
+  }
+  settle(false);
+  at("text").focus();
+}
+
+function send() {
+  const text = at("text").value.trim();
+  if (!text || running || facts === null) return;
+  at("problem").textContent = "";
+  at("text").value = "";
+  messages.push({role: "user", content: text});
+  show(messages[messages.length - 1]);
+  answer();
+}
+
+at("form").addEventListener("submit", (event) => { event.preventDefault(); send(); });
+at("text").addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); send(); }
+});
+at("stop").addEventListener("click", () => running && running.abort());
+document.addEventListener("keydown", (event) => { if (event.key === "Escape" && running) running.abort(); });
+at("again").addEventListener("click", () => {
+  while (messages.length && messages[messages.length - 1].role === "assistant") {
+    messages.pop();
+    at("messages").lastElementChild.remove();
+  }
+  at("problem").textContent = "";
+  answer();
+});
+at("clear").addEventListener("click", () => {
+  if (running) running.abort();
+  messages = [];
+  at("messages").replaceChildren();
+  at("problem").textContent = "";
+  settle(false);
+});
+
+// What was measured. --------------------------------------------------------------------------------------------------
+
+function list(id, rows) {
+  at(id).replaceChildren(...rows.flatMap(([name, value]) => {
+    const term = document.createElement("dt"), text = document.createElement("dd");
+    term.textContent = name;
+    text.textContent = value;
+    return [term, text];
+  }));
+}
+
+function bytes(count) {
+  for (const unit of ["B", "kB", "MB", "GB"]) {
+    if (count < 1000 || unit === "GB") return `${count < 10 && unit !== "B" ? count.toFixed(1) : Math.round(count)} ${unit}`;
+    count /= 1000;
+  }
+}
+
+function cycles(counters) {
+  const shares = [["busy", "array busy", counters.busy], ["weights", "waits for weights", counters.wait_weights],
+    ["results", "waits for results", counters.wait_results]];
+  const rest = counters.cycles - shares.reduce((sum, share) => sum + share[2], 0);
+  shares.push(["other", "start, activations, results", Math.max(0, rest)]);
+  const texts = shares.map(([kind, name, count]) => [kind, name, 100*count/Math.max(1, counters.cycles)]);
+  at("cycles").replaceChildren(...texts.map(([kind, , share]) => {
+    const part = document.createElement("div");
+    part.className = kind;
+    part.style.width = `${share}%`;
+    return part;
+  }));
+  at("cycles").setAttribute("aria-label", texts.map(([, name, share]) => `${name} ${share.toFixed(0)} %`).join(", "));
+  at("legend").replaceChildren(...texts.map(([kind, name, share]) => {
+    const item = document.createElement("li"), label = document.createElement("span"), value = document.createElement("b");
+    label.className = kind;
+    label.textContent = name;
+    value.textContent = `${share.toFixed(1)} %`;
+    item.append(label, value);
+    return item;
+  }));
+}
+
+function roofline(device, counters) {
+  // Both axes logarithmic; the point is what was measured per cycle of the device, times its clock.
+  const beats = counters.beats_in + counters.beats_out;
+  if (!beats || !counters.cycles) return;
+  const peak = device.macs_per_cycle, width = device.beat_bytes;
+  const macs = counters.busy*peak, intensity = macs/(beats*width), reached = macs/counters.cycles;
+  const x = (value) => 40 + 260*(Math.log2(value) + 3)/12, y = (value) => 150 - 130*(Math.log2(value) + 2)/(Math.log2(peak) + 3);
+  const ridge = peak/width, low = 1/8;
+  const svg = at("roofline"), make = (name, attributes, text) => {
+    const node = document.createElementNS("http://www.w3.org/2000/svg", name);
+    for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+    if (text) node.textContent = text;
+    return node;
+  };
+  svg.replaceChildren(
+    make("polyline", {class: "roof", points: `${x(low)},${y(low*width)} ${x(ridge)},${y(peak)} ${x(512)},${y(peak)}`}),
+    make("circle", {class: "point", cx: x(Math.min(512, Math.max(low, intensity))), cy: y(Math.max(.25, reached)), r: 5}),
+    make("text", {x: 44, y: 14}, `${peak} MAC a cycle, ${width} bytes a cycle`),
+    make("text", {x: 100, y: 172}, "MAC a byte of memory →"),
+    make("text", {x: 44, y: 30}, `measured: ${reached.toFixed(1)} MAC a cycle at ${intensity.toFixed(2)} MAC a byte`));
+  svg.setAttribute("aria-label", `${reached.toFixed(1)} of ${peak} MAC a cycle at ${intensity.toFixed(2)} MAC a byte`);
+}
+
+async function poll() {
+  try {
+    const response = await fetch("/stats", {headers: headers()});
+    if (!response.ok) throw new Error((await response.json()).error.message);
+    const stats = await response.json();
+    facts = stats.facts;
+    const device = facts.device;
+    at("model").textContent = `${facts.model} (${facts.family}, ${facts.layers} layers, context ${facts.context}) on `
+      + (device ? device.url : "the host, in float32");
+    list("device", device ? [["array", `${device.rows} × ${device.lanes}`], ["clock", `${device.clock_hz/1e6} MHz`],
+      ["memory", bytes(device.mem_bytes)], ["port, peak", `${bytes(device.port_bytes_per_s)}/s`],
+      ["activations", facts.activations.toUpperCase()]] : [["device", "none"]]);
+    const span = stats.window, rows = [["answering", stats.active], ["waiting", stats.waiting],
+      ["tokens made", stats.generated_tokens], ["prompt tokens kept", stats.kept_tokens]];
+    if (span && span.tokens > 0) {
+      rows.push(["tokens a second", (span.tokens/Math.max(span.busy_s, 1e-9)).toFixed(1)]);
+      if (device) {
+        const moved = (span.counters.beats_in + span.counters.beats_out)*device.beat_bytes;
+        rows.push(["device cycles a token", Math.round(span.counters.cycles/span.tokens).toLocaleString("en")],
+          ["memory, of its peak", `${(100*moved/Math.max(1, span.counters.cycles*device.beat_bytes)).toFixed(1)} %`],
+          ["link a token", bytes((span.link.sent + span.link.received)/span.tokens)]);
+        cycles(span.counters);
+        roofline(device, span.counters);
+        at("note").textContent = "Cycles, beats and bytes are the device's own counters; a simulated device's seconds "
+          + "are the simulator's.";
+      }
+    }
+    list("rates", rows);
+    if (at("problem").dataset.poll) { at("problem").textContent = ""; delete at("problem").dataset.poll; }
+  } catch (error) {
+    at("problem").textContent = error.message;
+    at("problem").dataset.poll = "1";
+  }
+  setTimeout(poll, 1000);
+}
+
+settle(false);
+poll();

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Model, owner and HTTP server together, until they are interrupted."""
+
+import socket
+from pathlib import Path
+
+import uvicorn
+
+from mixpe.formats.packaged import is_byte_model
+from mixpe.lm import LlamaModel, checkpoint
+from mixpe.lm.text import tokenizer_of
+from mixpe.plan.kinds import KINDS
+from mixpe.serve.app import Service, make_app
+from mixpe.serve.figures import Figures
+from mixpe.serve.owner import Owner
+
+HOST_SLOTS = 4  # without a device
+
+
+def _slots(model, activations):
+    """Sequences that one pass of the array takes."""
+    if model.device is None:
+        return HOST_SLOTS
+    return max(1, model.device.config.rows//(2 if KINDS[activations].wide else 1))
+
+
+def facts_of(model, name, activations):
+    """What the page says about model and device: dict, ready for JSON."""
+    device = model.device
+    found  = {"model": name, "family": model.config.family, "layers": model.config.num_hidden_layers,
+        "context": model.config.max_position_embeddings, "chat": model.tokenizer.chat is not None,
+        "activations": activations, "device": None}
+    if device is not None:
+        info = device.info()
+        found["device"] = {key: info[key] for key in ("url", "clock_hz", "rows", "lanes", "macs_per_cycle",
+            "port_bytes_per_s", "mem_bytes")} | {"beat_bytes": device.config.beat_bytes}
+    return found
+
+
+def start(model, name, key=None, *, slots=None, waiting=32, activations="a16", host="127.0.0.1"):
+    """An application and the running owner behind it.
+
+    Returns
+    -------
+    app : Starlette
+    owner : Owner
+        To be closed.
+    """
+    figures = Figures(model.device)
+    owner   = Owner(model, figures, slots=slots or _slots(model, activations), waiting=waiting)
+    service = Service(model, name, owner, figures, key, facts_of(model, name, activations))
+    owner.start()
+    return make_app(service, host), owner
+
+
+def serve(args, key, say):
+    """Serve as the command line says; `say` gets lines for people.
+
+    Raises
+    ------
+    OSError
+        The address is taken or not this machine's.
+    MixpeError
+        What the model and the device raise.
+    """
+    opened    = checkpoint.opened(args.model)
+    tokenizer = tokenizer_of(opened)
+    name      = args.name or Path(args.model).name
+    kind      = args.activations or ("a8" if is_byte_model(opened.path) else "a16")
+    with socket.create_server((args.host, args.port), family=socket.AF_INET6 if ":" in args.host else socket.AF_INET,
+                              reuse_port=False) as listening:
+        with LlamaModel.from_pretrained(opened, None if args.device == "none" else args.device,
+                                        group_size=args.group_size, bits=args.bits, activations=kind,
+                                        head_bits=args.head_bits) as model:
+            model.tokenizer = tokenizer
+            app, owner = start(model, name, key, slots=args.slots, waiting=args.queue,
+                activations=kind, host=args.host)
+            try:
+                host = f"[{args.host}]" if ":" in args.host else args.host
+                say(f"{name} on {args.device}: http://{host}:{listening.getsockname()[1]}/ (Ctrl-C ends)")
+                uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_keep_alive=30,
+                    timeout_graceful_shutdown=5, limit_concurrency=256)).run(sockets=[listening])
+            finally:
+                owner.close()

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A server on a free port, over the packaged model on the reference device."""
+
+import socket
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+import uvicorn
+
+import mixpe
+from mixpe.serve.server import start
+
+LIMIT_S = 30
+
+
+@contextmanager
+def served(model, name="bytes", **options):
+    """Serve a model; gives its URL and its owner."""
+    app, owner = start(model, name, **options)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=2))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        end = time.monotonic() + LIMIT_S
+        while not server.started:
+            assert time.monotonic() < end and thread.is_alive()
+            time.sleep(0.01)
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}", owner
+        finally:
+            server.should_exit = True
+            thread.join(LIMIT_S)
+            owner.close()
+    assert not thread.is_alive() and not owner.is_alive()
+
+
+@pytest.fixture(scope="session")
+def model():
+    with mixpe.LlamaModel.from_pretrained(device="reference") as model:
+        yield model
+
+
+@pytest.fixture(scope="session")
+def server(model):
+    with served(model, slots=3, activations="a8") as (url, _):
+        yield url
