@@ -7,6 +7,7 @@ A wide integer is held in an FP64, exactly: none has more than 53 bits.
 
 import numpy as np
 
+from mixpe_gateware.contract.config import CONTEXT_LIMIT
 from mixpe_gateware.contract.decoder.cache import scale_parts
 from mixpe_gateware.contract.decoder.float32 import multiply, raised
 from mixpe_gateware.contract.decoder.functions import LOG2_E, exp2_negative, reciprocal
@@ -14,7 +15,6 @@ from mixpe_gateware.contract.decoder.tables import VALUE_BITS
 from mixpe_gateware.contract.errors import RangeError
 
 HEAD_LIMIT    = 256      # of d
-CONTEXT_LIMIT = 1 << 15  # of s: with it a sum of PV has 40 bits
 QUERY_BITS    = 15       # of a query code's magnitude
 SCORE_LIMIT   = 1 << 31  # of magnitudes, units of 2^-16
 BLOCK         = 1 << 17  # scores at a time, so that they stay in a cache of the host
