@@ -87,7 +87,7 @@ CHECK      = jobs.check_job
 WORDS      = descriptor.WORDS
 CONTRACT   = {
     "version":             (digest, "VERSION", 999),
-    "a register less":     (registers, "REGISTERS", registers.REGISTERS[:-1]),
+    "a register less":     (registers, "REGISTERS", registers.REGISTERS[1:]),
     "a register's access": (registers, "REGISTERS", tuple(replace(each, access="rw") for each in registers.REGISTERS)),
     "a register's effect": (registers, "REGISTERS", tuple(replace(each, effect=registers.Effect.NONE)
         for each in registers.REGISTERS)),
@@ -144,6 +144,29 @@ def test_an_optional_part_is_in_the_digest_of_builds_that_have_it(monkeypatch, c
     without, before = compute_digest(), compute_digest(("minima",))
     monkeypatch.setattr(module, name, value)
     assert compute_digest() == without and compute_digest(("minima",)) != before
+
+
+DECODER = {
+    "a register less":     (registers, "REGISTERS", registers.REGISTERS[:-1]),
+    "a register's access": (registers, "REGISTERS", (*registers.REGISTERS[:-1], replace(registers.REGISTERS[-1],
+        access="rw"))),
+    "a feature's bit":     (registers, "REGISTERS", changed(registers.REGISTERS, "decoder", lsb=9)),
+    "a counter less":      (registers, "OPTIONAL_COUNTER_TEXT", {}),
+}
+
+
+@pytest.mark.parametrize("change", DECODER)
+def test_the_decoder_is_in_the_digest_of_builds_that_have_it(monkeypatch, change):
+    module, name, value = DECODER[change]
+    parts = [("decoder",), ("minima", "decoder")]
+    before, without = [compute_digest(each) for each in parts], [compute_digest(), compute_digest(("minima",))]
+    monkeypatch.setattr(module, name, value)
+    assert [compute_digest(), compute_digest(("minima",))] == without
+    assert not set(before) & {compute_digest(each) for each in parts}
+
+
+def test_boards_that_were_routed_keep_their_digest():
+    assert [f"{digest.digest(parts):016x}" for parts in ((), ("minima",))] == ["267f44ffc3223364", "7e3937acd102f7ae"]
 
 
 def test_an_optional_part_adds_and_changes_nothing():

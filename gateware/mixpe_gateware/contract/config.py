@@ -205,7 +205,8 @@ class Parameter:
     name: str
     default: object
     text: str
-    must: str   # for people: without the values of others
+    must: str        # for people: without the values of others
+    part: str = ""   # optional part whose builds have a register for it
 
     @property
     def is_flag(self):
@@ -237,5 +238,5 @@ class Parameter:
 
 
 PARAMETERS = tuple(Parameter(each.name, each.default, each.metadata["text"],
-    re.sub("={.*}", "", each.metadata["must"]).format(PE_KINDS=PE_KINDS)) for each in fields(Config)
-    if not each.metadata["part"])
+    re.sub("={.*}", "", each.metadata["must"]).format(PE_KINDS=PE_KINDS), each.metadata["part"])
+    for each in fields(Config))

@@ -13,10 +13,10 @@ from mixpe_gateware.contract.errors import ConfigError, DeviceError, MixpeError
 from mixpe_gateware.contract.registers import (
     CONTROL_COUNTERS,
     CONTROL_LATCH,
-    COUNTERS,
     STATUS_CHECKSUM,
     STATUS_LATCHING,
     STATUS_READY,
+    counters_of,
 )
 
 RESULT_BYTES = 4 << 20  # largest result buffer of one job
@@ -244,8 +244,8 @@ class Device:
         self.check_open()
         self.bank.write("control", CONTROL_LATCH)
         self.bank.wait(STATUS_LATCHING, 0, self.queue.floor_s, "the counters were not copied")
-        words = self.bank.read_counters()
-        return {name: words[2*index] | words[2*index + 1] << 32 for index, name in enumerate(COUNTERS)}
+        words, names = self.bank.read_counters(), counters_of(self.bank.parts)
+        return {name: words[2*index] | words[2*index + 1] << 32 for index, name in enumerate(names)}
 
     def reset_counters(self):
         """Set the counters to zero."""

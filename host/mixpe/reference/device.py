@@ -23,20 +23,20 @@ from mixpe_gateware.contract.registers import (
     CONTROL_LATCH,
     CONTROL_RESET,
     COUNTER_OFFSET,
-    COUNTERS,
     CSR_BANK,
     CSR_BASES,
     CSR_PAGE_BYTES,
     DONE,
     JOB,
     OFFSETS,
-    REGISTERS,
     STATUS,
     STATUS_ENDED,
     STATUS_OVERRUN,
     STATUS_POSTED,
     STATUS_READY,
     Effect,
+    counters_of,
+    registers_of,
 )
 from mixpe_gateware.contract.timing import memory_timing, predict
 
@@ -46,7 +46,6 @@ MEM_LIMIT    = 0xB0000000  # up to the CSRs
 INBOX_BASE   = 0x30000000
 CLOCK_HZ     = 100_000_000
 UNMAPPED     = 0xFFFFFFFF  # what a LiteX bus reads where nothing answers
-BY_OFFSET    = {OFFSETS[register.name]: register for register in REGISTERS}
 ENDED        = [register.name for register in DONE if register.access == "ro"]  # tag, code, cycles
 
 
@@ -75,12 +74,13 @@ class ReferenceLink(Link):
         self.mem_bytes = mem_bytes
         self.memory   = np.zeros(mem_bytes + config.inbox_bytes, np.uint8)  # the inbox follows the memory
         self.executor = Executor(config, self.memory)
+        self.by_offset = {OFFSETS[register.name]: register for register in registers_of(config.parts)}
         self.values   = dict.fromkeys(OFFSETS, 0)  # of registers, as last written or computed
         self.values.update(identity_values(config, clock_hz=clock_hz, mem_base=MEM_BASE, mem_bytes=mem_bytes,
             inbox_base=INBOX_BASE))
         self.bank     = CSR_BASES[0] + CSR_BANK*CSR_PAGE_BYTES
-        self.counts   = dict.fromkeys(COUNTERS, 0)
-        self.latched  = [0]*2*len(COUNTERS)
+        self.counts   = dict.fromkeys(counters_of(self.config.parts), 0)
+        self.latched  = [0]*2*len(self.counts)
         self.done     = deque()
         self.folded   = []  # words of the descriptor that is being written
         self.overrun  = False
@@ -157,7 +157,7 @@ class ReferenceLink(Link):
         return None
 
     def _read(self, addr):
-        register = BY_OFFSET.get(addr - self.bank)
+        register = self.by_offset.get(addr - self.bank)
         if register is None:
             index, rest = divmod(addr - self.bank - COUNTER_OFFSET, 4)
             return self.latched[index] if rest == 0 and 0 <= index < len(self.latched) else UNMAPPED
@@ -172,7 +172,7 @@ class ReferenceLink(Link):
         return self.values[register.name]
 
     def _write(self, addr, value):
-        register = BY_OFFSET.get(addr - self.bank)
+        register = self.by_offset.get(addr - self.bank)
         if register is None or register.access == "ro":
             return
         self.values[register.name] = value
@@ -184,7 +184,7 @@ class ReferenceLink(Link):
         if value & CONTROL_RESET:
             self.overrun = False
         if value & CONTROL_COUNTERS:
-            self.counts = dict.fromkeys(COUNTERS, 0)
+            self.counts = dict.fromkeys(counters_of(self.config.parts), 0)
         if value & CONTROL_LATCH:
             self.latched = [word for count in self.counts.values() for word in (count & 0xFFFFFFFF, count >> 32)]
 
