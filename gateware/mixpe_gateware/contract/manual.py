@@ -84,8 +84,8 @@ def _bits(field):
     return str(field.lsb) if field.is_flag else f"{field.msb}:{field.lsb}"
 
 
-def _built(part):
-    return f", in builds with `{part}`" if part else ""
+def _built(entry):
+    return f", in builds with `{entry.part}`" if entry.part else ""
 
 
 def _text(word):
@@ -93,22 +93,21 @@ def _text(word):
     parts = [word.text]
     for field in word.fields:
         codes = "; ".join(f"{code} {text}" for code, text in field.values)
-        built = _built(field.part)
-        parts.append(f"`{_bits(field)}` **{field.name}** {field.text}{f' ({codes})' if codes else ''}{built}")
+        parts.append(f"`{_bits(field)}` **{field.name}** {field.text}{f' ({codes})' if codes else ''}{_built(field)}")
     return "<br>".join(parts)
 
 
 def _registers():
     for register in REGISTERS:
         text   = register.text if register in JOB else _text(register)  # fields of words stand with the descriptor
-        text  += _built(register.part)
+        text  += _built(register)
         yield [f"`0x{OFFSETS[register.name]:02x}`", f"`{register.name}`", register.access, text,
             register.effect.value]
 
 
 def _counters():
-    texts = {**COUNTER_TEXT, **{name: text + _built(part) for part, counters in OPTIONAL_COUNTER_TEXT.items()
-        for name, text in counters.items()}}
+    texts = {**COUNTER_TEXT, **{name: f"{text}, in builds with `{part}`"
+        for part, counters in OPTIONAL_COUNTER_TEXT.items() for name, text in counters.items()}}
     for index, (name, text) in enumerate(texts.items()):
         yield [f"`0x{8*index:02x}`", f"`{name}`", text]
 
@@ -121,8 +120,7 @@ def _words():
 def _parameters():
     for each in PARAMETERS:
         default = "from others" if each.default is None else each.default
-        yield [f"`{each.name}`", default, each.must, f"{each.text.rstrip('.')}{_built(each.part)}." if each.part
-            else each.text]
+        yield [f"`{each.name}`", default, each.must, f"{each.text.rstrip('.')}{_built(each)}." if each.part else each.text]
 
 
 def _sections():
@@ -144,7 +142,8 @@ def manual():
         counter_bank=COUNTER_BANK, counter_offset=COUNTER_OFFSET,
         counters=_table(["offset", "counter", "what"], _counters()),
         words=_table(["word", "name", "what"], _words()),
-        codes=_table(["code", "name", "what"], [[code.value, f"`{code.name}`", code.text] for code in JobCode]),
+        codes=_table(["code", "name", "what"], [[code.value, f"`{code.name}`", code.text + _built(code)]
+            for code in JobCode]),
         kinds=", ".join(PE_KINDS),
         parameters=_table(["parameter", "default", "must be", "what"], _parameters()),
         sections=_table(["form", "section", "size", "of"], _sections()))
