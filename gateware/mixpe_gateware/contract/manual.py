@@ -120,7 +120,8 @@ def _words():
 def _parameters():
     for each in PARAMETERS:
         default = "from others" if each.default is None else each.default
-        yield [f"`{each.name}`", default, each.must, f"{each.text.rstrip('.')}{_built(each)}." if each.part else each.text]
+        text = f"{each.text.rstrip('.')}{_built(each)}." if each.part else each.text
+        yield [f"`{each.name}`", default, each.must, text]
 
 
 def _sections():
