@@ -54,8 +54,8 @@ class RunControl(LiteXModule):
         Records in slots are to be thrown away.
     clear : Signal(), out; at_rest, failed : Signal(), in; code : Signal(4), in; record, oldest : Signal, in
         Of an `Issuer`.
-    choose : Signal(), in, with choice : Signal(32), in
-        Strobe: an engine chose this token.
+    choice : Endpoint([("token", 32)]), in
+        An engine chose this token; always taken.
     write : Endpoint([("address", 32), ("data", 32)]), out
         Ids of tokens; taken when they are in memory.
     words : dict of name: Signal(32), out
@@ -85,8 +85,7 @@ class RunControl(LiteXModule):
         self.clear, self.at_rest, self.failed = Signal(), Signal(), Signal()
         self.code   = Signal(4)
         self.record, self.oldest = (Signal(max=RECORDS_MAX + 1) for _ in range(2))
-        self.choose = Signal()
-        self.choice = Signal(32)
+        self.choice = stream.Endpoint([("token", 32)])
         self.write  = stream.Endpoint([("address", 32), ("data", 32)])
         self.run_tokens = Signal(16, reset_less=True)
         self.run_record = Signal(max=RECORDS_MAX + 1, reset_less=True)
@@ -221,7 +220,7 @@ class RunControl(LiteXModule):
         following, behind = (Signal(max=RECORDS_MAX + 1) for _ in range(2))  # the next record, and the end of the pass
         pending = Signal(max=RECORDS_MAX + 1)                                # asked for, and not with an engine
         settle  = Signal(max=SETTLE_CYCLES + 1)
-        self.chosen, self.choice_is = Signal(), Signal(32)
+        self.chosen, self.token = Signal(), Signal(32)  # there is a choice; which
         asked, left = Signal(), Signal()
         self.comb += [
             asked.eq(self.request.valid & self.request.ready),
@@ -249,9 +248,10 @@ class RunControl(LiteXModule):
             ),
             NextValue(pending, pending + asked - left),
             NextValue(self.run_record, self.oldest),
-            If(self.choose,
+            self.choice.ready.eq(1),
+            If(self.choice.valid,
                 NextValue(self.chosen, 1),
-                NextValue(self.choice_is, self.choice),
+                NextValue(self.token, self.choice.token),
             ),
             If(self.failed,
                 NextState("FLUSH"),
@@ -291,7 +291,7 @@ class RunControl(LiteXModule):
         )
         self.comb += [
             self.write.address.eq(self.address),
-            self.write.data.eq(self.choice_is),
+            self.write.data.eq(self.token),
         ]
         fsm.act("WRITE",
             self.write.valid.eq(1),
@@ -302,7 +302,7 @@ class RunControl(LiteXModule):
         )
         fsm.act("COUNT",
             descriptor.advance.eq(1),
-            descriptor.token.eq(self.choice_is),
+            descriptor.token.eq(self.token),
             NextValue(self.run_tokens, self.run_tokens + 1),
             NextValue(self.left, self.left - 1),
             NextValue(checks.end_id, 0),

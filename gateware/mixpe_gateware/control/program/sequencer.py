@@ -50,8 +50,8 @@ class Sequencer(LiteXModule):
         Jobs and runs that ended, in the order of posting.
     now : Signal(32), in
         Free-running time stamp in cycles.
-    choose : Signal(), in, with choice : Signal(32), in
-        Strobe: the vector engine chose this token.
+    choice : Endpoint([("token", 32)]), in
+        The vector engine chose this token; always taken, before the record's end.
     low_beat, high_beat : Signal, out
         The session's memory: first beat, and the one behind the last. They change only between runs.
     enable : Signal(), in
@@ -70,8 +70,6 @@ class Sequencer(LiteXModule):
         self.value  = Signal(32)
         self.pop    = Signal()
         self.source = source = stream.Endpoint([("code", 4), ("start", 32)])
-        self.choose = Signal()
-        self.choice = Signal(32)
         self.enable = Signal(reset=1)
         self.quiet  = Signal()
         self.ended, self.fenced, self.waiting = Signal(), Signal(), Signal()
@@ -87,7 +85,7 @@ class Sequencer(LiteXModule):
         self.slots   = slots   = RecordSlots()
         self.issuer  = issuer  = Issuer(engines, config.queue_depth)
         self.writer  = writer  = WordWriter(out_port)
-        self.now = control.now
+        self.now, self.choice = control.now, control.choice
         self.run = {RUN_TOKENS: control.run_tokens, RUN_RECORD: control.run_record}
         self._connect_queue(control, issuer, slots)
         self._connect_memory(control, reader, loader)
@@ -123,8 +121,6 @@ class Sequencer(LiteXModule):
             issuer.clear.eq(control.clear),
             control.at_rest.eq(issuer.idle),
             *[getattr(control, name).eq(getattr(issuer, name)) for name in ("failed", "code", "record", "oldest")],
-            control.choose.eq(self.choose),
-            control.choice.eq(self.choice),
             control.write.connect(writer.sink),
             self.low_beat.eq(control.words["state_addr"][beat_log2:]),
             self.ended.eq(issuer.ended & control.busy),
