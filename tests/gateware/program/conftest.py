@@ -46,7 +46,7 @@ def check_begun():
         last   = -1
         for number, (opcode, words, seen) in enumerate(begun):
             engine = ENGINES.index(opcode)
-            found, begin, ended = logs[engine][done[engine]]
+            found, begin, ended, _ = logs[engine][done[engine]]
             assert found == seen, f"record {number} of those that were begun"
             assert begin > last, "records begin in order"
             last = begin

@@ -21,7 +21,7 @@ from .records import CHOICE, CODE, HANG, LOG_ADDR, LOG_BYTES, MEM_BYTES, WORDS
 
 LOG_ENTRIES = LOG_BYTES//64
 ENTRY_WORDS = 16     # of the log: the record's words, then these
-BEGIN, ENDED = 12, 13
+BEGIN, ENDED, LAST = 12, 13, 14
 COUNT_BITS  = 10     # of how many records each engine had ended when this one began
 
 
@@ -34,6 +34,7 @@ class LoggingEngine(Engine):
         self.choice    = stream.Endpoint([("token", 32)])
         self.counts    = Signal(3*COUNT_BITS)  # in: of all engines
         self.ended     = Signal(COUNT_BITS)    # out
+        self.last      = Signal(32)            # in: when one of them did
 
         # # #
 
@@ -46,7 +47,7 @@ class LoggingEngine(Engine):
         entries, place = Signal(max=LOG_ENTRIES), Signal(max=ENTRY_WORDS)
         lfsr = Signal(16, reset=0xACE1 + 77*number)
         kept = {word: Signal(32) for word in (0, CHOICE, CODE)}
-        begin, counts = Signal(32), Signal(3*COUNT_BITS)
+        begin, counts, last = Signal(32), Signal(3*COUNT_BITS), Signal(32)
         self.sync += [
             lfsr.eq(Cat(lfsr[1:], lfsr[0] ^ lfsr[2] ^ lfsr[3] ^ lfsr[5])),
             *[If(fetch.valid & (fetch.which == word), register.eq(fetch.word)) for word, register in kept.items()],
@@ -64,6 +65,7 @@ class LoggingEngine(Engine):
             writer.sink.data.eq(read.dat_r),
             If(place == BEGIN, writer.sink.data.eq(begin)),
             If(place == ENDED, writer.sink.data.eq(counts)),
+            If(place == LAST, writer.sink.data.eq(last)),
             fifo.sink.code.eq(kept[CODE]),
             fifo.sink.choice.eq(kept[CHOICE]),
             fifo.sink.select.eq(kept[0][12:16] == Function.SELECT),
@@ -74,6 +76,7 @@ class LoggingEngine(Engine):
             NextValue(place, 0),
             NextValue(begin, self.now),
             NextValue(counts, self.counts),
+            NextValue(last, self.last),
             If(self.valid, NextState("FETCH")),
         )
         fsm.act("FETCH",
@@ -126,7 +129,10 @@ class LoggingDecoder(Decoder):
     def make_engines(self, config, mem_bytes, reads, writes):
         engines = [LoggingEngine(writes[number], number + 1) for number in range(2)]
         everyone = [self.gemm, *engines]
+        last = Signal(32)
         self.comb += [each.counts.eq(Cat(*[other.ended for other in everyone])) for each in everyone]
+        self.comb += [each.last.eq(last) for each in everyone]
+        self.sync += If(Cat(*[each.source.valid & each.source.ready for each in everyone]) != 0, last.eq(self.now))
         return engines
 
 
@@ -171,7 +177,7 @@ class ProgramHarness(Harness):
 
         Returns
         -------
-        list of list of (words, begin, how many records each engine had ended since the last call)
+        list of list of (words, begin, how many records each engine had ended since the last call, last end)
         """
         before, found = tuple(self._read), []
         for number, count in enumerate(counts):
@@ -179,7 +185,7 @@ class ProgramHarness(Harness):
             memory = self.memory[start:start + LOG_BYTES].view("<u4").reshape(LOG_ENTRIES, ENTRY_WORDS)
             entries = [memory[(before[number] + index) % LOG_ENTRIES].tolist() for index in range(count)]
             found.append([(tuple(each[:WORDS]), each[BEGIN], tuple((each[ENDED] >> COUNT_BITS*bit) - before[bit]
-                & (1 << COUNT_BITS) - 1 for bit in range(3))) for each in entries])
+                & (1 << COUNT_BITS) - 1 for bit in range(3)), each[LAST]) for each in entries])
             self._read[number] += count
         return found
 

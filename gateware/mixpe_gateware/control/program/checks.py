@@ -116,6 +116,7 @@ class RunChecks(LiteXModule):
             Check(JobCode.MEMORY, words["program_addr"], RECORD_BYTES, mem_bytes),
             Check(JobCode.MEMORY, words["state_addr"], words["state_bytes"], mem_bytes),
             Check(JobCode.MEMORY, words["tokens_addr"], (count + prompt) << 2, mem_bytes),
+            Check(JobCode.POSITION, count == 0),
         ]
         header = [
             Check(JobCode.PROGRAM, data != MAGIC, word="magic"),
