@@ -77,8 +77,8 @@ def add_mixpe(soc, config, *, memory=None, ready=1, target="portable"):
 
     The SoC must have its memory already, as region ``main_ram``: LiteDRAM (`add_sdram`), or another one with ports
     (`mixpe_gateware.soc.add_pool`). The accelerator takes the CSR banks `contract.registers.CSR_BANK` and
-    `COUNTER_BANK`, where the driver looks for them, and `config.read_ports` + 3 ports of the memory, two more with a decoder. The host's path to
-    memory must not be cached (``l2_cache_size=0``): the accelerator reads the DRAM.
+    `COUNTER_BANK`, where the driver looks for them, and `config.read_ports` + 3 ports of the memory, two more with a
+    decoder. The host's path to memory must not be cached (``l2_cache_size=0``): the accelerator reads the DRAM.
 
     Parameters
     ----------

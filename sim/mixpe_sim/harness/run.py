@@ -5,7 +5,6 @@ import ctypes
 
 import numpy as np
 
-from mixpe_gateware.contract.descriptor import WORDS
 from mixpe_gateware.contract.errors import MixpeError
 from mixpe_gateware.contract.jobs import JobCode
 from mixpe_gateware.contract.registers import RUN, counters_of

@@ -7,7 +7,7 @@ from litex.gen.fhdl.verilog import convert
 from migen import ClockDomain, Signal
 
 from mixpe_gateware.accelerator import Accelerator
-from mixpe_gateware.contract.descriptor import WORDS
+from mixpe_gateware.contract.descriptor import POST
 from mixpe_gateware.contract.registers import COUNTERS, RUN, counters_of
 
 
@@ -79,7 +79,7 @@ def port_modes(config):
     return ["read"]*(config.read_ports + 1) + ["write"] + (["read", "write"] if config.decoder else [])
 
 
-def port_header(config, modes, *, job_words=len(WORDS), events=COUNTERS, registers=()):
+def port_header(config, modes, *, job_words=POST + 1, events=COUNTERS, registers=()):
     """C++ accessors of the pins, for `harness.cpp`.
 
     Parameters
@@ -107,8 +107,8 @@ def port_header(config, modes, *, job_words=len(WORDS), events=COUNTERS, registe
             f"#define WDATA_VALID_{index} false",
             f"#define WDATA_{index} nullptr",
             f"#define WDATA_WE_{index} 0",
-            f"#define DRIVE_DATA_{index} {pin}_rdata_valid = p.rvalid; "
-                f"if (p.rvalid) memcpy(&{pin}_rdata_data, &memory[p.address], BEAT_BYTES);",
+            (f"#define DRIVE_DATA_{index} {pin}_rdata_valid = p.rvalid; "
+                f"if (p.rvalid) memcpy(&{pin}_rdata_data, &memory[p.address], BEAT_BYTES);"),
         ]
     lines.append("#define PORT_LIST(X) " + " ".join(f"X({index})" for index in range(len(modes))))
     return "\n".join(lines) + "\n"

@@ -163,9 +163,14 @@ class ProgramHarness(Harness):
         raw = words.reshape(-1).view("u1")
         self.memory[addr:addr + raw.size] = raw
 
-    def reset(self):
-        Harness.reset(self)
+    def forget(self):
+        """The engines were reset: their logs start anew."""
         self._read = [0]*3
+
+    def entry(self, number, index):
+        """An entry of an engine's log behind those that were read: (ENTRY_WORDS,) uint32, of the memory."""
+        start = LOG_ADDR + number*LOG_BYTES + 4*ENTRY_WORDS*((self._read[number] + index) % LOG_ENTRIES)
+        return self.memory[start:start + 4*ENTRY_WORDS].view("<u4")
 
     def log(self, counts):
         """The next entries of each engine.
@@ -181,9 +186,7 @@ class ProgramHarness(Harness):
         """
         before, found = tuple(self._read), []
         for number, count in enumerate(counts):
-            start  = LOG_ADDR + number*LOG_BYTES
-            memory = self.memory[start:start + LOG_BYTES].view("<u4").reshape(LOG_ENTRIES, ENTRY_WORDS)
-            entries = [memory[(before[number] + index) % LOG_ENTRIES].tolist() for index in range(count)]
+            entries = [self.entry(number, index).tolist() for index in range(count)]
             found.append([(tuple(each[:WORDS]), each[BEGIN], tuple((each[ENDED] >> COUNT_BITS*bit) - before[bit]
                 & (1 << COUNT_BITS) - 1 for bit in range(3)), each[LAST]) for each in entries])
             self._read[number] += count

@@ -82,20 +82,21 @@ class RunChecks(LiteXModule):
         ]
 
         before, header, token = self._checks(config, mem_bytes, words, data)
-        self.HEADER, self.TOKEN, self.END = len(before), len(before) + len(header), len(before + header + token)
+        checks = before + header + token
+        self.HEADER, self.TOKEN, self.END = len(before), len(before) + len(header), len(checks)
         self.step = step = Signal(max=self.END)
         total, limit = Signal(SUM_BITS), Signal(SUM_BITS - 1)
         self.sync += Case(step, {index: [
             total.eq(check.summand + check.other),
             limit.eq(check.limit),
             self.code.eq(check.code),
-        ] for index, check in enumerate(before + header + token)})
+        ] for index, check in enumerate(checks)})
         self.comb += [
             self.failed.eq(total > limit),
             If(self.look,
                 Case(self.end_id, {index: read.adr.eq(PLACE[name]) for index, name in enumerate(END_IDS)}),
             ).Else(
-                Case(step, {index: read.adr.eq(PLACE[check.word]) for index, check in enumerate(before + header + token)}),
+                Case(step, {index: read.adr.eq(PLACE[check.word]) for index, check in enumerate(checks)}),
             ),
         ]
         for name in ("records", "prompt_records"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""How jobs and records ended: the host's jobs go on to the ledger, a program is told of the first record that failed."""
+"""How jobs and records ended: the host's jobs go on to the ledger, of records the first that failed is known."""
 
 from litex.gen import LiteXModule
 from litex.soc.interconnect import stream

@@ -221,11 +221,8 @@ class RunControl(LiteXModule):
         pending = Signal(max=RECORDS_MAX + 1)                                # asked for, and not with an engine
         settle  = Signal(max=SETTLE_CYCLES + 1)
         self.chosen, self.token = Signal(), Signal(32)  # there is a choice; which
-        asked, left = Signal(), Signal()
-        self.comb += [
-            asked.eq(self.request.valid & self.request.ready),
-            left.eq(self.taken | (fsm.ongoing("FLUSH") & self.loader_done)),
-        ]
+        asked   = Signal()
+        self.comb += asked.eq(self.request.valid & self.request.ready)
         fsm.act("BEGIN",
             self.clear.eq(1),
             self.loader_first.eq(1),
@@ -246,7 +243,7 @@ class RunControl(LiteXModule):
                 NextValue(following, following + 1),
                 NextValue(address, address + RECORD_BYTES),
             ),
-            NextValue(pending, pending + asked - left),
+            NextValue(pending, pending + asked - self.taken),
             NextValue(self.run_record, self.oldest),
             self.choice.ready.eq(1),
             If(self.choice.valid,
@@ -262,7 +259,7 @@ class RunControl(LiteXModule):
         fsm.act("FLUSH",
             self.flush.eq(1),
             self.loader_done.eq(self.loader_valid & self.patcher_idle),
-            NextValue(pending, pending - left),
+            NextValue(pending, pending - self.taken - self.loader_done),
             NextValue(settle, 0),
             If((pending == 0) & self.at_rest,
                 NextValue(settle, settle + 1),
