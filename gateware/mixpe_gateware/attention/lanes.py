@@ -111,13 +111,11 @@ class Lanes(Pipeline):
             self.comb += self.sums[head].eq(memory.data[lanes*bits*head:lanes*bits*(head + 1)])
             for lane, product in enumerate(row):
                 old, total = Signal((bits, True)), Signal((bits, True))
-                self.comb += [
-                    If(~first, old.eq(self.sums[head][bits*lane:bits*(lane + 1)])),
-                    total.eq(old + product),
-                ]
+                self.comb += old.eq(self.sums[head][bits*lane:bits*(lane + 1)]), total.eq(old + product)
                 new.append(total)
         self.comb += [
             memory.address.eq(Mux(self.reading, self.row, steps)),
+            memory.clear.eq(self.strobe(self.first & self.values, product_age - 1)),
             memory.write.eq(self.strobe(self.values, product_age)),
             memory.write_address.eq(self.later(steps, memory.latency)),
             memory.write_data.eq(Cat(*new)),

@@ -20,6 +20,8 @@ class RowMemory(LiteXModule):
     ----------
     write : Signal(), in; write_address : Signal(max=depth), in; write_data : Signal(width), in
     address : Signal(max=depth), in
+    clear : Signal(), in
+        A cycle before `data`: it is 0 whatever was read.
     data : Signal(width), out
     """
 
@@ -33,6 +35,7 @@ class RowMemory(LiteXModule):
         self.write_address = Signal(max=max(2, depth))
         self.write_data    = Signal(width)
         self.address = Signal(max=max(2, depth))
+        self.clear   = Signal()
         self.data    = Signal(width, reset_less=True)
 
         # # #
@@ -47,7 +50,8 @@ class RowMemory(LiteXModule):
             write.we.eq(self.write),
             read.adr.eq(self.address),
         ]
-        self.sync += self.data.eq(read.dat_r)
+        # The registers' own reset clears: no logic between them and what they feed.
+        self.sync += If(self.clear, self.data.eq(0)).Else(self.data.eq(read.dat_r))
 
 
 class QueryMemory(LiteXModule):
