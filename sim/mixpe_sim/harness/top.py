@@ -3,12 +3,12 @@
 
 from litedram.common import LiteDRAMNativePort
 from litex.gen import LiteXModule
-from litex.gen.fhdl.verilog import convert
 from migen import ClockDomain, Signal
 
 from mixpe_gateware.accelerator import Accelerator
 from mixpe_gateware.contract.descriptor import POST
 from mixpe_gateware.contract.registers import COUNTERS, RUN, counters_of
+from mixpe_sim.harness.verilog import write_module
 
 
 class HarnessTop(LiteXModule):
@@ -70,8 +70,7 @@ class HarnessTop(LiteXModule):
 def write_verilog(path, config, mem_bytes, **options):
     """Write the top as Verilog module ``accelerator``."""
     top = HarnessTop(config, mem_bytes, **options)
-    # Blocking assignments in combinational processes, as LiteX's own simulations have them.
-    convert(top, top.ios, name="accelerator", regular_comb=False).write(str(path))
+    write_module(top, top.ios, path)
 
 
 def port_modes(config):

@@ -3,7 +3,6 @@
 
 from pathlib import Path
 
-from litex.gen.fhdl.verilog import convert
 from litex.soc.interconnect import stream
 from migen import FSM, Cat, If, Memory, NextState, NextValue, Signal
 
@@ -16,6 +15,7 @@ from mixpe_gateware.decoder import Decoder
 from mixpe_sim.harness import Harness
 from mixpe_sim.harness.build import build_library
 from mixpe_sim.harness.top import HarnessTop, accelerator_header
+from mixpe_sim.harness.verilog import write_module
 
 from .records import CHOICE, CODE, HANG, LOG_ADDR, LOG_BYTES, MEM_BYTES, WORDS
 
@@ -147,7 +147,7 @@ class ProgramHarness(Harness):
     def __init__(self, config, *, watchdog_cycles=1 << 20):
         def write_verilog(path):
             top = HarnessTop(config, MEM_BYTES, kind=LoggingAccelerator, watchdog_cycles=watchdog_cycles)
-            convert(top, top.ios, name="accelerator", regular_comb=False).write(str(path))
+            write_module(top, top.ios, path)
 
         mine = [path.read_text() for path in sorted(Path(__file__).parent.glob("*s.py"))]
         self._open(build_library(f"program-{config.name}", [config.to_dict(), watchdog_cycles, mine],
