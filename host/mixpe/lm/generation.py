@@ -110,7 +110,11 @@ class DeviceGeneration(Generation):
 
     def _settled(self, token):
         """What the sampler makes of the last pass, whose largest logit is this token's."""
-        return token if self._sampler.takes(token) else chosen(self._cache, self._sampler, self._model.config.vocab_size)
+        return token if self._sampler.takes(token) else self._sampled()
+
+    def _sampled(self):
+        """What the sampler makes of the last pass."""
+        return chosen(self._cache, self._sampler, self._model.config.vocab_size)
 
     def _next(self):
         greedy = self._sampler.temperature == 0
@@ -122,7 +126,7 @@ class DeviceGeneration(Generation):
                 if index < len(made) - 1:  # from here on it went another way: back to this pass
                     self._cache.length = begin + index
                     self._cache.go_on([last, *made][index], 1)
-                made[index:] = [chosen(self._cache, self._sampler, self._model.config.vocab_size)]
+                made[index:] = [self._sampled()]
                 break
         self._made = made[1:]
         return made[0]

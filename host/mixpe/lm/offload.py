@@ -10,11 +10,11 @@ from mixpe.errors import DeviceMemoryError
 from mixpe.formats.convert import StoredMatrix, requantize, stored_matrix
 from mixpe.formats.tensor import FloatTensor
 from mixpe.lm.fit import Rounding, Space, job_plans, outline, residence
-from mixpe.program.jobs import HEAD
 from mixpe.lm.offers import refuse
 from mixpe.lm.streamcache import StreamCache
 from mixpe.lm.streaming import Stream
 from mixpe.plan.layer import LayerShape
+from mixpe.program.jobs import HEAD
 from mixpe.quant.matrix import joined
 from mixpe.quant.quantize import quantize
 

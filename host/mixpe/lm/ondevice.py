@@ -10,15 +10,15 @@ from mixpe.devices.program import DeviceProgram
 from mixpe.errors import ConfigError, DeviceMemoryError
 from mixpe.formats.convert import stored_matrix
 from mixpe.formats.tensor import FloatTensor
+from mixpe.lm.fit import Part, Rounding, job_plans, outline
+from mixpe.lm.linear import job_tensors
 from mixpe.lm.offload import SeveralLayers
 from mixpe.lm.weights import job_biases
-from mixpe.plan.layer import LayerPlan, LayerShape
 from mixpe.program.compile import ACTIVATIONS, EMBEDDING, compile_program, context_of
 from mixpe.program.jobs import HEAD, job_names
 from mixpe.program.place import aligned
 from mixpe.quant.quantize import quantize
 from mixpe.quant.sqnr import sqnr_db
-from mixpe_gateware.contract.scaling import Form
 
 TABLE = "model.embed_tokens.weight"
 EMBEDDING_BITS, EMBEDDING_GROUP = 8, 32  # of an embedding that is stored as floats
@@ -74,12 +74,42 @@ def embedding_matrix(part, minima):
     return found.matrix, found.change, found.decibels
 
 
-def embedding_plan(part_form, architecture, config):
-    """Plan of such an embedding from its form alone: (bits, group size, form, order) of `lm.fit.Part.form`."""
-    bits, group_size, form, _ = part_form
-    span = -(-architecture.hidden_size//32)*32 if group_size >= architecture.hidden_size else group_size
-    return LayerPlan(LayerShape(n=architecture.vocab_size, k=architecture.hidden_size, span=span,
-        planes=2 if bits == 8 else 1, form=Form(form)), config)
+def compile_checkpoint(architecture, tensors, config, rounding, activations="a16", context=None):
+    """The program of a checkpoint, from shapes and forms alone: nothing is read but these, and no device is there.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    tensors : Weights
+    config : Config
+        Of a device with a decoder.
+    rounding : Rounding
+        How weights that are stored as floats are quantised.
+    activations : "a16" or "a8g"
+    context : int, optional
+        Positions of a session; default: as many as model and device have.
+
+    Returns
+    -------
+    Program
+
+    Raises
+    ------
+    ConfigError
+        The device cannot run it.
+    """
+    jobs  = {name: [tensors.stored(source) for source in job_tensors(tensors, name)]
+        for name in job_names(architecture)}
+    parts = outline(jobs)
+    if any(part.order is not None for some in parts.values() for part in some):
+        raise ConfigError("the columns of a layer are in an order of their own, which no decoder on a device follows")
+    plans = job_plans(parts, rounding, config, ACTIVATIONS[activations])
+    own   = None
+    if not head_embeds(architecture, jobs[HEAD][0], plans[HEAD]):
+        table = Part.of(tensors.stored(TABLE))
+        form  = Rounding(EMBEDDING_BITS, EMBEDDING_GROUP)
+        own,  = job_plans({TABLE: [table]}, form, config, False)[TABLE]
+    return compile_program(architecture, config, plans, own, activations=activations, context=context)
 
 
 class DeviceDecoder:
@@ -132,8 +162,9 @@ class DeviceDecoder:
             program = _fitting(device, context, context_of(architecture, device.config, context),
                 lambda positions: compile_program(architecture, device.config, plans, own, activations=activations,
                     context=positions))
-            biases  = job_biases(architecture, weights)
-            self.program = DeviceProgram(device, program, found, lambda: program.constants.pieces(weights, biases), ends)
+            biases = job_biases(architecture, weights)
+            self.program = DeviceProgram(device, program, found, lambda: program.constants.pieces(weights, biases),
+                ends)
         except BaseException:
             self._free_embedding()
             raise
@@ -172,7 +203,8 @@ def _layers_of(name, job):
     """The layers of a job: list of DeviceLinear."""
     if isinstance(job, SeveralLayers):
         if any(order is not None for _, order in job.layers):
-            raise ConfigError(f"the columns of {name} are in an order of their own, which no decoder on a device follows")
+            raise ConfigError(f"the columns of {name} are in an order of their own, which no decoder on a device "
+                "follows")
         return [layer for layer, _ in job.layers]
     if not isinstance(job, DeviceLinear):
         raise ConfigError(f"{name} is not in the device's memory, where its decoder needs it")
@@ -190,6 +222,7 @@ def _fitting(device, wished, most, compiled):
                 memory.allocate(aligned(size))
             return program
         if wished is not None or positions <= 64:
-            raise DeviceMemoryError(f"{program.constants.size + program.bytes + program.session.size} bytes for a decoder "
-                f"with {positions} positions do not fit the device's memory, of which {device.memory.free_bytes} are free")
+            needed = program.constants.size + program.bytes + program.session.size
+            raise DeviceMemoryError(f"{needed} bytes for a decoder with {positions} positions do not fit the device's "
+                f"memory, of which {device.memory.free_bytes} are free")
         positions = max(64, positions//2)

@@ -110,11 +110,11 @@ class Session:
     def _run(self, tokens, count, prompt):
         """Run passes and count what is valid then; returns how many were completed."""
         begin = self.length
-        end   = self._program.run(self._region, tokens, begin, count, prompt)  # if aborted, none of its positions counts
+        end   = self._program.run(self._region, tokens, begin, count, prompt)  # aborted: none of its positions counts
         self._keep(tokens, end.passes, prompt)
         if end.code != JobCode.OK:
-            raise JobError(f"the device ended a run of {count} tokens from position {begin} after {end.passes} of them, at "
-                f"record {end.record}: {end.code.text} (code {end.code.value})", end.code)
+            raise JobError(f"the device ended a run of {count} tokens from position {begin} after {end.passes} of "
+                f"them, at record {end.record}: {end.code.text} (code {end.code.value})", end.code)
         return end.passes
 
     def _keep(self, tokens, passes, prompt):

@@ -49,7 +49,8 @@ def assemble(program, addresses, ends=(), salt=b""):
     header = header_words(records=program.records, prompt_records=program.prompt_lines + 1,
         context=program.context, vocabulary=program.architecture.vocab_size,
         state_bytes=program.session.size, **ids)
-    records  = [_record(line, waits, addresses) for line, waits in zip(program.lines, fences(program.lines), strict=True)]
+    records  = [_record(line, waits, addresses)
+        for line, waits in zip(program.lines, fences(program.lines), strict=True)]
     identity = zlib.crc32(np.array([header, *records], "<u4").tobytes() + salt)
     header[1] = identity
     return np.array(sealed([header, *records], identity), np.uint32), identity

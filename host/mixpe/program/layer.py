@@ -13,7 +13,13 @@ from mixpe.program.linear import linear
 from mixpe_gateware.contract.decoder.attention import query_factor
 from mixpe_gateware.contract.descriptor import Opcode
 from mixpe_gateware.contract.program.records import (
-    A_SCALED, B_SCALED, HAS_B, MEASURE, ROWS_MAX, Function, Source,
+    A_SCALED,
+    B_SCALED,
+    HAS_B,
+    MEASURE,
+    ROWS_MAX,
+    Function,
+    Source,
 )
 from mixpe_gateware.contract.program.words import heads_word
 
@@ -144,8 +150,8 @@ class LayerLines:
         heads, c, d = a.num_attention_heads, a.num_key_value_heads, a.head_dim
         keys, values, key_scales, value_scales = session.cache(layer)
         queries, exponents, mixed = session["queries"], session["exponents"], session["mixed"].part(0, 4*heads*d)
-        return Line(name=name, opcode=Opcode.ATTENTION, reads=(keys, values, key_scales, value_scales, queries, exponents),
-            writes=(mixed,), patches=(Patch("positions", Source.COUNT, 1),), operands={
+        return Line(name=name, opcode=Opcode.ATTENTION, writes=(mixed,),
+            reads=(keys, values, key_scales, value_scales, queries, exponents), patches=(Patch("positions", Source.COUNT, 1),), operands={
                 "keys_addr": keys, "a_addr": queries, "out_addr": mixed, "scales_addr": key_scales,
                 "heads": heads_word(d, c, heads//c), "exponents_addr": exponents, "out_bytes": mixed.size,
                 "window": a.window(layer) or 0, "values_addr": values, "context": session.context})
