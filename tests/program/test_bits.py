@@ -13,7 +13,6 @@ from mixpe_gateware.contract.descriptor import Opcode
 from mixpe_gateware.contract.program.execute import ProgramRunner
 from mixpe_gateware.contract.program.records import HAS_B, OP, Function
 
-
 HOST = {Function.NORM: "norm", Function.ROTATE: "rotate", Function.SILU: "gate", Function.ADD: "add"}
 
 

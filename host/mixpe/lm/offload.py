@@ -118,7 +118,7 @@ class DeviceLoader:
         self._owned  = owned or isinstance(device, str)
         self.layers  = []
         self.changes = Changes()
-        self.device  = open_device(device) if self._owned else device
+        self.device  = open_device(device) if isinstance(device, str) else device
         self._cache  = None
         if checkpoint is not None and quantiser is None:
             self._cache = StreamCache(checkpoint, self.device.config, [group_size, bits, activations, head])

@@ -151,7 +151,8 @@ class LayerLines:
         keys, values, key_scales, value_scales = session.cache(layer)
         queries, exponents, mixed = session["queries"], session["exponents"], session["mixed"].part(0, 4*heads*d)
         return Line(name=name, opcode=Opcode.ATTENTION, writes=(mixed,),
-            reads=(keys, values, key_scales, value_scales, queries, exponents), patches=(Patch("positions", Source.COUNT, 1),), operands={
+            reads=(keys, values, key_scales, value_scales, queries, exponents),
+            patches=(Patch("positions", Source.COUNT, 1),), operands={
                 "keys_addr": keys, "a_addr": queries, "out_addr": mixed, "scales_addr": key_scales,
                 "heads": heads_word(d, c, heads//c), "exponents_addr": exponents, "out_bytes": mixed.size,
                 "window": a.window(layer) or 0, "values_addr": values, "context": session.context})
