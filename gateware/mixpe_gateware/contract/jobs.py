@@ -100,6 +100,9 @@ class Job:
         """The 32-bit words that are written to the job registers, in order: list of int."""
         return [word.pack(self) for word in WORDS]
 
+    def __str__(self):
+        return f"a job of m={self.m}, n={self.n}, k={self.k}"
+
     @property
     def group_size(self):
         return self.k if self.group == GROUP_CODE_K else GROUP_SIZES[self.group]

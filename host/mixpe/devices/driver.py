@@ -5,11 +5,13 @@ from mixpe.devices.bank import RegisterBank
 from mixpe.devices.jobqueue import JobQueue
 from mixpe.devices.linear import DeviceLinear
 from mixpe.devices.memory import ActivationSpace, Allocator
+from mixpe.devices.run import RunEnd
 from mixpe.devices.sdram import init_method, initialise_sdr
 from mixpe.devices.stage import Stage
 from mixpe.devices.transfer import Transfer
 from mixpe_gateware.contract.digest import VERSION, digest
 from mixpe_gateware.contract.errors import ConfigError, DeviceError, MixpeError
+from mixpe_gateware.contract.program.run import RUN_RECORD, RUN_TOKENS
 from mixpe_gateware.contract.registers import (
     CONTROL_COUNTERS,
     CONTROL_LATCH,
@@ -219,6 +221,28 @@ class Device:
             if isinstance(error, MixpeError):
                 self._try_recover()
             raise
+
+    def run_program(self, run):
+        """Run a program and wait for its end.
+
+        Parameters
+        ----------
+        run : Run
+
+        Returns
+        -------
+        RunEnd
+            No error is raised for a code.
+
+        Raises
+        ------
+        ConfigError
+            The device has no decoder.
+        """
+        if not self.config.decoder:
+            raise ConfigError(f"the device {self.url} has no decoder")
+        done = self.run_job(run)
+        return RunEnd(done.code, done.cycles, self.bank.read(RUN_TOKENS), self.bank.read(RUN_RECORD))
 
     # Memory.
 

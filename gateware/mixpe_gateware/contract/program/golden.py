@@ -176,7 +176,8 @@ def _runs(integers, config):
     for change in ({}, {"prompt": True, "count": 4, "position": 5}, {"position": 9, "count": 1, "token": 31},
             {"program_addr": at + 1}, {"tokens_addr": SESSION + 2}, {"program_addr": MEM_BYTES - 32},
             {"state_addr": MEM_BYTES - 0x800}, {"tokens_addr": MEM_BYTES - 16}, {"count": 0},
-            {"identity": IDENTITY + 1}, {"state_bytes": 0xFFC}, {"position": CONTEXT - 4}, {"position": CONTEXT - 5}, {"token": D}):
+            {"identity": IDENTITY + 1}, {"state_bytes": 0xFFC},
+            {"position": CONTEXT - 4}, {"position": CONTEXT - 5}, {"token": D}):
         run(**change)
     for index, word, value in ((0, 2, 0), (0, 2, 4097), (0, 3, 6), (0, 0, 1), (1, 0, 5), (1, 14, 0x10C), (1, 14, 0x141),
             (2, 8, 0x801), (2, 7, 0x8000), (3, 4, 8), (4, 3, 0x10000)):
