@@ -83,13 +83,16 @@ def _bits(field):
     return str(field.lsb) if field.is_flag else f"{field.msb}:{field.lsb}"
 
 
+def _built(entry):
+    return f", in builds with `{entry.part}`" if entry.part else ""
+
+
 def _text(word):
     """A word's text and fields in one cell."""
     parts = [word.text]
     for field in word.fields:
         codes = "; ".join(f"{code} {text}" for code, text in field.values)
-        built = f", in builds with `{field.part}`" if field.part else ""
-        parts.append(f"`{_bits(field)}` **{field.name}** {field.text}{f' ({codes})' if codes else ''}{built}")
+        parts.append(f"`{_bits(field)}` **{field.name}** {field.text}{f' ({codes})' if codes else ''}{_built(field)}")
     return "<br>".join(parts)
 
 
@@ -134,7 +137,8 @@ def manual():
         counter_bank=COUNTER_BANK, counter_offset=COUNTER_OFFSET,
         counters=_table(["offset", "counter", "what"], _counters()),
         words=_table(["word", "name", "what"], _words()),
-        codes=_table(["code", "name", "what"], [[code.value, f"`{code.name}`", code.text] for code in JobCode]),
+        codes=_table(["code", "name", "what"], [[code.value, f"`{code.name}`", code.text + _built(code)]
+            for code in JobCode]),
         kinds=", ".join(PE_KINDS),
         parameters=_table(["parameter", "default", "must be", "what"], _parameters()),
         sections=_table(["form", "section", "size", "of"], _sections()))

@@ -104,7 +104,7 @@ HEADS = RecordWord("heads", "shape of attention", (
 VECTOR = {
     1:  ("b_addr",     "second operand: float32, rows·n or one row; ROTATE: d/2 cosines, then d/2 sines, float32"),
     2:  ("a_addr",     "first operand: float32, rows·n"),
-    3:  ("out_addr",   "float32; QUANT: what a GEMM takes; APPEND: codes of head 0 here; QUERY: int16; SELECT: index, float32"),
+    3:  ("out_addr",   "float32; QUANT: what a GEMM takes; APPEND: codes of head 0; QUERY: int16; SELECT: index, float32"),
     4:  ("n",          "elements of a row; d where rows are heads"),
     5:  ("extra_addr", "second results: APPEND: bfloat16 scale of head 0 at this position; QUERY: int32 exponents"),
     6:  ("rows",       "rows, tokens or heads, 1 … 64; SELECT: 1"),
