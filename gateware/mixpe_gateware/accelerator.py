@@ -18,12 +18,14 @@ from migen import Cat, ClockDomain, ClockDomainsRenamer, ClockSignal, If, Mux, S
 
 from mixpe_gateware.contract.descriptor import POST, SLOT_WORDS, Opcode
 from mixpe_gateware.contract.jobs import WATCHDOG_CYCLES, JobCode
+from mixpe_gateware.contract.registers import counters_of
 from mixpe_gateware.control.counters import Counters
 from mixpe_gateware.control.dispatch import Dispatcher
 from mixpe_gateware.control.engine import EVENTS, PROGRESS
 from mixpe_gateware.control.ledger import Ledger
 from mixpe_gateware.control.queue import JobQueue
 from mixpe_gateware.control.supervisor import Supervisor
+from mixpe_gateware.decoder import DECODER_PROGRESS, Decoder
 from mixpe_gateware.gemm.datapath import GemmEngine
 from mixpe_gateware.stream.fanout import register_stage
 
@@ -38,6 +40,8 @@ class Accelerator(LiteXModule):
         Size of the memory behind the ports; jobs are checked against it.
     weight_ports, act_port, out_port : LiteDRAMNativePort
         `config.read_ports` ports for the weights and one each for activations and results, of `config.memory_bits`.
+    decoder_ports : (LiteDRAMNativePort, LiteDRAMNativePort)
+        One to read and one to write, in builds with a decoder.
     chunk_beats : int
         Words of a DRAM row.
     target : str
@@ -69,8 +73,11 @@ class Accelerator(LiteXModule):
         The system clock with the engines' reset; simulators that drive clocks themselves drive it too.
     """
 
-    def __init__(self, config, mem_bytes, weight_ports, act_port, out_port, *, chunk_beats=128, target="portable",
-                 watchdog_cycles=WATCHDOG_CYCLES):
+    GEMM    = GemmEngine  # tests of what is around the engines have other ones
+    DECODER = Decoder
+
+    def __init__(self, config, mem_bytes, weight_ports, act_port, out_port, *, decoder_ports=(), chunk_beats=128,
+                 target="portable", watchdog_cycles=WATCHDOG_CYCLES):
         self.config  = config
         self.word    = Signal(max=SLOT_WORDS)
         self.data    = Signal(32)
@@ -82,14 +89,21 @@ class Accelerator(LiteXModule):
         # # #
 
         self.cd_mixpe   = ClockDomain("mixpe")
-        self.counters   = counters   = Counters()
+        self.counters   = counters   = Counters(counters_of(config.parts), 5 if config.decoder else 3)
         self.supervisor = supervisor = Supervisor(watchdog_cycles)
         self.ledger     = ledger     = Ledger(config.queue_depth)
         self.queue      = queue      = ClockDomainsRenamer("mixpe")(JobQueue(config.queue_depth))
-        self.gemm       = engine     = ClockDomainsRenamer("mixpe")(GemmEngine(config, mem_bytes, weight_ports,
+        self.gemm       = engine     = ClockDomainsRenamer("mixpe")(self.GEMM(config, mem_bytes, weight_ports,
             act_port, out_port, chunk_beats=chunk_beats, target=target))
-        engines = {Opcode.GEMM: engine}
-        self.dispatcher = dispatcher = ClockDomainsRenamer("mixpe")(Dispatcher(engines, config.queue_depth))
+        engines, events = {Opcode.GEMM: engine}, {}
+        if config.decoder:
+            self.decoder = decoder = dispatcher = ClockDomainsRenamer("mixpe")(self.DECODER(config, mem_bytes, engine,
+                *decoder_ports))
+            self.run, events = decoder.run, decoder.events
+        else:
+            self.dispatcher = dispatcher = ClockDomainsRenamer("mixpe")(Dispatcher(engines, config.queue_depth))
+        parts    = [engine, dispatcher] if config.decoder else [engine]
+        progress = (*PROGRESS, *DECODER_PROGRESS) if config.decoder else PROGRESS
         self.source = ledger.source
         self.reset  = supervisor.reset
         self.busy   = ledger.busy
@@ -126,7 +140,7 @@ class Accelerator(LiteXModule):
             queue.index.eq(dispatcher.index),
             queue.pop.eq(dispatcher.pop),
             ends.connect(supervisor.sink),
-            *[engine.now.eq(supervisor.now) for engine in engines.values()],
+            *[part.now.eq(supervisor.now) for part in parts],
             supervisor.source.connect(ledger.sink),
         ]
 
@@ -136,14 +150,14 @@ class Accelerator(LiteXModule):
         self.comb += [
             self.cd_mixpe.clk.eq(ClockSignal()),
             self.cd_mixpe.rst.eq(reset),
-            supervisor.quiet.eq(reduce(and_, [engine.quiet for engine in engines.values()])),
-            supervisor.progress.eq(Cat(ledger.sink.valid, *[counters.events[name] for name in PROGRESS]) != 0),
+            supervisor.quiet.eq(reduce(and_, [part.quiet for part in parts])),
+            supervisor.progress.eq(Cat(ledger.sink.valid, *[counters.events[name] for name in progress]) != 0),
             supervisor.busy.eq(ledger.busy),
             supervisor.known.eq(ledger.known),
         ]
         self.sync += [
             reset.eq(supervisor.clear),
-            *[engine.enable.eq(~supervisor.aborting) for engine in engines.values()],
+            *[part.enable.eq(~supervisor.aborting) for part in parts],
         ]
 
         # Counting. ----------------------------------------------------------------------------------------------------
@@ -152,6 +166,6 @@ class Accelerator(LiteXModule):
             counters.events["cycles"].eq(ledger.busy),
             counters.events["jobs"].eq(ledger.sink.valid),
             counters.events["errors"].eq(ledger.sink.valid & (ledger.sink.code != JobCode.OK)),
-            *[counters.events[name].eq(reduce(add, [engine.events[name] for engine in engines.values()]))
-                for name in EVENTS],
+            *[counters.events[name].eq(reduce(add, [each[name] for each in (engine.events, events) if name in each]))
+                for name in dict.fromkeys((*EVENTS, *events))],
         ]

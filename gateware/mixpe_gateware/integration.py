@@ -45,6 +45,7 @@ class MixPE(LiteXModule):
                  target="portable"):
         reads = [memory.get_port(mode="read") for _ in range(config.read_ports + 2)]
         write = memory.get_port(mode="write")
+        others = [memory.get_port(mode=mode) for mode in ("read", "write")] if config.decoder else []
         if write.data_width != config.memory_bits:
             raise ConfigError(f"the memory's port has {write.data_width} bits; the configuration must have "
                               f"memory_bits={write.data_width}, not {config.memory_bits}")
@@ -54,8 +55,8 @@ class MixPE(LiteXModule):
         if config.inbox_bytes:
             self.inbox = Inbox(config, act_port, mem_bytes)
             act_port   = self.inbox.port
-        self.accelerator = Accelerator(config, mem_bytes, reads[2:], act_port, write, chunk_beats=chunk_beats,
-            target=target)
+        self.accelerator = Accelerator(config, mem_bytes, reads[2:], act_port, write, decoder_ports=others,
+            chunk_beats=chunk_beats, target=target)
         self.checksum = Checksum(reads[1])
         self.registers = AcceleratorRegisters(self.accelerator, self.checksum, clock_hz=clock_hz, mem_base=mem_base,
             mem_bytes=mem_bytes, inbox_base=inbox_base, ready=ready)
@@ -76,8 +77,8 @@ def add_mixpe(soc, config, *, memory=None, ready=1, target="portable"):
 
     The SoC must have its memory already, as region ``main_ram``: LiteDRAM (`add_sdram`), or another one with ports
     (`mixpe_gateware.soc.add_pool`). The accelerator takes the CSR banks `contract.registers.CSR_BANK` and
-    `COUNTER_BANK`, where the driver looks for them, and `config.read_ports` + 3 ports of the memory. The host's path to
-    memory must not be cached (``l2_cache_size=0``): the accelerator reads the DRAM.
+    `COUNTER_BANK`, where the driver looks for them, and `config.read_ports` + 3 ports of the memory, two more with a
+    decoder. The host's path to memory must not be cached (``l2_cache_size=0``): the accelerator reads the DRAM.
 
     Parameters
     ----------

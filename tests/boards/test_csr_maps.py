@@ -15,7 +15,7 @@ from litex.tools.remote.csr_builder import CSRBuilder
 
 from mixpe_boards.build import elaborate_board
 from mixpe_boards.registry import BOARDS
-from mixpe_gateware.contract.registers import CSR_BANK, CSR_BASES, CSR_PAGE_BYTES, OFFSETS, REGISTERS
+from mixpe_gateware.contract.registers import CSR_BANK, CSR_BASES, CSR_PAGE_BYTES, OFFSETS, registers_of
 from mixpe_gateware.control.csr_map import SVD_ACCESS
 from mixpe_sim.options import SimOptions
 
@@ -40,28 +40,27 @@ def maps(request, tmp_path_factory):
 
 
 @pytest.fixture
-def fields_of(maps):
-    """The fields of a register in that build, which is named by its folder."""
-    parts = next(parts for name, parts in PARTS.items() if maps.name.startswith(name))
-    return lambda register: register.fields_of(parts)
+def parts(maps):
+    """Optional parts of that build, which is named by its folder."""
+    return next(parts for name, parts in PARTS.items() if maps.name.startswith(name))
 
 
-def test_svd(maps, fields_of):
+def test_svd(maps, parts):
     root = ElementTree.parse(maps/"soc.svd").getroot()
     bank, = [each for each in root.iter("peripheral") if each.findtext("name") == "MIXPE"]
     assert int(bank.findtext("baseAddress"), 0) == BANK
     found = {each.findtext("name").lower(): each for each in bank.iter("register")}
-    assert list(found) == [register.name for register in REGISTERS]
-    for register in REGISTERS:
+    assert list(found) == [register.name for register in registers_of(parts)]
+    for register in registers_of(parts):
         entry = found[register.name]
         assert int(entry.findtext("addressOffset"), 0) == OFFSETS[register.name]
         assert entry.findtext("access") == SVD_ACCESS[register.access]
         fields = [(field.findtext("name"), int(field.findtext("lsb")), int(field.findtext("msb")))
             for field in entry.iter("field")]
         whole = [(register.name, 0, 31)]  # LiteX's way to say that there are none
-        assert fields == [(field.name, field.lsb, field.msb) for field in fields_of(register)] or (
+        assert fields == [(field.name, field.lsb, field.msb) for field in register.fields_of(parts)] or (
             not register.fields and fields == whole)
-        for field, said in zip(fields_of(register), entry.iter("field"), strict=False):
+        for field, said in zip(register.fields_of(parts), entry.iter("field"), strict=False):
             assert " ".join(said.findtext("description").split()) == field.text
     # Registers of others stay as LiteX writes them.
     others = [each for peripheral in root.iter("peripheral") if peripheral is not bank
@@ -69,16 +68,16 @@ def test_svd(maps, fields_of):
     assert others and not [each for each in others if each.find("access") is not None]
 
 
-def test_csv(maps, fields_of):
+def test_csv(maps, parts):
     rows = list(csv.reader(line for line in (maps/"csr.csv").read_text().splitlines() if not line.startswith("#")))
     fields = {name: (int(lsb), int(width), access) for kind, name, lsb, width, access in rows if kind == "csr_field"}
     expected = {f"mixpe_{register.name}_{field.name}": (field.lsb, field.width, register.access)
-        for register in REGISTERS for field in fields_of(register)}
+        for register in registers_of(parts) for field in register.fields_of(parts)}
     assert {name: found for name, found in fields.items() if name.startswith("mixpe_")} == expected
     assert "mixpe_status_ended" in expected
 
 
-def test_litex_clients_take_the_access(maps):
+def test_litex_clients_take_the_access(maps, parts):
     """LiteX's own reader of csr.csv, which RemoteClient and litex_cli use."""
     class Comm:
         def read(self, addr, length=1):
@@ -89,7 +88,7 @@ def test_litex_clients_take_the_access(maps):
 
     comm = Comm()
     regs = CSRBuilder(comm, str(maps/"csr.csv")).regs
-    for register in REGISTERS:
+    for register in registers_of(parts):
         found = getattr(regs, f"mixpe_{register.name}")
         assert found.addr == BANK + OFFSETS[register.name] and found.mode == register.access
     assert regs.mixpe_status.read() == BANK + OFFSETS["status"]
@@ -101,10 +100,10 @@ def test_litex_clients_take_the_access(maps):
         regs.mixpe_status.write(1)
 
 
-def test_json(maps, fields_of):
+def test_json(maps, parts):
     found = json.loads((maps/"csr.json").read_text())["csr_registers"]
-    for register in REGISTERS:
+    for register in registers_of(parts):
         entry = found[f"mixpe_{register.name}"]
         assert entry["addr"] == BANK + OFFSETS[register.name] and entry["type"] == register.access
         assert entry.get("fields", {}) == {field.name: {"offset": field.lsb, "size": field.width}
-            for field in fields_of(register)}
+            for field in register.fields_of(parts)}

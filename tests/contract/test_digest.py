@@ -87,7 +87,7 @@ CHECK      = jobs.check_job
 WORDS      = descriptor.WORDS
 CONTRACT   = {
     "version":             (digest, "VERSION", 999),
-    "a register less":     (registers, "REGISTERS", registers.REGISTERS[:-1]),
+    "a register less":     (registers, "REGISTERS", registers.REGISTERS[1:]),
     "a register's access": (registers, "REGISTERS", tuple(replace(each, access="rw") for each in registers.REGISTERS)),
     "a register's effect": (registers, "REGISTERS", tuple(replace(each, effect=registers.Effect.NONE)
         for each in registers.REGISTERS)),
@@ -146,6 +146,29 @@ def test_an_optional_part_is_in_the_digest_of_builds_that_have_it(monkeypatch, c
     assert compute_digest() == without and compute_digest(("minima",)) != before
 
 
+DECODER = {
+    "a register less":     (registers, "REGISTERS", registers.REGISTERS[:-1]),
+    "a register's access": (registers, "REGISTERS", (*registers.REGISTERS[:-1], replace(registers.REGISTERS[-1],
+        access="rw"))),
+    "a feature's bit":     (registers, "REGISTERS", changed(registers.REGISTERS, "decoder", lsb=9)),
+    "a counter less":      (registers, "OPTIONAL_COUNTER_TEXT", {}),
+}
+
+
+@pytest.mark.parametrize("change", DECODER)
+def test_the_decoder_is_in_the_digest_of_builds_that_have_it(monkeypatch, change):
+    module, name, value = DECODER[change]
+    parts = [("decoder",), ("minima", "decoder")]
+    before, without = [compute_digest(each) for each in parts], [compute_digest(), compute_digest(("minima",))]
+    monkeypatch.setattr(module, name, value)
+    assert [compute_digest(), compute_digest(("minima",))] == without
+    assert not set(before) & {compute_digest(each) for each in parts}
+
+
+def test_boards_that_were_routed_keep_their_digest():
+    assert [f"{digest.digest(parts):016x}" for parts in ((), ("minima",))] == ["267f44ffc3223364", "7e3937acd102f7ae"]
+
+
 def test_an_optional_part_adds_and_changes_nothing():
     """So boards without it keep what was routed; and what they share stays in the digest of both."""
     assert compute_digest() != compute_digest(("minima",)) == digest.digest(("minima",))
@@ -197,4 +220,5 @@ def test_vectors_take_each_path_of_the_arithmetic(monkeypatch):
         assert ties[:2].tolist() == [1, 1 + 2.0**-22]  # 2^24 + 1 and 2^24 + 3, to the even one
     assert np.frombuffer(vectors["zero"], np.uint8).tolist() == [0, 0, 0, 0]
     codes = np.frombuffer(vectors["jobs"], "<i8")
-    assert set(jobs.JobCode) - {jobs.JobCode.ABORTED, jobs.JobCode.WATCHDOG} <= set(codes.tolist())
+    asked = {code for code in jobs.JobCode if not code.part} - {jobs.JobCode.ABORTED, jobs.JobCode.WATCHDOG}
+    assert asked <= set(codes.tolist())

@@ -28,6 +28,19 @@ def test_names_and_offsets():
     assert all(register.access in registers.ACCESS and register.text for register in registers.REGISTERS)
 
 
+@pytest.mark.parametrize("parts", [(), ("minima",), ("decoder",), ("minima", "decoder")])
+def test_registers_of_optional_parts_stand_behind_all_others(parts):
+    """So each build has a bank without holes, and what all builds have is at the same place in all."""
+    found = registers.registers_of(parts)
+    assert [registers.OFFSETS[register.name] for register in found] == list(range(0, 4*len(found), 4))
+    assert [register.name for register in found if register.part] == (
+        ["attention_heads", "context_max", "run_tokens", "run_record"] if "decoder" in parts else [])
+    names = registers.counters_of(parts)
+    assert names[:len(registers.COUNTERS)] == registers.COUNTERS
+    assert (len(names) > len(registers.COUNTERS)) == ("decoder" in parts)
+    assert 8*len(names) <= registers.CSR_PAGE_BYTES
+
+
 @pytest.mark.parametrize("word", [*registers.REGISTERS, *WORDS], ids=lambda word: word.name)
 def test_fields_lie_side_by_side_in_a_word(word):
     end = 0
@@ -93,13 +106,17 @@ def test_check_word():
     Config(), Config(rows=1, port_bits=16, k_max=512, buffer_beats=64, queue_depth=2, fused=False, scalers=1),
     Config(rows=64, port_bits=64, scalers=8, read_ports=4, pe=PE_KINDS[-1]),
     Config(port_bits=128, memory_bits=32, inbox_bytes=4096), Config(minima=True),
+    Config(decoder=True, attention_heads=3, context_max=1024), Config(minima=True, decoder=True),
 ])
 def test_identity_there_and_back(config):
     values = identity_values(config, clock_hz=50e6, mem_base=0x40000000, mem_bytes=1 << 25)
-    assert set(values) == {register.name for register in registers.IDENTITY}
+    told = (*registers.IDENTITY, *(registers.OPTIONAL_IDENTITY if config.decoder else ()))
+    assert set(values) == {register.name for register in told} <= {register.name
+        for register in registers.registers_of(config.parts)}
     assert all(isinstance(value, int) and 0 <= value < 1 << 32 for value in values.values())
     assert config_from_identity(values) == config
-    assert parts_from_identity(values) == config.parts == (("minima",) if config.minima else ())
+    assert parts_from_identity(values) == config.parts == tuple(name for name in ("minima", "decoder")
+        if getattr(config, name))
     assert values["digest_low"] | values["digest_high"] << 32 == digest(config.parts)
 
 

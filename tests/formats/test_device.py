@@ -10,8 +10,9 @@ import mixpe
 from mixpe.formats.convert import requantize, stored_matrix
 from mixpe.formats.open import open_checkpoint
 from mixpe.lm import LlamaModel
-from mixpe.lm.linear import job_names, job_tensors
+from mixpe.lm.linear import job_tensors
 from mixpe.lm.offload import DeviceLoader
+from mixpe.program.jobs import job_names
 from mixpe_gateware.contract.reference import round_to_float32
 from mixpe_gateware.contract.scaling import Form
 from mixpe_gateware.contract.wide import align

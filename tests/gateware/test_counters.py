@@ -1,18 +1,22 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Event counters against counts in Python."""
 
-from mixpe_gateware.contract.registers import COUNTERS
+import pytest
+
+from mixpe_gateware.contract.registers import COUNTERS, counters_of
 from mixpe_gateware.control.counters import Counters
 
 
-def test_they_are_latched_all_at_once(seeded, simulate):
+@pytest.mark.parametrize("names, most", [(COUNTERS, 3), (counters_of(("decoder",)), 5)], ids=["all builds", "decoder"])
+def test_they_are_latched_all_at_once(names, most, seeded, simulate):
     """Totals and copies against counts in Python: clear at any phase of the walk, latch, a latch after a latch."""
-    dut, rng, seen = Counters(), seeded(0), []
-    counts = dict.fromkeys(COUNTERS, 0)
+    dut, rng, seen = Counters(names, most), seeded(0), []
+    counts = dict.fromkeys(names, 0)
     history = []
+    walk = 64 if names == COUNTERS else 128
 
     def cycle(clear=0, latch=0):
-        events = {name: int(rng.integers(0, 3)) for name in COUNTERS}
+        events = {name: int(rng.integers(0, most)) for name in names}
         dropped = int(rng.integers(0, 2))
         for name, count in events.items():
             yield dut.events[name].eq(count)
@@ -20,7 +24,7 @@ def test_they_are_latched_all_at_once(seeded, simulate):
         yield dut.clear.eq(clear)
         yield dut.latch.eq(latch)
         yield
-        for name in COUNTERS:
+        for name in names:
             counts[name] = (0 if clear else counts[name]) + events[name] + (dropped if name == "errors" else 0)
         history.append(dict(counts))
 
@@ -38,11 +42,11 @@ def test_they_are_latched_all_at_once(seeded, simulate):
                 while (yield dut.latching):
                     yield from cycle()
                 copied = []
-                for index in range(2*len(COUNTERS)):
+                for index in range(2*len(names)):
                     copied.append((yield dut.memory[index]))
-                found = dict(zip(COUNTERS, (low | high << 32 for low, high in zip(copied[::2], copied[1::2],
+                found = dict(zip(names, (low | high << 32 for low, high in zip(copied[::2], copied[1::2],
                     strict=True)), strict=True))
-                seen.append(any(found == each for each in history[first:first + 66]))
+                seen.append(any(found == each for each in history[first:first + walk + 2]))
 
     simulate(dut, drive())
     assert len(seen) == 12 and all(seen), seen

@@ -13,25 +13,27 @@ from migen import Signal, bits_for, run_simulation
 from mixpe_gateware.contract.config import Config
 from mixpe_gateware.contract.descriptor import POST, SLOT_WORDS
 from mixpe_gateware.contract.identity import identity_values
-from mixpe_gateware.contract.registers import JOB, OFFSETS, REGISTERS, STATUS, Effect
+from mixpe_gateware.contract.registers import JOB, OFFSETS, REGISTERS, RUN, STATUS, Effect, registers_of
 from mixpe_gateware.control.registers import AcceleratorRegisters
 
-CONFIG   = Config(rows=4, port_bits=64, fused=False, scalers=1, inbox_bytes=1024)
+CONFIG   = Config(rows=4, port_bits=64, scalers=1, inbox_bytes=1024, decoder=True, context_max=512)
+PLAIN    = Config(rows=4, port_bits=64, fused=False, scalers=1, inbox_bytes=1024)
 IDENTITY = {"clock_hz": 48_000_000, "mem_base": 0x40000000, "mem_bytes": 1 << 20, "inbox_base": 0x30000000}
 
 
 class Bank(LiteXModule):
     """The registers on a bus, with everything behind them as plain signals."""
 
-    def __init__(self):
+    def __init__(self, config=CONFIG):
         self.ready    = Signal()
         self.checksum = SimpleNamespace(start=Signal(), address=Signal(20), length=Signal(21), busy=Signal(),
             value=Signal(32))
-        self.accelerator = SimpleNamespace(config=CONFIG, reset=Signal(), busy=Signal(), dropped=Signal(),
+        self.accelerator = SimpleNamespace(config=config, reset=Signal(), busy=Signal(), dropped=Signal(),
             posted=Signal(bits_for(CONFIG.queue_depth)), ended=Signal(bits_for(CONFIG.queue_depth)),
             word=Signal(max=SLOT_WORDS), data=Signal(32), write=Signal(), check=Signal(32),
             source=stream.Endpoint([("tag", 32), ("code", 4), ("cycles", 32)]),
-            counters=SimpleNamespace(clear=Signal(), latch=Signal(), latching=Signal()))
+            counters=SimpleNamespace(clear=Signal(), latch=Signal(), latching=Signal()),
+            run={register.name: Signal(32) for register in RUN})
         self.registers = AcceleratorRegisters(self.accelerator, self.checksum, ready=self.ready, **IDENTITY)
         self.bus  = Interface(data_width=32, address_width=14)
         self.bank = CSRBank(self.registers.get_csrs(), bus=self.bus, ordering="big")
@@ -70,6 +72,7 @@ def simulate(test):
 
 def test_the_bank_has_the_registers_of_the_table_in_its_order():
     assert [csr.name for csr in Bank().registers.get_csrs()] == [register.name for register in REGISTERS]
+    assert [csr.name for csr in Bank(PLAIN).registers.get_csrs()] == [register.name for register in registers_of(())]
 
 
 def test_identity():
@@ -93,6 +96,16 @@ def test_every_field_of_status():
             word = yield from bank.read("status")
             assert {name: STATUS.field(name).of(word) for name in values} == values
             assert not word & ~STATUS.mask and not STATUS.field("overrun").of(word)
+    simulate(test)
+
+
+def test_what_the_last_run_did():
+    def test(bank):
+        for index, register in enumerate(RUN):
+            yield bank.accelerator.run[register.name].eq(0x12345678 << index)
+        yield
+        for index, register in enumerate(RUN):
+            assert (yield from bank.read(register.name)) == 0x12345678 << index
     simulate(test)
 
 

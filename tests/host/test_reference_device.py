@@ -425,5 +425,5 @@ def test_streams_in_pieces_are_the_stream(monkeypatch):
         monkeypatch.setattr(linear, "PIECE_BYTES", 10_000)
         parts = device.load(matrix)
         assert device.checksum(whole.addrs[0], whole.weight_bytes) == device.checksum(parts.addrs[0],
-            parts.weight_bytes) == parts._crcs[0]
+            parts.weight_bytes) == parts.crcs[0]
         assert parts(x).tobytes() == whole(x).tobytes()

@@ -8,8 +8,9 @@ import mixpe
 from mixpe.errors import RangeError
 from mixpe.lm import LlamaModel
 from mixpe.lm.calibration import calibrate, calibration_windows, quantiser
-from mixpe.lm.linear import job_names, job_weight
+from mixpe.lm.linear import job_weight
 from mixpe.lm.recorder import recorded
+from mixpe.program.jobs import job_names
 
 
 def test_every_input_is_seen_and_nothing_changes(config, tensors):

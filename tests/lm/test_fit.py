@@ -16,12 +16,13 @@ from mixpe.formats import safetensors
 from mixpe.formats.ggml_blocks import TYPES, block_tensor
 from mixpe.lm import LlamaModel, checkpoint
 from mixpe.lm.fit import Residence, Rounding, Space, channels_within, job_plans, outline, residence, stream_bytes
-from mixpe.lm.linear import job_names, job_tensors
+from mixpe.lm.linear import job_tensors
 from mixpe.lm.offload import DeviceLoader
 from mixpe.lm.streaming import Stream
 from mixpe.lm.weights import Weights
 from mixpe.plan.kinds import KINDS
 from mixpe.plan.layer import LayerPlan, LayerShape
+from mixpe.program.jobs import job_names
 from mixpe_gateware.contract.config import Config
 from mixpe_gateware.contract.scaling import Form
 

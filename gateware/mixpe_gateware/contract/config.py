@@ -18,13 +18,14 @@ K_LIMIT = 16384                      # longest reduction of one job
 N_LIMIT = 65536                      # most output channels of one job
 INBOX_LIMIT = 1 << 20                # largest inbox in bytes
 SHIFT_LIMIT = 15                     # largest alignment shift
+CONTEXT_LIMIT = 1 << 15              # most positions that attention sees: its sums have 40 bits
 
 # Processing elements; all give the same results. Devices name theirs by the index, so new ones are added at the end.
 PE_KINDS = ("shift-add", "bitplane", "dense")
 UNKNOWN_PE = "unknown-"              # and the index, of a device that is newer than this table
 
 # Flags whose part of the contract concerns only builds that have them: see `contract.digest`.
-OPTIONAL_PARTS = ("minima",)
+OPTIONAL_PARTS = ("minima", "decoder")
 
 
 def _is_power(value, low, high):
@@ -36,7 +37,7 @@ def _is_element(value):
         and value.removeprefix(UNKNOWN_PE).isdecimal())
 
 
-def _parameter(default, text, must, valid, derived=None):
+def _parameter(default, text, must, valid, derived=None, part=""):
     """An entry of `Config`.
 
     Parameters
@@ -51,8 +52,11 @@ def _parameter(default, text, must, valid, derived=None):
         (config, value) → bool
     derived : callable, optional
         config → value where none is given; of entries in front of it, which are good by then.
+    part : str
+        The optional part that it belongs to; builds without it have no register for it.
     """
-    return field(default=default, metadata={"text": text, "must": must, "valid": valid, "derived": derived})
+    return field(default=default, metadata={"text": text, "must": must, "valid": valid, "derived": derived,
+        "part": part})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +127,18 @@ class Config:
         "Real minima and two-level scales are built (Q4_1, Q5_1, Q4_K, Q5_K). They are for fused results.",
         "True or False, and False without fused={fused}",
         lambda config, value: value in (True, False) and (config.fused or not value))
+    decoder: bool = _parameter(False,
+        "The decoder is built: vector and attention engines and a sequencer for programs.",
+        "True or False, and False without fused={fused}",
+        lambda config, value: value in (True, False) and (config.fused or not value))
+    attention_heads: int = _parameter(4,
+        "Query heads of a key-value head that attention computes side by side; more take several passes.",
+        "1, 2, 3, 4, 6 or 8",
+        lambda _config, value: value in (1, 2, 3, 4, 6, 8), part="decoder")
+    context_max: int = _parameter(2048,
+        "Positions whose scores attention can keep, the most of one session.",
+        f"a power of two from 64 to {CONTEXT_LIMIT}",
+        lambda _config, value: _is_power(value, 64, CONTEXT_LIMIT), part="decoder")
 
     def __post_init__(self):
         for each in fields(self):
@@ -189,7 +205,8 @@ class Parameter:
     name: str
     default: object
     text: str
-    must: str   # for people: without the values of others
+    must: str        # for people: without the values of others
+    part: str = ""   # optional part whose builds have a register for it
 
     @property
     def is_flag(self):
@@ -221,4 +238,5 @@ class Parameter:
 
 
 PARAMETERS = tuple(Parameter(each.name, each.default, each.metadata["text"],
-    re.sub("={.*}", "", each.metadata["must"]).format(PE_KINDS=PE_KINDS)) for each in fields(Config))
+    re.sub("={.*}", "", each.metadata["must"]).format(PE_KINDS=PE_KINDS), each.metadata["part"])
+    for each in fields(Config))

@@ -16,7 +16,10 @@ from mixpe_gateware.contract.scaling import Form
 class Opcode(IntEnum):
     """Engines, by the operation that a descriptor names."""
 
-    GEMM = 1
+    GEMM      = 1
+    VECTOR    = 2  # of programs alone
+    ATTENTION = 3  # of programs alone
+    RUN       = 4
 
 
 GROUP_CODE_K = 7  # group code of G = k; the others are indices in GROUP_SIZES

@@ -33,10 +33,11 @@ def compute_digest(parts=()):
         "version":    VERSION,
         "banks":      [registers.CSR_PAGE_BYTES, registers.COUNTER_OFFSET],
         "registers":  [[register.name, registers.OFFSETS[register.name], register.access, register.effect.name,
-            fields(register)] for register in registers.REGISTERS],
-        "counters":   list(registers.COUNTERS),
+            fields(register)] for register in registers.registers_of(parts)],
+        "counters":   list(registers.counters_of(parts)),
         "descriptor": [[word.name, fields(word)] for word in descriptor.WORDS],
-        "codes":      [[code.name, code.value] for code in JobCode],
+        "codes":      [[code.name, code.value] for code in JobCode
+            if not code.part or code.part in parts],
         "golden":     {name: hashlib.sha256(data).hexdigest() for name, data in golden_vectors(parts)},
     }
     text = json.dumps(contract, sort_keys=True, separators=(",", ":"))

@@ -67,6 +67,11 @@ class Field:
         return value << self.lsb
 
 
+def of_parts(entries, parts):
+    """Fields, registers or parameters of builds with these optional parts, of those that `entries` has: tuple."""
+    return tuple(each for each in entries if not each.part or each.part in parts)
+
+
 class WithFields:
     """A word with `name` and `fields`: a tuple of Field from the lowest bit up, empty where the word is one number."""
 
@@ -77,7 +82,7 @@ class WithFields:
 
     def fields_of(self, parts):
         """The fields of builds with these optional parts: tuple of Field."""
-        return tuple(field for field in self.fields if not field.part or field.part in parts)
+        return of_parts(self.fields, parts)
 
     def field(self, name):
         """The field of that name.

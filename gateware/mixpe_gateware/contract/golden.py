@@ -13,6 +13,7 @@ import numpy as np
 from mixpe_gateware.contract import jobs, layout, reference, wide
 from mixpe_gateware.contract.config import K_LIMIT, N_LIMIT, Config
 from mixpe_gateware.contract.descriptor import GROUP_CODE_K, fold_words
+from mixpe_gateware.contract.program.golden import program_vectors
 from mixpe_gateware.contract.scaling import SUPERBLOCK_GROUPS, TWO_LEVEL_GROUP, Form, Scaling
 
 MEM_BYTES = 1 << 20
@@ -153,3 +154,5 @@ def golden_vectors(parts=()):
     yield from _jobs()
     if "minima" in parts:
         yield from _minima(_Integers())
+    if "decoder" in parts:
+        yield from program_vectors(_Integers(), [NARROW, BROAD])

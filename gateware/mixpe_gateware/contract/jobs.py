@@ -31,6 +31,8 @@ class JobCode(IntEnum):
     ----------
     text : str
         For people.
+    part : str
+        The optional part of the contract (`config.OPTIONAL_PARTS`) that it belongs to; none else answers with it.
     """
 
     OK          = 0, "done"
@@ -44,11 +46,14 @@ class JobCode(IntEnum):
     SPACE       = 8, "the result buffer is smaller than the results"
     ABORTED     = 9, "aborted by a reset"
     WATCHDOG    = 10, "nothing moved for too long: the memory does not answer"
+    RANGE       = 11, "a number left FP32 or the width that a decoder keeps it in", "decoder"
+    PROGRAM     = 12, "a program that is damaged, of another model, or beyond this build", "decoder"
+    POSITION    = 13, "a position or count beyond the session's context", "decoder"
 
-    def __new__(cls, value, text):
+    def __new__(cls, value, text, part=""):
         code = int.__new__(cls, value)
         code._value_ = value
-        code.text = text
+        code.text, code.part = text, part
         return code
 
 
@@ -94,6 +99,9 @@ class Job:
     def words(self):
         """The 32-bit words that are written to the job registers, in order: list of int."""
         return [word.pack(self) for word in WORDS]
+
+    def __str__(self):
+        return f"a job of m={self.m}, n={self.n}, k={self.k}"
 
     @property
     def group_size(self):

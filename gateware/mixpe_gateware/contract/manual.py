@@ -17,6 +17,7 @@ from mixpe_gateware.contract.registers import (
     CSR_PAGE_BYTES,
     JOB,
     OFFSETS,
+    OPTIONAL_COUNTER_TEXT,
     REGISTERS,
 )
 from mixpe_gateware.contract.scaling import SUPERBLOCK_GROUPS, Form
@@ -33,7 +34,7 @@ reference device, and the `soc.svd`, `csr.csv` and `csr.json` of each build.
 Contract version {version}, digest `{digest:016x}`. A driver refuses a device with another one. The digest covers
 registers, descriptor, counters, codes of jobs, and by golden vectors (`golden.py`) layout and arithmetic. It covers no
 texts, and not which processing elements there are. Builds with `minima` have the digest `{with_minima:016x}`: what only
-they have is in it besides.
+they have is in it besides; those with `decoder` `{with_decoder:016x}`, those with both `{with_both:016x}`.
 
 ## Registers
 
@@ -83,25 +84,31 @@ def _bits(field):
     return str(field.lsb) if field.is_flag else f"{field.msb}:{field.lsb}"
 
 
+def _built(entry):
+    return f", in builds with `{entry.part}`" if entry.part else ""
+
+
 def _text(word):
     """A word's text and fields in one cell."""
     parts = [word.text]
     for field in word.fields:
         codes = "; ".join(f"{code} {text}" for code, text in field.values)
-        built = f", in builds with `{field.part}`" if field.part else ""
-        parts.append(f"`{_bits(field)}` **{field.name}** {field.text}{f' ({codes})' if codes else ''}{built}")
+        parts.append(f"`{_bits(field)}` **{field.name}** {field.text}{f' ({codes})' if codes else ''}{_built(field)}")
     return "<br>".join(parts)
 
 
 def _registers():
     for register in REGISTERS:
         text   = register.text if register in JOB else _text(register)  # fields of words stand with the descriptor
+        text  += _built(register)
         yield [f"`0x{OFFSETS[register.name]:02x}`", f"`{register.name}`", register.access, text,
             register.effect.value]
 
 
 def _counters():
-    for index, (name, text) in enumerate(COUNTER_TEXT.items()):
+    texts = {**COUNTER_TEXT, **{name: f"{text}, in builds with `{part}`"
+        for part, counters in OPTIONAL_COUNTER_TEXT.items() for name, text in counters.items()}}
+    for index, (name, text) in enumerate(texts.items()):
         yield [f"`0x{8*index:02x}`", f"`{name}`", text]
 
 
@@ -113,7 +120,8 @@ def _words():
 def _parameters():
     for each in PARAMETERS:
         default = "from others" if each.default is None else each.default
-        yield [f"`{each.name}`", default, each.must, each.text]
+        text = f"{each.text.rstrip('.')}{_built(each)}." if each.part else each.text
+        yield [f"`{each.name}`", default, each.must, text]
 
 
 def _sections():
@@ -127,14 +135,16 @@ def _sections():
 def manual():
     """The page: str."""
     return TEXT.format(
-        version=VERSION, digest=digest(), with_minima=digest(("minima",)),
+        version=VERSION, digest=digest(), with_minima=digest(("minima",)), with_decoder=digest(("decoder",)),
+        with_both=digest(("minima", "decoder")),
         bank=CSR_BANK, bank_offset=CSR_BANK*CSR_PAGE_BYTES,
         access="; ".join(f"{name}: {text}" for name, text in ACCESS.items()),
         registers=_table(["offset", "register", "access", "what", "what writing it does"], _registers()),
         counter_bank=COUNTER_BANK, counter_offset=COUNTER_OFFSET,
         counters=_table(["offset", "counter", "what"], _counters()),
         words=_table(["word", "name", "what"], _words()),
-        codes=_table(["code", "name", "what"], [[code.value, f"`{code.name}`", code.text] for code in JobCode]),
+        codes=_table(["code", "name", "what"], [[code.value, f"`{code.name}`", code.text + _built(code)]
+            for code in JobCode]),
         kinds=", ".join(PE_KINDS),
         parameters=_table(["parameter", "default", "must be", "what"], _parameters()),
         sections=_table(["form", "section", "size", "of"], _sections()))

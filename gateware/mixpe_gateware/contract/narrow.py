@@ -42,9 +42,15 @@ def align(x, group_size):
     RangeError
         An Inf or NaN.
     """
+    codes, shifts, unit = align_to_exponents(x, group_size)
+    return codes, shifts, np.ldexp(np.float32(1), unit)
+
+
+def align_to_exponents(x, group_size):
+    """As `align`, with the unit's exponent, (m,) integers."""
     grouped, exponents = group_exponents(x, group_size)
     unit   = np.maximum(exponents.max(axis=1, initial=NO_VALUE) - CODE_BITS - SHIFT_LIMIT, UNIT_MIN)
     shifts = np.clip(exponents - CODE_BITS - unit[:, None], 0, SHIFT_LIMIT)
     codes  = np.rint(np.ldexp(grouped, -(unit[:, None] + shifts)[:, :, None]))
     codes  = np.minimum(codes, 127).reshape(np.shape(x)).astype(np.int8)
-    return codes, shifts.astype(np.uint8), np.ldexp(np.float32(1), unit)
+    return codes, shifts.astype(np.uint8), unit

@@ -10,8 +10,9 @@ from enum import Enum
 
 from mixpe_gateware.contract.config import OPTIONAL_PARTS, PARAMETERS
 from mixpe_gateware.contract.descriptor import POST, WORDS
-from mixpe_gateware.contract.fields import Field, WithFields
+from mixpe_gateware.contract.fields import Field, WithFields, of_parts
 from mixpe_gateware.contract.jobs import JobCode
+from mixpe_gateware.contract.program.run import RUN_RECORD, RUN_TOKENS
 
 MAGIC = 0x4D585045  # "MXPE"
 
@@ -35,38 +36,46 @@ class Effect(Enum):
 
 @dataclass(frozen=True)
 class Register(WithFields):
-    """One word. `access` is one of ACCESS."""
+    """One word. `access` is one of ACCESS; `part` the optional part whose builds have it, or empty."""
 
     name: str
     access: str
     text: str
     fields: tuple = ()
     effect: Effect = Effect.NONE
+    part: str = ""
 
 
 def _config_registers():
-    """One for each number or name of `Config`; its flags share one, which stands where the first of them does."""
+    """One for each number or name of `Config`; its flags share one, which stands where the first of them does.
+
+    Those of optional parts come last, so that they stand behind all others in the table.
+    """
     flags = [each for each in PARAMETERS if each.is_flag]
-    for each in PARAMETERS:
+    for each in sorted(PARAMETERS, key=lambda each: each.part != ""):
         if not each.is_flag:
-            yield Register(each.name, "ro", each.brief)
+            yield Register(each.name, "ro", each.brief, part=each.part)
         elif each == flags[0]:
             yield Register("features", "ro", "what is built", tuple(
                 Field(flag.name, bit, 1, flag.brief, part=flag.name if flag.name in OPTIONAL_PARTS else "")
                 for bit, flag in enumerate(flags)))
 
 
+_CONFIG = tuple(_config_registers())
+
+# All builds have these, first in the table; then those of optional parts, which stand at its end.
 IDENTITY = (
     Register("magic",        "ro", f"0x{MAGIC:08X}, 'MXPE'"),
     Register("version",      "ro", "version of the contract"),
     Register("digest_low",   "ro", "digest of the contract, bits 31 … 0"),
     Register("digest_high",  "ro", "digest of the contract, bits 63 … 32"),
     Register("clock_hz",     "ro", "system clock in Hz"),
-    *_config_registers(),
+    *(register for register in _CONFIG if not register.part),
     Register("mem_base",     "ro", "bus address of the memory's first byte"),
     Register("mem_bytes",    "ro", "size of the memory in bytes"),
     Register("inbox_base",   "ro", "bus address of the inbox's first byte; jobs find it behind the memory"),
 )
+OPTIONAL_IDENTITY = tuple(register for register in _CONFIG if register.part)
 
 CONTROL = Register("control", "wo", "strobes", (
     Field("reset",    0, 1, "abort the running job and the queued ones (each ends with ABORTED), clear `overrun`"),
@@ -105,8 +114,21 @@ CHECKSUM = (
     Register("checksum_value", "ro", "CRC-32 (as zlib.crc32) of the region when status shows the unit idle"),
 )
 
-REGISTERS = (*IDENTITY, CONTROL, STATUS, Register("scratch", "rw", "for link tests"), *JOB, JOB_CHECK, *DONE, *CHECKSUM)
+RUN = (
+    Register(RUN_TOKENS, "ro", "passes of the last run that were completed", part="decoder"),
+    Register(RUN_RECORD, "ro", "record of the next pass that ended the run, or that was the oldest one begun; else 0",
+        part="decoder"),
+)
+
+REGISTERS = (*IDENTITY, CONTROL, STATUS, Register("scratch", "rw", "for link tests"), *JOB, JOB_CHECK, *DONE, *CHECKSUM,
+    *OPTIONAL_IDENTITY, *RUN)
 OFFSETS   = {register.name: 4*index for index, register in enumerate(REGISTERS)}
+
+
+def registers_of(parts):
+    """The registers of builds with these optional parts, in the order of the table: tuple of Register."""
+    return of_parts(REGISTERS, parts)
+
 
 # Names of bits and fields for those who read and write them.
 CONTROL_RESET, CONTROL_COUNTERS, CONTROL_LATCH = (CONTROL.field(name).mask for name in ("reset", "counters", "latch"))
@@ -125,9 +147,23 @@ COUNTER_TEXT = {
     "jobs":         "jobs ended",
     "errors":       "jobs ended with an error, and jobs dropped by a full queue",
 }
+# And behind these in builds with an optional part.
+OPTIONAL_COUNTER_TEXT = {"decoder": {
+    "busy_vector":    "cycles in which the vector engine took or gave an element",
+    "busy_attention": "cycles in which the attention engine worked on a head",
+    "wait_fence":     "cycles in which a record of a program waited for records before it",
+    "wait_record":    "cycles in which no record of a running program was ready",
+    "records":        "records of programs that ended",
+}}
 COUNTERS       = tuple(COUNTER_TEXT)
 COUNTER_BANK   = CSR_BANK + 2
 COUNTER_OFFSET = (COUNTER_BANK - CSR_BANK)*CSR_PAGE_BYTES  # from the accelerator's registers
+
+
+def counters_of(parts):
+    """Names of the counters of builds with these optional parts, in order: tuple of str."""
+    return (*COUNTERS, *(name for part in parts for name in OPTIONAL_COUNTER_TEXT.get(part, ())))
+
 
 # A bare memory reader for measurements, in simulated SoCs that are built with it; in a bank of its own.
 PROBE_BANK = CSR_BANK + 1

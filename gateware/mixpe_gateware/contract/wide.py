@@ -41,13 +41,19 @@ def align(x, group_size):
     RangeError
         An Inf or NaN.
     """
+    a, shifts, unit = align_to_exponents(x, group_size)
+    return a, shifts, np.ldexp(np.float32(1), unit)
+
+
+def align_to_exponents(x, group_size):
+    """As `align`, with the unit's exponent, (m,) integers, which may be one that FP32 has not."""
     grouped, exponents = group_exponents(x, group_size)
     token = exponents.max(axis=1, initial=NO_VALUE)
     token = np.where(token == NO_VALUE, SHIFT_LIMIT, token)
     shifts = np.clip(exponents - (token[:, None] - SHIFT_LIMIT), 0, SHIFT_LIMIT)
     unit = token - SHIFT_LIMIT - ALIGNED_BITS
     a = np.rint(np.ldexp(grouped, -(unit[:, None] + shifts)[:, :, None]))
-    return a.reshape(np.shape(x)).astype(np.int16), shifts.astype(np.uint8), np.ldexp(np.float32(1), unit)
+    return a.reshape(np.shape(x)).astype(np.int16), shifts.astype(np.uint8), unit
 
 
 def split(a):

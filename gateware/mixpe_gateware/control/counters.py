@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """64-bit event counters in one memory, with a copy for the host that is all of one cycle.
 
-Each event has a counter of 8 bits; a walk over all of them adds these to 64-bit totals in the memory, every 64 cycles:
+Each event has a counter of few bits; a walk over all of them adds these to 64-bit totals in the memory, every 64 cycles
+(128 where there are more than eight):
 
     phase   0: read low   1: low + count   2: write low   3: copy low   4: high + carry   5: write high   6: copy high
 
@@ -9,35 +10,41 @@ As registers, totals and copies would be 1024 flip-flops.
 """
 
 from litex.gen import LiteXModule
-from migen import READ_FIRST, Array, Cat, If, Memory, Mux, Signal
+from migen import READ_FIRST, Array, Cat, If, Memory, Mux, Signal, bits_for
 
 from mixpe_gateware.contract.registers import COUNTERS
 
-COUNT_BITS = 8  # 64 cycles of at most three events
 PHASE_BITS = 3
 
 
 class Counters(LiteXModule):
     """Count cycles in which events are high.
 
+    Parameters
+    ----------
+    names : tuple of str
+        Of the events.
+    most : int
+        How often one can happen in a cycle.
+
     Attributes
     ----------
-    events : dict of name: Signal(2), in
+    events : dict of name: Signal(max=most + 1), in
         How often the event happened in this cycle.
     dropped : Signal(), in
         A job was dropped by a full queue: counts as an error.
     clear : Signal(), in
         Strobe: everything before this cycle is forgotten.
     latch : Signal(), in
-        Strobe: copy all totals, as of one cycle of the next 64, to the first half of `memory`.
+        Strobe: copy all totals, as of one cycle of the next walk, to the first half of `memory`.
     latching : Signal(), out
         The copy is not complete; neither strobe may be given.
     memory : Memory
-        32 words: the copies, then the totals; of each counter low word, high word.
+        The copies, then the totals; of each counter low word, high word.
     """
 
-    def __init__(self):
-        self.events   = {name: Signal(2, name=f"event_{name}") for name in COUNTERS}
+    def __init__(self, names=COUNTERS, most=3):
+        self.events   = {name: Signal(bits_for(most), name=f"event_{name}") for name in names}
         self.dropped  = Signal()
         self.clear    = Signal()
         self.latch    = Signal()
@@ -45,8 +52,9 @@ class Counters(LiteXModule):
 
         # # #
 
-        event_bits = (len(COUNTERS) - 1).bit_length()
-        self.memory = memory = Memory(32, 4*len(COUNTERS), name="counters")
+        event_bits = (len(names) - 1).bit_length()
+        count_bits = bits_for(most << PHASE_BITS + event_bits)
+        self.memory = memory = Memory(32, 4 << event_bits, name="counters")
         write = memory.get_port(write_capable=True)
         read  = memory.get_port(mode=READ_FIRST)
         self.specials += memory, write, read
@@ -61,15 +69,15 @@ class Counters(LiteXModule):
         forget = Signal(reset=1)  # totals, in the next walk; also in the first one
         zero   = Signal()
         clear  = Signal()
-        counts = [Signal(COUNT_BITS) for _ in COUNTERS]
-        taken  = [Signal(COUNT_BITS) for _ in COUNTERS]
+        counts = [Signal(count_bits) for _ in names]
+        taken  = [Signal(count_bits) for _ in names]
         self.comb += [
             start.eq(walk == (1 << len(walk)) - 1),
             self.latching.eq(wanted | copy),
         ]
-        for name, count, snapshot in zip(COUNTERS, counts, taken, strict=True):
+        for name, count, snapshot in zip(names, counts, taken, strict=True):
             # A register: events come from all over the FPGA.
-            now = Signal(2)
+            now = Signal(bits_for(most))
             self.sync += [
                 now.eq(self.events[name] + (self.dropped if name == "errors" else 0)),
                 count.eq(Mux(start, 0, count) + now),

@@ -6,7 +6,7 @@ from litex.soc.interconnect.csr import CSR, CSRAccess, CSRField, CSRFieldAggrega
 from migen import If, Signal
 
 from mixpe_gateware.contract.identity import identity_values
-from mixpe_gateware.contract.registers import CONTROL, JOB, REGISTERS
+from mixpe_gateware.contract.registers import CONTROL, JOB, RUN, registers_of
 from mixpe_gateware.contract.widths import log2
 
 
@@ -66,7 +66,7 @@ class AcceleratorRegisters(LiteXModule):
         identity = identity_values(config, clock_hz=clock_hz, mem_base=mem_base, mem_bytes=mem_bytes,
             inbox_base=inbox_base)
         csrs = {register.name: make_csr(register, identity.get(register.name, 0), config.parts)
-            for register in REGISTERS}
+            for register in registers_of(config.parts)}
         for name, csr in csrs.items():
             setattr(self, "_" + name, csr)
 
@@ -114,6 +114,10 @@ class AcceleratorRegisters(LiteXModule):
             csrs["done_cycles"].status.eq(done.cycles),
             done.ready.eq(collect.re & (collect.r == done.tag)),
         ]
+
+        # What the last run of a program did. --------------------------------------------------------------------------
+        if config.decoder:
+            self.comb += [csrs[register.name].status.eq(accelerator.run[register.name]) for register in RUN]
 
         # Checksum. ----------------------------------------------------------------------------------------------------
         word_log2 = log2(config.memory_bits//8)

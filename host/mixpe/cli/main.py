@@ -15,7 +15,7 @@ from mixpe.errors import MixpeError
 DESCRIPTION = "Quantised LLM layers on an FPGA, on its simulation, or on the numpy reference."
 
 # In the order of the help text; commands that are not named here come after these.
-ORDER = ("demo", "info", "open", "models", "chat", "serve", "generate", "evaluate", "quantize", "bench", "sim",
+ORDER = ("demo", "info", "open", "models", "chat", "serve", "generate", "program", "evaluate", "quantize", "bench", "sim",
     "boards", "build", "flash", "selftest", "explore")
 
 # Packages that a plain installation lacks, and the extra that brings them.

@@ -6,13 +6,15 @@ import time
 from mixpe.devices.finding import find_registers
 from mixpe_gateware.contract.digest import VERSION, digest
 from mixpe_gateware.contract.errors import ConfigError, ContractError, DeviceError
+from mixpe_gateware.contract.fields import of_parts
 from mixpe_gateware.contract.identity import config_from_identity, parts_from_identity
 from mixpe_gateware.contract.memory_init import FAILED, INIT_OFFSET
 from mixpe_gateware.contract.registers import (
     COUNTER_OFFSET,
-    COUNTERS,
     IDENTITY,
     OFFSETS,
+    OPTIONAL_IDENTITY,
+    counters_of,
 )
 
 POLL_S_MAX    = 0.005  # between two looks at a device that works
@@ -35,6 +37,8 @@ class RegisterBank:
     config : Config
     identity : dict
         Identity registers by name.
+    parts : tuple of str
+        Optional parts of the contract that the device has.
 
     Raises
     ------
@@ -50,6 +54,9 @@ class RegisterBank:
         words = link.read_words(self.base, len(IDENTITY))
         self.identity = {register.name: int(word) for register, word in zip(IDENTITY, words, strict=True)}
         self._check_contract(url)
+        self.parts = parts_from_identity(self.identity)
+        for register in of_parts(OPTIONAL_IDENTITY, self.parts):
+            self.identity[register.name] = self.read(register.name)
         try:
             self.config = config_from_identity(self.identity)
         except ConfigError as error:
@@ -69,7 +76,8 @@ class RegisterBank:
 
     def read_counters(self):
         """Low and high words of all counters as of the last latch, in order: list of int."""
-        return [int(word) for word in self.link.read_words(self.base + COUNTER_OFFSET, 2*len(COUNTERS))]
+        count = 2*len(counters_of(self.parts))
+        return [int(word) for word in self.link.read_words(self.base + COUNTER_OFFSET, count)]
 
     def memory_failed(self):
         """Training by the program of a board with a CPU, or the host's own initialisation, went wrong."""

@@ -8,19 +8,21 @@ from mixpe.devices.inputs import as_rows
 from mixpe.devices.jobqueue import JobQueue
 from mixpe.devices.linear import DeviceLinear
 from mixpe.devices.memory import ActivationSpace, Allocator
+from mixpe.devices.run import RunEnd
 from mixpe.devices.sdram import init_method, initialise_sdr
 from mixpe.devices.stage import Stage
 from mixpe.devices.transfer import Transfer
 from mixpe.devices.turns import in_turn
 from mixpe_gateware.contract.digest import VERSION, digest
 from mixpe_gateware.contract.errors import ConfigError, DeviceError, MixpeError
+from mixpe_gateware.contract.program.run import RUN_RECORD, RUN_TOKENS
 from mixpe_gateware.contract.registers import (
     CONTROL_COUNTERS,
     CONTROL_LATCH,
-    COUNTERS,
     STATUS_CHECKSUM,
     STATUS_LATCHING,
     STATUS_READY,
+    counters_of,
 )
 
 RESULT_BYTES = 4 << 20  # largest result buffer of one job
@@ -237,6 +239,28 @@ class Device:
                 self._try_recover()
             raise
 
+    def run_program(self, run):
+        """Run a program and wait for its end.
+
+        Parameters
+        ----------
+        run : Run
+
+        Returns
+        -------
+        RunEnd
+            No error is raised for a code.
+
+        Raises
+        ------
+        ConfigError
+            The device has no decoder.
+        """
+        if not self.config.decoder:
+            raise ConfigError(f"the device {self.url} has no decoder")
+        done = self.run_job(run)
+        return RunEnd(done.code, done.cycles, self.bank.read(RUN_TOKENS), self.bank.read(RUN_RECORD))
+
     # Memory.
 
     @in_turn
@@ -265,8 +289,8 @@ class Device:
         self.check_open()
         self.bank.write("control", CONTROL_LATCH)
         self.bank.wait(STATUS_LATCHING, 0, self.queue.floor_s, "the counters were not copied")
-        words = self.bank.read_counters()
-        return {name: words[2*index] | words[2*index + 1] << 32 for index, name in enumerate(COUNTERS)}
+        words, names = self.bank.read_counters(), counters_of(self.bank.parts)
+        return {name: words[2*index] | words[2*index + 1] << 32 for index, name in enumerate(names)}
 
     @in_turn
     def reset_counters(self):

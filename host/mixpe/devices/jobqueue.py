@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 
 from mixpe.devices.bank import POLL_S_MAX
+from mixpe.devices.run import Run
 from mixpe_gateware.contract.descriptor import fold_words
 from mixpe_gateware.contract.errors import DeviceError, JobError, LinkError
 from mixpe_gateware.contract.jobs import JobCode, check_job, in_inbox
@@ -35,7 +36,9 @@ class Done:
 
 
 def predicted_cycles(job, config, mem_bytes):
-    """Cycles that a job takes by `contract.timing`, on memory as fast as a simulated one."""
+    """Cycles that a job takes by `contract.timing`, on memory as fast as a simulated one; of a Run, its limit."""
+    if isinstance(job, Run):
+        return job.limit_cycles
     if check_job(job, config, mem_bytes):
         return 0  # refused at once; its sizes mean nothing
     return predict(job, config, memory_timing(config), inbox=in_inbox(job, mem_bytes)).total
@@ -125,7 +128,7 @@ class JobQueue:
                 raise JobError(f"the device holds {level} jobs, not the {self.level} that were posted: "
                     f"{'its queue overran' if status & STATUS_OVERRUN else 'a descriptor was lost on the link'}")
             if waited_s > limit_s:
-                raise JobError(f"a job of m={job.m}, n={job.n}, k={job.k} did not end within {limit_s:.3g} s")
+                raise JobError(f"{job} did not end within {limit_s:.3g} s")
             time.sleep(min(POLL_S_MAX, waited_s/8))
         tag, code, cycles = words[BURST_DONE:BURST_DONE + 3]
         if tag != job.tag:

@@ -29,6 +29,8 @@ class DeviceLinear:
         Groups are dequantised on the device. Both ways give the same bits.
     addrs : list of int
         Where each slab's weight stream lies in the device's memory; None once it is freed.
+    crcs : list of int
+        CRC-32 of each of them.
     epoch : int
         Recoveries of the device when its weights were last known to be what was sent.
     """
@@ -49,7 +51,7 @@ class DeviceLinear:
         self.fused  = self.plan.fused
         self.addrs  = []
         self.epoch  = None
-        self._crcs  = []
+        self.crcs  = []
         self._memory = device.memory
         self._stream = None
         if stream:
@@ -139,7 +141,7 @@ class DeviceLinear:
                     write(self.addrs[-1] + offset, piece)
                     if keep is not None:
                         keep(piece)
-                self._crcs.append(crc)
+                self.crcs.append(crc)
         except BaseException:
             for addr in self.addrs:
                 memory.free(addr)
@@ -152,7 +154,7 @@ class DeviceLinear:
 
     def ensure(self, checksum, write):
         """After trouble on the device, see that the weights are still what was sent, and send them again if not."""
-        for index, (addr, size, crc) in enumerate(zip(self.addrs, self.plan.stream_bytes, self._crcs, strict=True)):
+        for index, (addr, size, crc) in enumerate(zip(self.addrs, self.plan.stream_bytes, self.crcs, strict=True)):
             if checksum(addr, size) != crc:
                 for offset, piece in self._pieces(index):
                     write(addr + offset, piece)

@@ -122,6 +122,27 @@ class Rope:
         return np.clip((np.arange(head_dim//2) - low)/(high - low), 0, 1)
 
 
+def rope_tables(positions, frequencies, magnitude=1.0):
+    """Cosines and sines of rotary positions.
+
+    Parameters
+    ----------
+    positions : (t,) integers
+    frequencies : (d/2,) float64
+        Angle of one position for each pair.
+    magnitude : float
+        Factor of both.
+
+    Returns
+    -------
+    cos, sin : (t, d) float32
+        Both halves of the last axis hold the same angles (the half-rotation convention of `transformers`).
+    """
+    angle = np.outer(np.asarray(positions, np.float64), frequencies)
+    angle = np.concatenate([angle, angle], axis=1)
+    return (np.cos(angle)*magnitude).astype(np.float32), (np.sin(angle)*magnitude).astype(np.float32)
+
+
 def yarn_magnitude(factor, scale=1.0):
     """YaRN's factor of cosines and sines: 0.1·scale·ln(factor) + 1."""
     return 0.1*scale*math.log(factor) + 1 if factor > 1 else 1.0

@@ -2,7 +2,6 @@
 """A conversation with a model: what was said, and the keys and values of it that need no second pass."""
 
 from mixpe.errors import ModelError
-from mixpe.lm.generation import Generation
 from mixpe.lm.request import as_request
 from mixpe.lm.sampling import Sampler
 
@@ -34,7 +33,7 @@ class Conversation:
         if model.tokenizer.chat is None:
             raise ModelError("the model has no chat template; continue a plain text instead: mixpe generate")
         self._model   = model
-        self._cache   = model.new_cache()
+        self._cache   = model.new_past()
         self._seen    = []  # tokens whose keys and values are in the cache
         self.messages = [] if system is None else [{"role": "system", "content": system}]
         self.generation = None
@@ -63,8 +62,8 @@ class Conversation:
         model, tokenizer = self._model, self._model.tokenizer
         asked   = [*self.messages, {"role": "user", "content": text}]
         tokens  = tokenizer.chat.encode(tokenizer, asked)
-        context = model.config.max_position_embeddings
-        _, n    = as_request(tokens, min(n, max(1, context + 1 - len(tokens))), model.config)
+        context = model.context
+        _, n    = as_request(tokens, min(n, max(1, context + 1 - len(tokens))), model.config, context)
         known   = 0
         while known < min(len(self._seen), len(tokens) - 1) and self._seen[known] == tokens[known]:
             known += 1
@@ -72,7 +71,7 @@ class Conversation:
         self._seen = self._seen[:known]
         rest, _ = as_request(tokens[known:], 1, model.config)
         sampler = Sampler(temperature, top_p, seed, allowed=tokenizer.sampled(model.config.vocab_size))
-        self.generation = Generation(model, rest, n, sampler, ends=tokenizer.eos_ids, cache=self._cache)
+        self.generation = model.generation(rest, n, sampler, ends=tokenizer.eos_ids, cache=self._cache)
         self.messages   = asked
         return self._answer(tokens, tokenizer.stream())
 

@@ -6,8 +6,8 @@ With linear layers that are exact, tokens in one pass or one by one give the sam
 
 import numpy as np
 
+from mixpe.formats.rope import rope_tables
 from mixpe.lm.cache import PositionCache
-from mixpe.lm.layers import rope_tables
 from mixpe_gateware.contract.decoder.attention import attention
 from mixpe_gateware.contract.decoder.cache import append
 from mixpe_gateware.contract.decoder.float32 import add, flush, short

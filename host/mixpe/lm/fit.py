@@ -18,9 +18,9 @@ from mixpe.devices.memory import Allocator
 from mixpe.errors import DeviceMemoryError
 from mixpe.formats.convert import StoredForm, stored_form
 from mixpe.formats.tensor import FloatTensor
-from mixpe.lm.linear import HEAD
 from mixpe.plan.cut import ALIGN_BYTES
 from mixpe.plan.layer import LayerPlan, LayerShape
+from mixpe.program.jobs import HEAD
 from mixpe.quant.matrix import Int4Matrix, Int8Matrix, group_span
 from mixpe_gateware.contract.config import CHANNELS_PER_BLOCK
 from mixpe_gateware.contract.scaling import Form

@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The making of a text, token by token, and what it cost."""
 
+import weakref
+
+from mixpe.lm.session import chosen
 from mixpe.lm.statistics import Phase, Snapshot, Statistics
+
+RUN_TOKENS = 8  # that a device chooses before they are shown
 
 
 class Generation:
@@ -68,3 +73,64 @@ class Generation:
         end = self._end or Snapshot.take(self._model)
         return Statistics(len(self._tokens), Phase.between(len(self._prompt), self._begin, self._prefilled),
                           Phase.between(max(0, len(self._tokens) - 1), self._prefilled, end))
+
+
+class DeviceGeneration(Generation):
+    """The same by a device's decoder: tokens alone cross the link.
+
+    Parameters
+    ----------
+    model : LlamaModel
+        With a decoder on its device.
+    prompt, n, sampler, as_bytes, ends
+        See `Generation`. The likeliest token is chosen on the device, several passes at a time; other samplers choose
+        among the largest 64 logits of each pass.
+    cache : Session, optional
+        With what comes before the prompt. Default: one that is closed with this iterator.
+    """
+
+    def __init__(self, model, prompt, n, sampler, *, as_bytes=False, ends=frozenset(), cache=None):
+        session = model.session() if cache is None else cache
+        super().__init__(model, prompt, n, sampler, as_bytes=as_bytes, ends=ends, cache=session)
+        self._made = []  # chosen by the device and not given yet
+        if cache is None:
+            weakref.finalize(self, session.close)
+
+    def __next__(self):
+        if self._end is not None:
+            raise StopIteration
+        if self._begin is None:
+            self._begin = Snapshot.take(self._model)
+            token = self._settled(self._cache.read(self._prompt.tolist()))
+            self._prefilled = Snapshot.take(self._model)
+        elif self._made:
+            token = self._made.pop(0)
+        else:
+            token = self._next()
+        self._tokens.append(token)
+        if len(self._tokens) == self._n or token in self._ends:
+            self._end = Snapshot.take(self._model)
+        return bytes([token]) if self._as_bytes else token
+
+    def _settled(self, token):
+        """What the sampler makes of the last pass, whose largest logit is this token's."""
+        return token if self._sampler.takes(token) else self._sampled()
+
+    def _sampled(self):
+        """What the sampler makes of the last pass."""
+        return chosen(self._cache, self._sampler, self._model.config.vocab_size)
+
+    def _next(self):
+        greedy = self._sampler.temperature == 0
+        last   = self._tokens[-1]
+        begin  = self._cache.length
+        made   = self._cache.go_on(last, min(RUN_TOKENS if greedy else 1, self._n - len(self._tokens)))
+        for index, token in enumerate(made):
+            if not self._sampler.takes(token):
+                if index < len(made) - 1:  # from here on it went another way: back to this pass
+                    self._cache.length = begin + index
+                    self._cache.go_on([last, *made][index], 1)
+                made[index:] = [self._sampled()]
+                break
+        self._made = made[1:]
+        return made[0]

@@ -9,6 +9,7 @@ Axes: b sequences, t new tokens, s tokens in the cache, h heads, c key-value hea
 
 import numpy as np
 
+from mixpe.formats.rope import rope_tables
 from mixpe.lm.cache import PositionCache
 
 
@@ -28,27 +29,6 @@ def softmax(x):
     """Softmax over the last axis, float32; entries of -inf become 0."""
     e = np.exp(x - x.max(axis=-1, keepdims=True))
     return e / e.sum(axis=-1, keepdims=True)
-
-
-def rope_tables(positions, frequencies, magnitude=1.0):
-    """Cosines and sines of rotary positions.
-
-    Parameters
-    ----------
-    positions : (t,) integers
-    frequencies : (d/2,) float64
-        Angle of one position for each pair.
-    magnitude : float
-        Factor of both.
-
-    Returns
-    -------
-    cos, sin : (t, d) float32
-        Both halves of the last axis hold the same angles (the half-rotation convention of `transformers`).
-    """
-    angle = np.outer(np.asarray(positions, np.float64), frequencies)
-    angle = np.concatenate([angle, angle], axis=1)
-    return (np.cos(angle)*magnitude).astype(np.float32), (np.sin(angle)*magnitude).astype(np.float32)
 
 
 def rotate(x, cos, sin):

@@ -7,22 +7,27 @@ from functools import cached_property
 
 import numpy as np
 
-from mixpe.errors import ModelError, RangeError
+from mixpe.devices import open_device
+from mixpe.errors import ConfigError, DeviceMemoryError, MixpeError, ModelError, RangeError
 from mixpe.formats.mapping import release
 from mixpe.formats.packaged import is_byte_model
 from mixpe.lm import checkpoint
 from mixpe.lm.decoder import DecoderArithmetic
-from mixpe.lm.generation import Generation
+from mixpe.lm.generation import DeviceGeneration, Generation
 from mixpe.lm.layers import FloatArithmetic
-from mixpe.lm.linear import FloatLinear, Timed, job_names, job_tensors, job_weight
+from mixpe.lm.linear import FloatLinear, Timed, job_tensors, job_weight
 from mixpe.lm.offload import DeviceLoader
+from mixpe.lm.ondevice import TABLE, DeviceDecoder
 from mixpe.lm.request import as_batch, as_request, as_tokens
 from mixpe.lm.sampling import Sampler
+from mixpe.lm.session import Session
 from mixpe.lm.text import TextGeneration, tokenizer_of
 from mixpe.lm.weights import Weights, job_biases
 from mixpe.plan.kinds import KINDS
+from mixpe.program.jobs import job_names
 
 ARITHMETICS = {"float32": FloatArithmetic, "decoder": DecoderArithmetic}
+DECODERS    = ("auto", "device", "host")
 
 
 class LlamaModel:
@@ -82,7 +87,8 @@ class LlamaModel:
 
     @classmethod
     def from_pretrained(cls, path=None, device=None, *, group_size=128, bits=4, activations=None, quantiser=None,
-                        head_bits=None, head_group_size=32, stream=False, arithmetic="float32"):
+                        head_bits=None, head_group_size=32, stream=False, arithmetic="float32", decoder="auto",
+                        context=None):
         """Read a checkpoint and load its linear layers into a device.
 
         Weights that are stored quantised go there with their own numbers where a device has their form; what is
@@ -98,7 +104,7 @@ class LlamaModel:
             For weights that are stored as floats.
         activations : str, optional
             One of `plan.kinds`: "a8", "a8g", "a16".
-            Default: "a16", which costs a real model nothing; "a8" for the packaged one.
+            Default: "a16", which costs a real model nothing; "a8" for the packaged one without a decoder.
         quantiser : callable, optional
             (name, weight (n, k) float32) → Int4Matrix or Int8Matrix, for weights that are stored as floats. Default:
             `mixpe.quantize`, round to nearest.
@@ -109,10 +115,17 @@ class LlamaModel:
             Layers that do not fit the device's memory are sent each time that they are needed, with the same results;
             a warning says what a token then costs. Otherwise such a model is refused.
         arithmetic : "float32" or "decoder"
-            See `LlamaModel`.
+            See `LlamaModel`; with a decoder on the device it is always "decoder".
+        decoder : "auto", "device" or "host"
+            Where all between the linear layers is computed: on the device, if it has a decoder that can run the model
+            ("auto"; why not is in `notes`), there or nowhere, or here.
+        context : int, optional
+            Positions of a session on the device; default: as many as model, device and memory have.
 
         Raises
         ------
+        ConfigError
+            `decoder` is "device", and the device has none or one that cannot run this model.
         ModelError
             The checkpoint is damaged or of another architecture.
         ModelMemoryError
@@ -124,23 +137,33 @@ class LlamaModel:
         """
         if activations is not None and activations not in KINDS:
             raise RangeError(f"activations must be one of {tuple(KINDS)}, not {activations!r}")
+        if decoder not in DECODERS:
+            raise RangeError(f"decoder must be one of {DECODERS}, not {decoder!r}")
+        if decoder == "device" and device is None:
+            raise ConfigError("a decoder on a device needs a device")
         if head_bits not in (None, 4, 8):
             raise RangeError(f"head_bits must be 4 or 8, not {head_bits!r}")
         opened = checkpoint.opened(path)
+        owned  = isinstance(device, str)
+        device = open_device(device) if owned else device
+        wanted = decoder != "host" and device is not None and (decoder == "device" or device.config.decoder)
         if activations is None:
-            activations = "a8" if is_byte_model(opened.path) else "a16"
+            activations = "a8" if is_byte_model(opened.path) and not wanted else "a16"
         config, tensors = opened.architecture, Weights(opened.tensors)
         if device is None:
             model = cls(config, tensors, arithmetic=arithmetic)
         else:
             loader = DeviceLoader(device, group_size=group_size, bits=bits, activations=activations,
-                                  quantiser=quantiser, checkpoint=opened,
+                                  quantiser=quantiser, checkpoint=opened, owned=owned,
                                   head=head_bits and (head_bits, head_group_size))
             try:
                 loader.settle({name: [tensors.stored(source) for source in job_tensors(tensors, name)]
                                for name in job_names(config)}, stream)
                 model = cls(config, tensors, loader, loader.device, arithmetic)
                 loader.finish()
+                if wanted:
+                    model._checkpoint = opened
+                    model._put_decoder_on_device(activations, context, decoder == "auto")
             except BaseException:
                 loader.close()
                 raise
@@ -160,9 +183,37 @@ class LlamaModel:
     @property
     def notes(self):
         """What of the weights is not the file's own on the device, or not there: tuple of str, one line a kind."""
-        return () if self._loader is None else self._loader.notes()
+        return () if self._loader is None else (*self._loader.notes(), *self._decoder_notes)
 
-    _loader = _checkpoint = None
+    _loader = _checkpoint = _decoder = None
+    _decoder_notes = ()
+
+    def _put_decoder_on_device(self, activations, context, optional):
+        """Compile the model for its device's decoder, and keep it there."""
+        try:
+            if not self.device.config.decoder:
+                raise ConfigError(f"the device {self.device.url} has no decoder")
+            jobs = {name: job.linear for name, job in self.jobs.items()}
+            self._decoder = DeviceDecoder(self.device, self.config, self._weights, jobs, activations, context,
+                                          self._ends())
+        except (ConfigError, DeviceMemoryError) as error:
+            if not optional:
+                raise
+            self._decoder_notes = (f"the decoder runs on the host: {error}",)
+            return
+        self._decoder_notes = self._decoder.notes
+        self._set_arithmetic("decoder")
+
+    def _ends(self):
+        try:
+            return self.tokenizer.eos_ids
+        except MixpeError:  # tokens can be made all the same
+            return ()
+
+    @property
+    def context(self):
+        """Positions of a text: those of a session on the device, or what the model was trained for."""
+        return self.config.max_position_embeddings if self._decoder is None else self._decoder.context
 
     @cached_property
     def tokenizer(self):
@@ -190,6 +241,9 @@ class LlamaModel:
 
     def close(self):
         """Give the device back, if `from_pretrained` opened it."""
+        decoder, self._decoder = self._decoder, None
+        if decoder is not None:
+            decoder.free()
         if self._loader is not None:
             self._loader.close()
 
@@ -202,6 +256,33 @@ class LlamaModel:
     def new_cache(self, batch=1):
         """Empty cache for `forward`."""
         return self._arithmetic.new_cache(self.config, batch)
+
+    def session(self):
+        """A text whose keys and values stay in the device's memory.
+
+        Returns
+        -------
+        Session
+            Close it, or use it in a ``with`` statement.
+
+        Raises
+        ------
+        ModelError
+            There is no decoder on a device.
+        DeviceMemoryError
+            There is no room for one more.
+        """
+        if self._decoder is None:
+            raise ModelError("a session needs a decoder on a device: from_pretrained(…, device, decoder=\"device\")")
+        return Session(self._decoder)
+
+    def new_past(self):
+        """What a text keeps from one generation to the next: a session on the device, or a cache."""
+        return self.new_cache() if self._decoder is None else self.session()
+
+    def generation(self, prompt, n, sampler, **options):
+        """A `Generation`, on the device where its decoder is there."""
+        return (Generation if self._decoder is None else DeviceGeneration)(self, prompt, n, sampler, **options)
 
     def forward(self, tokens, cache, last_only=False):
         """Run tokens through the model; the cache grows by them.
@@ -252,7 +333,7 @@ class LlamaModel:
                                            config.rope.magnitude))
             start += part.size
 
-        x = arithmetic.read(self._weights.rows("model.embed_tokens.weight", tokens))
+        x = arithmetic.read(self._embedded(tokens))
         for i in range(config.num_hidden_layers):
             layer = f"model.layers.{i}"
             y = self._norm(f"{layer}.input_layernorm", x)
@@ -310,7 +391,7 @@ class LlamaModel:
         if self.config.vocab_size != 256:
             raise ModelError(f"generate needs a byte-level model (vocab_size 256), not {self.config.vocab_size}; "
                              "use generate_tokens with this model's own tokenizer")
-        return Generation(self, *as_request(prompt, n, self.config), Sampler(temperature, top_p, seed), as_bytes=True)
+        return self.generation(*self._request(prompt, n), Sampler(temperature, top_p, seed), as_bytes=True)
 
     def write(self, prompt, n, *, temperature=0.0, top_p=1.0, seed=0):
         """Continue a text, with the model's own tokenizer.
@@ -355,12 +436,18 @@ class LlamaModel:
     def _text(self, tokens, n, sampling, continues):
         tokenizer = self.tokenizer
         sampler = Sampler(*sampling, allowed=tokenizer.sampled(self.config.vocab_size))
-        generation = Generation(self, *as_request(tokens, n, self.config), sampler, ends=tokenizer.eos_ids)
+        generation = self.generation(*self._request(tokens, n), sampler, ends=tokenizer.eos_ids)
         return TextGeneration(generation, tokenizer.stream(continues=continues))
 
     def generate_tokens(self, prompt, n, *, temperature=0.0, top_p=1.0, seed=0):
         """As `generate`, for any vocabulary: integers in, an iterator of integers out."""
-        return Generation(self, *as_request(prompt, n, self.config), Sampler(temperature, top_p, seed))
+        return self.generation(*self._request(prompt, n), Sampler(temperature, top_p, seed))
+
+    def _request(self, prompt, n):
+        return as_request(prompt, n, self.config, None if self._decoder is None else self._decoder.context)
+
+    def _embedded(self, tokens):
+        return self._weights.rows(TABLE, tokens) if self._decoder is None else self._decoder.embedded(tokens)
 
     def _norm(self, name, x):
         return self._arithmetic.norm(x, self._norms[f"{name}.weight"], self.config.rms_norm_eps)

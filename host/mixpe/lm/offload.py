@@ -10,11 +10,11 @@ from mixpe.errors import DeviceMemoryError
 from mixpe.formats.convert import StoredMatrix, requantize, stored_matrix
 from mixpe.formats.tensor import FloatTensor
 from mixpe.lm.fit import Rounding, Space, job_plans, outline, residence
-from mixpe.lm.linear import HEAD
 from mixpe.lm.offers import refuse
 from mixpe.lm.streamcache import StreamCache
 from mixpe.lm.streaming import Stream
 from mixpe.plan.layer import LayerShape
+from mixpe.program.jobs import HEAD
 from mixpe.quant.matrix import joined
 from mixpe.quant.quantize import quantize
 
@@ -44,12 +44,12 @@ class SeveralLayers:
 
     def __init__(self, device, layers):
         self._device = device
-        self._layers = layers
+        self.layers  = layers
 
     def __call__(self, x):
         """(m, k) float32 → (m, n) float32."""
         found = self._device.run([(layer, x if order is None else np.ascontiguousarray(x[:, order]))
-            for layer, order in self._layers])
+            for layer, order in self.layers])
         return np.concatenate(found, axis=1)
 
 
@@ -94,6 +94,8 @@ class DeviceLoader:
         to nearest.
     head : (bits, group size), optional
         Of the output head, rounded to nearest, whatever it is stored as. Default: as any other layer.
+    owned : bool
+        The device is to be closed by `close`.
     checkpoint : Checkpoint, optional
         Where all jobs are from: their weight streams are kept in a file, and taken from there the next time.
 
@@ -105,7 +107,7 @@ class DeviceLoader:
     """
 
     def __init__(self, device, *, group_size=128, bits=4, activations="a8", quantiser=None, head=None,
-            checkpoint=None):
+            checkpoint=None, owned=False):
         self._round       = lambda weight: quantize(weight, group_size, bits=bits)
         self._quantise    = quantiser or (lambda name, weight: self._round(weight))
         self._rounding    = Rounding(bits, group_size, head)
@@ -113,10 +115,10 @@ class DeviceLoader:
         self._jobs     = 0
         self._streamed = frozenset()
         self._stream   = None
-        self._owned  = isinstance(device, str)
+        self._owned  = owned or isinstance(device, str)
         self.layers  = []
         self.changes = Changes()
-        self.device  = open_device(device) if self._owned else device
+        self.device  = open_device(device) if isinstance(device, str) else device
         self._cache  = None
         if checkpoint is not None and quantiser is None:
             self._cache = StreamCache(checkpoint, self.device.config, [group_size, bits, activations, head])

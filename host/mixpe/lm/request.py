@@ -27,8 +27,13 @@ def as_tokens(tokens, config):
     return tokens.astype(np.int64)
 
 
-def as_request(prompt, n, config):
+def as_request(prompt, n, config, context=None):
     """A prompt as (t,) int64, and the number of tokens to make.
+
+    Parameters
+    ----------
+    context : int, optional
+        Positions that there are; default: the trained context.
 
     Raises
     ------
@@ -44,9 +49,10 @@ def as_request(prompt, n, config):
         raise ModelError("the prompt is empty; give at least one byte")
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
         raise RangeError(f"the number of tokens to make must be a whole number from 1, not {n!r}")
-    context = config.max_position_embeddings
+    name = "trained context" if context is None else "context"
+    context = config.max_position_embeddings if context is None else context
     if tokens.size + n - 1 > context:
-        raise ModelError(f"a prompt of {tokens.size} and {n} new tokens are more than the trained context of "
+        raise ModelError(f"a prompt of {tokens.size} and {n} new tokens are more than the {name} of "
                          f"{context}; at most {max(0, context + 1 - tokens.size)} can follow this prompt")
     return tokens, int(n)
 

@@ -40,6 +40,10 @@ class Sampler:
         self._random  = np.random.default_rng(seed)
         self._allowed = allowed
 
+    def takes(self, token):
+        """Whether it chooses this token if that has the largest logit, whatever the others are."""
+        return self.temperature == 0 and (self._allowed is None or bool(self._allowed[token]))
+
     def __call__(self, logits):
         """Choose from (vocab,) float32 logits; returns the token as int."""
         if self._allowed is not None:

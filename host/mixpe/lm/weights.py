@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mixpe.lm.linear import JOBS, job_names
+from mixpe.program.jobs import JOBS, job_names
 
 
 class Weights(Mapping):

@@ -3,7 +3,8 @@
 
 It answers the same register reads and writes as the hardware and runs each job when it is posted, so the driver above
 it is the one that drives the hardware. Jobs, errors and beats are counted; cycles are those that `contract.timing`
-predicts for this configuration, one job after the other, and the counters of waiting stay zero.
+predicts for this configuration, one job after the other, and the counters of waiting stay zero. Of a program's records
+those of the array have cycles and beats, and all are counted.
 """
 
 import zlib
@@ -14,29 +15,31 @@ import numpy as np
 from mixpe.link import Link
 from mixpe.reference.execute import Executor
 from mixpe_gateware.contract.config import Config
-from mixpe_gateware.contract.descriptor import fold_words
+from mixpe_gateware.contract.descriptor import INDEX, WORDS, Opcode, fold_words
 from mixpe_gateware.contract.errors import ConfigError, LinkError
 from mixpe_gateware.contract.identity import identity_values
 from mixpe_gateware.contract.jobs import Job, JobCode, in_inbox
+from mixpe_gateware.contract.program.execute import ProgramRunner
+from mixpe_gateware.contract.program.run import RUN_RECORD, RUN_TOKENS
 from mixpe_gateware.contract.registers import (
     CONTROL_COUNTERS,
     CONTROL_LATCH,
     CONTROL_RESET,
     COUNTER_OFFSET,
-    COUNTERS,
     CSR_BANK,
     CSR_BASES,
     CSR_PAGE_BYTES,
     DONE,
     JOB,
     OFFSETS,
-    REGISTERS,
     STATUS,
     STATUS_ENDED,
     STATUS_OVERRUN,
     STATUS_POSTED,
     STATUS_READY,
     Effect,
+    counters_of,
+    registers_of,
 )
 from mixpe_gateware.contract.timing import memory_timing, predict
 
@@ -46,7 +49,6 @@ MEM_LIMIT    = 0xB0000000  # up to the CSRs
 INBOX_BASE   = 0x30000000
 CLOCK_HZ     = 100_000_000
 UNMAPPED     = 0xFFFFFFFF  # what a LiteX bus reads where nothing answers
-BY_OFFSET    = {OFFSETS[register.name]: register for register in REGISTERS}
 ENDED        = [register.name for register in DONE if register.access == "ro"]  # tag, code, cycles
 
 
@@ -75,12 +77,16 @@ class ReferenceLink(Link):
         self.mem_bytes = mem_bytes
         self.memory   = np.zeros(mem_bytes + config.inbox_bytes, np.uint8)  # the inbox follows the memory
         self.executor = Executor(config, self.memory)
+        self.runner   = None
+        if config.decoder:
+            self.runner = ProgramRunner(config, self.memory[:mem_bytes], self._run_job, self.executor.written)
+        self.by_offset = {OFFSETS[register.name]: register for register in registers_of(config.parts)}
         self.values   = dict.fromkeys(OFFSETS, 0)  # of registers, as last written or computed
         self.values.update(identity_values(config, clock_hz=clock_hz, mem_base=MEM_BASE, mem_bytes=mem_bytes,
             inbox_base=INBOX_BASE))
         self.bank     = CSR_BASES[0] + CSR_BANK*CSR_PAGE_BYTES
-        self.counts   = dict.fromkeys(COUNTERS, 0)
-        self.latched  = [0]*2*len(COUNTERS)
+        self.counts   = dict.fromkeys(counters_of(self.config.parts), 0)
+        self.latched  = [0]*2*len(self.counts)
         self.done     = deque()
         self.folded   = []  # words of the descriptor that is being written
         self.overrun  = False
@@ -157,7 +163,7 @@ class ReferenceLink(Link):
         return None
 
     def _read(self, addr):
-        register = BY_OFFSET.get(addr - self.bank)
+        register = self.by_offset.get(addr - self.bank)
         if register is None:
             index, rest = divmod(addr - self.bank - COUNTER_OFFSET, 4)
             return self.latched[index] if rest == 0 and 0 <= index < len(self.latched) else UNMAPPED
@@ -172,7 +178,7 @@ class ReferenceLink(Link):
         return self.values[register.name]
 
     def _write(self, addr, value):
-        register = BY_OFFSET.get(addr - self.bank)
+        register = self.by_offset.get(addr - self.bank)
         if register is None or register.access == "ro":
             return
         self.values[register.name] = value
@@ -184,7 +190,7 @@ class ReferenceLink(Link):
         if value & CONTROL_RESET:
             self.overrun = False
         if value & CONTROL_COUNTERS:
-            self.counts = dict.fromkeys(COUNTERS, 0)
+            self.counts = dict.fromkeys(counters_of(self.config.parts), 0)
         if value & CONTROL_LATCH:
             self.latched = [word for count in self.counts.values() for word in (count & 0xFFFFFFFF, count >> 32)]
 
@@ -210,18 +216,30 @@ class ReferenceLink(Link):
             self.overrun = True
             self.counts["errors"] += 1
             return
-        job  = Job.from_words(words)
-        code = JobCode.UNSUPPORTED if job is None else self.executor.run(job)
-        self.counts["jobs"] += 1
-        cycles = 0
+        before = self.counts["cycles"]
+        if self.runner is not None and WORDS[INDEX["op"]].field("opcode").of(words[0]) == Opcode.RUN:
+            code = self._run_program(words)
+        else:
+            job  = Job.from_words(words)
+            code = JobCode.UNSUPPORTED if job is None else self._run_job(job)
+        self.counts["jobs"]   += 1
+        self.counts["errors"] += code != JobCode.OK
+        self.done.append((value, code, self.counts["cycles"] - before))
+
+    def _run_job(self, job):
+        code = self.executor.run(job)
         if code == JobCode.OK:
             prediction = predict(job, self.config, self.timing, inbox=in_inbox(job, self.mem_bytes))
-            cycles = round(prediction.total)
-            self.counts["cycles"] += cycles
+            self.counts["cycles"] += round(prediction.total)
             self.counts["busy"]   += prediction.array
             beat = self.config.beat_bytes
             self.counts["beats_in"]  += (job.weight_bytes(self.config) + job.act_bytes(self.config))//beat
             self.counts["beats_out"] += job.result_bytes(self.config)//beat
-        else:
-            self.counts["errors"] += 1
-        self.done.append((value, code, cycles))
+        return code
+
+    def _run_program(self, words):
+        before = self.runner.records
+        code   = self.runner.run(words)
+        self.values[RUN_TOKENS], self.values[RUN_RECORD] = self.runner.run_tokens, self.runner.run_record
+        self.counts["records"] += self.runner.records - before
+        return code

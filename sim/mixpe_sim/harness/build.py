@@ -31,20 +31,44 @@ def build_harness(config, mem_bytes, **options):
     ToolError
         Verilator or the compiler is missing or failed.
     """
+    return build_library(config.name, [config.to_dict(), mem_bytes, options], ["mixpe_sim.harness.top"],
+        lambda path: top.write_verilog(path, config, mem_bytes, **options), top.accelerator_header(config))
+
+
+def build_library(name, content, modules, write_verilog, header):
+    """Path of a shared library of `harness.cpp` and a module ``accelerator``; built when it is not in the cache.
+
+    Parameters
+    ----------
+    name : str
+        Of the file.
+    content : list
+        What the module depends on beside sources, as JSON has it.
+    modules : list of str
+        The sources are these and what they import.
+    write_verilog : callable
+        path → None
+    header : str
+        Text of ``ports.h``.
+
+    Raises
+    ------
+    ToolError
+        Verilator or the compiler is missing or failed.
+    """
     root = cache_folder("harness")
     root.mkdir(parents=True, exist_ok=True)
     version = run_tool("verilator", ["--version"], root, BUILD_LIMIT_S)
     harness = Path(__file__).with_name("harness.cpp")
-    sources = source_digest("mixpe_sim.harness.top", files=[harness])
-    content = json.dumps([config.to_dict(), mem_bytes, options, version, sources], sort_keys=True)
-    digest  = hashlib.sha256(content.encode()).hexdigest()
-    library = root / f"{config.name}-{digest[:16]}.so"
+    sources = source_digest(*modules, files=[harness])
+    digest  = hashlib.sha256(json.dumps([*content, version, sources], sort_keys=True).encode()).hexdigest()
+    library = root / f"{name}-{digest[:16]}.so"
     if library.exists():
         return library
     with tempfile.TemporaryDirectory(dir=root) as folder:
         work = Path(folder)
-        top.write_verilog(work / "accelerator.v", config, mem_bytes, **options)
-        (work / "ports.h").write_text(top.port_header(config))
+        write_verilog(work / "accelerator.v")
+        (work / "ports.h").write_text(header)
         shutil.copy(harness, work)
         run_tool("verilator", ["--cc", "accelerator.v", "--top-module", "accelerator", "-O3", "--x-assign", "fast",
             "--noassert", "-Wno-fatal", "-Wno-lint", "-Wno-style", "--Mdir", "obj", "--build", "-j", "2",

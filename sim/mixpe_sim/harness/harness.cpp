@@ -36,7 +36,7 @@ struct Harness {
     Port                 ports[NPORTS];
     std::deque<std::vector<uint32_t>> jobs;
     std::vector<Ended>   ended;
-    uint64_t cycle = 0, seed = 1, events[8] = {};
+    uint64_t cycle = 0, seed = 1, events[NEVENTS] = {};
     uint32_t stall = 0;  // of 65536
     uint32_t latency = 5;
     int      error = NONE;
@@ -49,14 +49,15 @@ struct Harness {
     }
     bool go() { return random() >= stall; }
 
-    void sample(Port& port, bool valid, bool we, uint64_t address, bool wvalid, const void* wdata) {
+    void sample(Port& port, bool valid, bool we, uint64_t address, bool wvalid, const void* wdata, uint32_t enables) {
         if (port.ready && valid) {
             if ((address + 1)*BEAT_BYTES > memory.size()) error = OUTSIDE;
             else port.queue.push_back({we, address*BEAT_BYTES, cycle + latency});
         }
         if (port.wready) {
             if (!wvalid) error = NO_DATA;
-            else memcpy(&memory[port.address], wdata, BEAT_BYTES);
+            else for (int i = 0; i < BEAT_BYTES; i++)
+                if (enables >> i & 1) memory[port.address + i] = static_cast<const uint8_t*>(wdata)[i];
         }
         port.rvalid = port.wready = false;
         if (!port.queue.empty() && port.queue.front().due <= cycle && go()) {
@@ -84,12 +85,10 @@ struct Harness {
         }
         if (accept && top->source_valid)
             ended.push_back({top->source_tag, top->source_code, top->source_cycles});
-        const uint32_t now[8] = {top->event_cycles, top->event_busy, top->event_wait_weights,
-            top->event_wait_results, top->event_beats_in, top->event_beats_out, top->event_jobs,
-            top->event_errors};
-        for (int i = 0; i < 8; i++) events[i] += now[i];
+        const uint32_t now[NEVENTS] = {EVENT_LIST};
+        for (int i = 0; i < NEVENTS; i++) events[i] += now[i];
 #define SAMPLE(I) sample(ports[I], top->port##I##_cmd_valid, top->port##I##_cmd_we, top->port##I##_cmd_addr, \
-            WDATA_VALID_##I, WDATA_##I);
+            WDATA_VALID_##I, WDATA_##I, WDATA_WE_##I);
         PORT_LIST(SAMPLE)
         top->sys_clk = 1;
         top->eval();
@@ -161,4 +160,9 @@ void harness_reset(Harness* h) {
 }
 
 void harness_events(Harness* h, uint64_t* out) { memcpy(out, h->events, sizeof(h->events)); }
+
+void harness_registers(Harness* h, uint32_t* out) {
+    const uint32_t now[] = {REGISTER_LIST};
+    memcpy(out, now, sizeof(now));
+}
 }

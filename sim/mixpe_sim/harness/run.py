@@ -5,10 +5,9 @@ import ctypes
 
 import numpy as np
 
-from mixpe_gateware.contract.descriptor import WORDS
 from mixpe_gateware.contract.errors import MixpeError
 from mixpe_gateware.contract.jobs import JobCode
-from mixpe_gateware.contract.registers import COUNTERS
+from mixpe_gateware.contract.registers import RUN, counters_of
 from mixpe_sim.harness.build import build_harness
 
 ERRORS = {1: "a request outside the memory", 2: "a write command without data"}
@@ -33,16 +32,18 @@ class Harness:
     """
 
     def __init__(self, config, mem_bytes, *, seed=0, stall=0.0, latency_cycles=5, **options):
-        self._library = library = ctypes.CDLL(str(build_harness(config, mem_bytes, **options)))
+        self._open(build_harness(config, mem_bytes, **options), config, mem_bytes + config.inbox_bytes)
+        self.setup(seed=seed, stall=stall, latency_cycles=latency_cycles)
+
+    def _open(self, path, config, size):
+        self._library = library = ctypes.CDLL(str(path))
         library.harness_new.restype = ctypes.c_void_p
         library.harness_memory.restype = ctypes.POINTER(ctypes.c_uint8)
         library.harness_run.restype = ctypes.c_int64
         library.harness_ended.restype = ctypes.c_uint64
         self.config = config
-        size = mem_bytes + config.inbox_bytes
         self._handle = ctypes.c_void_p(library.harness_new(ctypes.c_uint64(size)))
         self.memory = np.ctypeslib.as_array(library.harness_memory(self._handle), shape=(size,))
-        self.setup(seed=seed, stall=stall, latency_cycles=latency_cycles)
 
     def setup(self, *, seed, stall, latency_cycles=5):
         """Change the random stalls from here on."""
@@ -51,8 +52,10 @@ class Harness:
 
     def post(self, job):
         """Offer a job; it waits outside while the queue is full."""
-        words = (ctypes.c_uint32*len(WORDS))(*job.words())
-        self._library.harness_post(self._handle, words)
+        self._post(job.words())
+
+    def _post(self, words):
+        self._library.harness_post(self._handle, (ctypes.c_uint32*len(words))(*words))
 
     def run(self, jobs, *, limit_cycles):
         """Run until `jobs` jobs have ended.
@@ -91,9 +94,16 @@ class Harness:
 
     def events(self):
         """Sums of the counters' events since the start, by name."""
-        out = (ctypes.c_uint64*len(COUNTERS))()
+        names = counters_of(self.config.parts)
+        out = (ctypes.c_uint64*len(names))()
         self._library.harness_events(self._handle, out)
-        return dict(zip(COUNTERS, out, strict=True))
+        return dict(zip(names, out, strict=True))
+
+    def registers(self):
+        """What the last run of a program did, in builds with a decoder: dict of int."""
+        out = (ctypes.c_uint32*len(RUN))()
+        self._library.harness_registers(self._handle, out)
+        return {register.name: value for register, value in zip(RUN, out, strict=True)}
 
     def close(self):
         if self._handle:

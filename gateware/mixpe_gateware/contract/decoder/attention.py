@@ -7,6 +7,7 @@ A wide integer is held in an FP64, exactly: none has more than 53 bits.
 
 import numpy as np
 
+from mixpe_gateware.contract.config import CONTEXT_LIMIT
 from mixpe_gateware.contract.decoder.cache import scale_parts
 from mixpe_gateware.contract.decoder.float32 import multiply, raised
 from mixpe_gateware.contract.decoder.functions import LOG2_E, exp2_negative, reciprocal
@@ -14,19 +15,25 @@ from mixpe_gateware.contract.decoder.tables import VALUE_BITS
 from mixpe_gateware.contract.errors import RangeError
 
 HEAD_LIMIT    = 256      # of d
-CONTEXT_LIMIT = 1 << 15  # of s: with it a sum of PV has 40 bits
 QUERY_BITS    = 15       # of a query code's magnitude
 SCORE_LIMIT   = 1 << 31  # of magnitudes, units of 2^-16
 BLOCK         = 1 << 17  # scores at a time, so that they stay in a cache of the host
 WEIGHT_DROP   = 9        # p has 18 bits and a mantissa 8; their product keeps 17
 
 
-def query_codes(q):
+def query_factor(d):
+    """log2(e)/√d: what queries are multiplied by, before it is rounded to m18. float32."""
+    return np.float32(float(LOG2_E)/np.sqrt(d))
+
+
+def query_codes(q, factor=None):
     """Codes of queries, to base 2 and over √d; |t − code·2^(e − 15)| ≤ 2^(e − 16), at the largest 2^(e − 15).
 
     Parameters
     ----------
     q : (…, d) float32, F32
+    factor : float32, optional
+        Default: that of `query_factor`.
 
     Returns
     -------
@@ -34,7 +41,7 @@ def query_codes(q):
     exponent : (…,) int32
         e: t = fl(q·m18(log2(e)/√d)) is below 2^e; 0 where all are 0.
     """
-    t = multiply(q, np.float32(float(LOG2_E)/np.sqrt(q.shape[-1])))
+    t = multiply(q, query_factor(q.shape[-1]) if factor is None else factor)
     _, exponent = np.frexp(np.abs(t).max(axis=-1))
     codes = np.rint(np.ldexp(t.astype(np.float64), QUERY_BITS - exponent[..., None]))
     return np.clip(codes, 1 - (1 << QUERY_BITS), (1 << QUERY_BITS) - 1), exponent

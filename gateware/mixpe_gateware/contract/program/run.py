@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""RUN: the descriptor that runs a program, token after token, until its count or a token that ends the text.
+
+Its words take the places of a GEMM's. Every pass runs the program's records with a token and a position; with `prompt`
+the tokens are read from memory and the passes but the last end before the output head. SELECT's choice of a pass that
+ran to the end is the next token: it is written to memory behind the ones before, and the position counts up.
+
+    prompt = 0   count passes from `token`;              tokens_addr ← count tokens that were chosen
+    prompt = 1   count passes, of tokens_addr's tokens;  behind these ← the token that the last one's logits chose
+
+The run ends OK, or with the code of the first record that fails; later ones are not begun. Registers `run_tokens` and
+`run_record` then say how many passes were completed and which record of the next one it was.
+"""
+
+from dataclasses import dataclass
+
+from mixpe_gateware.contract.descriptor import INDEX, WORDS, Opcode
+from mixpe_gateware.contract.fields import Field, WithFields
+
+
+@dataclass(frozen=True)
+class RunWord(WithFields):
+    """A word of a RUN descriptor."""
+
+    name: str
+    text: str
+    fields: tuple = ()
+
+
+RUN_WORDS = (
+    RunWord("op",           "the opcode; a fence is implied"),
+    RunWord("program_addr", "byte offset of the program's header"),
+    RunWord("tokens_addr",  "byte offset of token ids, uint32"),
+    RunWord("state_addr",   "byte offset of the session's memory: nothing else is written but tokens"),
+    RunWord("token",        "the first one, without `prompt`"),
+    RunWord("position",     "of the first token: so many are in the session's cache"),
+    RunWord("identity",     "of the program, as its header has it"),
+    RunWord("count",        "passes, and how tokens come", (
+        Field("count",  0,  16, "passes"),
+        Field("prompt", 16, 1,  "tokens are read, not chosen"),
+    )),
+    RunWord("state_bytes",  "size of the session's memory"),
+    RunWord("tag",          "any value; returned with the result"),
+)
+assert len(RUN_WORDS) == len(WORDS) and RUN_WORDS[INDEX["tag"]].name == "tag"
+
+# Registers of what the last run did, in builds with a decoder.
+RUN_TOKENS, RUN_RECORD = "run_tokens", "run_record"
+
+
+def run_words(*, program_addr, tokens_addr, state_addr, state_bytes, token, position, identity, count, prompt, tag):
+    """Words of a RUN descriptor, in the order in which they are written: list of int.
+
+    Raises
+    ------
+    RangeError
+        `count` has more than 16 bits.
+    """
+    word = RUN_WORDS[7]
+    counted = word.field("count").put(count) | word.field("prompt").put(int(prompt))
+    return [Opcode.RUN, program_addr, tokens_addr, state_addr, token, position, identity, counted, state_bytes, tag]

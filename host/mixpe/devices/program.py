@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A program in a device's memory, and the memory of the sessions that it serves."""
+
+import zlib
+
+import numpy as np
+
+from mixpe.devices.run import Run
+from mixpe.errors import DeviceMemoryError
+from mixpe.program.assemble import assemble
+from mixpe.program.place import CONSTANTS
+from mixpe_gateware.contract.descriptor import Opcode
+from mixpe_gateware.contract.digest import digest
+from mixpe_gateware.contract.program.records import RECORD_BYTES
+
+RECORD_CYCLES = 1000  # most that a record takes beside its bytes: checks, start, drain
+
+
+class _Region:
+    """A region of the device's memory with what was sent there."""
+
+    def __init__(self, device, size):
+        self.device, self.size = device, size
+        self.addr   = device.memory.allocate(size)
+        self._parts = []  # (offset, size, CRC-32), whole beats
+
+    def send(self, offset, data, keep=True):
+        """Write (bytes,) uint8; `keep`: `is_whole` looks at it."""
+        beat = self.device.config.beat_bytes
+        data = np.concatenate([data, np.zeros(-data.size % beat, np.uint8)])
+        self.device.transfer.upload(self.addr + offset, data, self.device.verify != "none")
+        if keep:
+            self._parts.append((offset, data.size, zlib.crc32(data)))
+
+    @property
+    def crc(self):
+        """Of all that was sent."""
+        return zlib.crc32(np.array([crc for *_, crc in self._parts], "<u4").tobytes())
+
+    def is_whole(self):
+        """Whether the device still holds what was sent."""
+        return all(self.device.checksum(self.addr + offset, size) == crc for offset, size, crc in self._parts)
+
+    def free(self):
+        self.device.memory.free(self.addr)
+
+
+class DeviceProgram:
+    """A program with its constants on a device; its weights are there already.
+
+    Parameters
+    ----------
+    device : Device
+        With a decoder.
+    program : Program
+        Compiled for the device's configuration.
+    layers : dict of section → DeviceLinear
+        The program's matrices.
+    contents : callable
+        Gives the constants' contents anew: an iterator of (offset, (bytes,) uint8).
+    ends : iterable of int
+        Tokens that end a text.
+
+    Raises
+    ------
+    DeviceMemoryError
+        It does not fit; nothing is left behind.
+    VerifyError
+    """
+
+    def __init__(self, device, program, layers, contents, ends=()):
+        self.device, self.program = device, program
+        self._layers, self._contents = layers, contents
+        self._regions = []
+        try:
+            self._constants = self._region(program.constants.size)
+            self._records   = self._region(program.bytes)
+            self._send_constants()
+            addresses = {CONSTANTS: self._constants.addr, **{name: layer.addrs[0] for name, layer in layers.items()}}
+            salt = np.array([self._constants.crc, *(layer.crcs[0] for layer in layers.values())], "<u4").tobytes()
+            salt += digest(device.config.parts).to_bytes(8, "little")
+            self._words, self.identity = assemble(program, addresses, ends, salt)
+            self._send_records()
+        except BaseException:
+            self.free()
+            raise
+        self.epoch = device.epoch
+
+    def _region(self, size):
+        region = _Region(self.device, size)
+        self._regions.append(region)
+        return region
+
+    def _send_constants(self):
+        for offset, data in self._contents():
+            self._constants.send(offset, data)
+
+    def _send_records(self):
+        self._records.send(0, self._words.reshape(-1).view(np.uint8))
+
+    def free(self):
+        """Give its memory back; not the weights'."""
+        regions, self._regions = self._regions, []
+        for region in regions:
+            region.free()
+
+    def ensure(self):
+        """After trouble on the device, see that all of it is still what was sent, and send what is not again."""
+        if self.epoch == self.device.epoch:
+            return
+        for region, send in ((self._constants, self._send_constants), (self._records, self._send_records)):
+            if not region.is_whole():
+                region._parts.clear()
+                send()
+        self.epoch = self.device.epoch
+
+    def open_session(self):
+        """Memory of a new session.
+
+        Returns
+        -------
+        SessionRegion
+
+        Raises
+        ------
+        DeviceMemoryError
+            There is no room for one more.
+        """
+        return SessionRegion(self)
+
+    def run(self, session, tokens, position, count, prompt):
+        """Run passes.
+
+        Parameters
+        ----------
+        session : SessionRegion
+        tokens : list of int
+            The prompt's, or one.
+        position : int
+            Of the first of them.
+        count : int
+            Passes; with a prompt, its tokens.
+        prompt : bool
+
+        Returns
+        -------
+        RunEnd
+        """
+        device = self.device
+        device.prepare(list(self._layers.values()))
+        self.ensure()
+        if prompt:
+            device.write_memory(session.tokens_addr, np.array(tokens, "<u4"))
+        return device.run_program(Run(program_addr=self._records.addr, tokens_addr=session.tokens_addr,
+            state_addr=session.state_addr, state_bytes=self.program.session.size, token=int(tokens[0]),
+            position=position, identity=self.identity, count=count, prompt=prompt,
+            limit_cycles=count*self._pass_cycles(position + count)))
+
+    def _pass_cycles(self, positions):
+        """More cycles than a pass takes, on a memory that gives half a beat a cycle."""
+        program, beat = self.program, self.device.config.beat_bytes
+        weights = sum(sum(layer.plan.stream_bytes) for layer in self._layers.values())
+        moved   = sum(place.size for line in program.lines if line.opcode != Opcode.ATTENTION
+            for place in (*line.reads, *line.writes) if place.section == "session")
+        cache   = program.session.cache_bytes*positions//program.session.context
+        return RECORD_CYCLES*program.records + 2*(weights + RECORD_BYTES*program.records + 4*cache)//beat + moved
+
+
+class SessionRegion:
+    """Memory of one session: what a token passes through, its cache, and ids of tokens.
+
+    Attributes
+    ----------
+    state_addr, tokens_addr : int
+        Offsets in the device's memory.
+    """
+
+    def __init__(self, program):
+        self.program = program
+        device, session = program.device, program.program.session
+        self.state_addr = device.memory.allocate(session.size)
+        try:
+            self.tokens_addr = device.memory.allocate(4*(program.program.context + 1))
+            device.transfer.upload(self.state_addr, np.zeros(session.zero_bytes, np.uint8), device.verify != "none")
+        except DeviceMemoryError:
+            device.memory.free(self.state_addr)
+            raise
+
+    def tokens(self, first, count):
+        """Ids that a run wrote: list of int."""
+        return self._read(self.tokens_addr + 4*first, 4*count).view("<u4").tolist() if count else []
+
+    def top(self):
+        """The largest logits of the last pass.
+
+        Returns
+        -------
+        tokens : (64 or fewer,) int64
+        logits : (64 or fewer,) float32
+            Falling.
+        """
+        place = self.program.program.session["top"]
+        pairs = self._read(self.state_addr + place.offset, place.size).view("<u4").reshape(-1, 2)
+        return pairs[:, 0].astype(np.int64), np.ascontiguousarray(pairs[:, 1]).view(np.float32)
+
+    def read(self, name):
+        """A buffer's bytes: (size,) uint8."""
+        place = self.program.program.session[name]
+        return self._read(self.state_addr + place.offset, place.size)
+
+    def _read(self, offset, size):
+        device = self.program.device
+        beat   = device.config.beat_bytes
+        first  = offset//beat*beat
+        whole  = -(-(offset + size - first)//beat)*beat
+        return device.transfer.download(first, whole, device.verify == "all")[offset - first:offset - first + size]
+
+    def free(self):
+        """Give the memory back."""
+        for addr in (self.state_addr, self.tokens_addr):
+            self.program.device.memory.free(addr)

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A text in a device's memory: its keys and values stay there from one request to the next."""
+
+import numpy as np
+
+from mixpe.errors import DeviceError, JobError, ModelError
+from mixpe_gateware.contract.jobs import JobCode
+
+
+class Session:
+    """Tokens whose keys and values are in a device's memory.
+
+    Parameters
+    ----------
+    decoder : DeviceDecoder
+
+    Attributes
+    ----------
+    tokens : list of int
+        In the cache, from position 0.
+
+    Raises
+    ------
+    DeviceMemoryError
+        There is no room for one more.
+    """
+
+    def __init__(self, decoder):
+        self._program = decoder.program
+        self._region  = self._program.open_session()
+        self.context  = decoder.context
+        self.tokens   = []
+
+    @property
+    def length(self):
+        """Positions that are valid; may be set to fewer, so that a text goes on from there."""
+        return len(self.tokens)
+
+    @length.setter
+    def length(self, length):
+        if not 0 <= length <= len(self.tokens):
+            raise ModelError(f"a session of {len(self.tokens)} tokens cannot go on from token {length}")
+        del self.tokens[length:]
+
+    def read(self, tokens):
+        """Append tokens of a prompt; returns the token that their last one's logits choose.
+
+        Raises
+        ------
+        ModelError
+            No token, one outside of the vocabulary, or more than the context.
+        JobError
+            The device ended the run with a code; `length` is what is valid.
+        """
+        self._check(tokens, len(tokens))
+        self._run([int(token) for token in tokens], len(tokens), True)
+        return self._region.tokens(len(tokens), 1)[0]
+
+    def go_on(self, token, count):
+        """Append a token and those that are chosen after it, until one ends the text.
+
+        Parameters
+        ----------
+        token : int
+        count : int
+            Passes at most.
+
+        Returns
+        -------
+        list of int
+            Chosen tokens. All but the last one are in the cache.
+
+        Raises
+        ------
+        ModelError, JobError
+            See `read`.
+        """
+        self._check([token], count)
+        passes = self._run([int(token)], count, False)
+        return self._region.tokens(0, passes)
+
+    def top(self):
+        """The largest logits of the last pass: up to 64 (tokens, logits), falling."""
+        return self._region.top()
+
+    def close(self):
+        """Give its memory back. A second call does nothing."""
+        region, self._region = self._region, None
+        if region is not None:
+            region.free()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_exception):
+        self.close()
+
+    def _check(self, tokens, count):
+        if self._region is None:
+            raise DeviceError("this session was closed; open another one")
+        vocabulary = self._program.program.architecture.vocab_size
+        if not len(tokens):
+            raise ModelError("there is no token to run; give at least one")
+        for token in tokens:
+            if not 0 <= token < vocabulary:
+                raise ModelError(f"tokens must be 0 … {vocabulary - 1}, found {token}")
+        if count < 1 or self.length + count > self.context:
+            raise ModelError(f"{self.length + count} tokens are more than the session's context of {self.context}")
+
+    def _run(self, tokens, count, prompt):
+        """Run passes and count what is valid then; returns how many were completed."""
+        begin = self.length
+        end   = self._program.run(self._region, tokens, begin, count, prompt)  # aborted: none of its positions counts
+        self._keep(tokens, end.passes, prompt)
+        if end.code != JobCode.OK:
+            raise JobError(f"the device ended a run of {count} tokens from position {begin} after {end.passes} of "
+                f"them, at record {end.record}: {end.code.text} (code {end.code.value})", end.code)
+        return end.passes
+
+    def _keep(self, tokens, passes, prompt):
+        if prompt or not passes:
+            self.tokens += tokens[:passes]
+        else:
+            self.tokens += [*tokens, *self._region.tokens(0, passes - 1)]
+
+
+def chosen(session, sampler, vocabulary):
+    """Let a sampler choose from the largest logits of a session's last pass: int."""
+    tokens, logits = session.top()
+    row = np.full(vocabulary, -np.inf, np.float32)
+    row[tokens] = logits
+    return sampler(row)

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""A model as a straight line of records, from its shapes and a device's configuration alone."""
+
+from dataclasses import dataclass
+
+from mixpe.errors import ConfigError
+from mixpe.program.constants import Constants
+from mixpe.program.embedding import embed, rows_per_job
+from mixpe.program.jobs import HEAD
+from mixpe.program.layer import LayerLines
+from mixpe.program.layout import CONTEXT_STEP, SessionLayout
+from mixpe.program.line import vector
+from mixpe.program.linear import Matrix
+from mixpe_gateware.contract.config import GROUP_MIN
+from mixpe_gateware.contract.program.records import A_SCALED, HEAD_MAX, RECORD_BYTES, RECORDS_MAX, TOP, Function
+from mixpe_gateware.contract.program.vector import CHOICE_LIMIT
+
+EMBEDDING  = "embedding"  # section of an embedding of its own
+ACTIVATIONS = {"a16": True, "a8g": False}  # formats that a device quantises to itself, and whether they are wide
+
+
+@dataclass(frozen=True)
+class Program:
+    """A model's records, with places instead of addresses.
+
+    Attributes
+    ----------
+    architecture : Architecture
+    activations : str
+    lines : list of Line
+    prompt_lines : int
+        Of them, those of a token whose successor is known.
+    context : int
+        Positions of a session.
+    session : SessionLayout
+    constants : Constants
+    matrices : dict of str → Matrix
+        All that must be in the device's memory, by section.
+    """
+
+    architecture: object
+    activations: str
+    lines: list
+    prompt_lines: int
+    context: int
+    session: SessionLayout
+    constants: Constants
+    matrices: dict
+
+    @property
+    def records(self):
+        """With the header."""
+        return len(self.lines) + 1
+
+    @property
+    def bytes(self):
+        """Of all records."""
+        return RECORD_BYTES*self.records
+
+
+def check_shape(architecture):
+    """Refuse what no decoder on a device computes.
+
+    Raises
+    ------
+    ConfigError
+    """
+    a = architecture
+    if a.head_dim % GROUP_MIN or a.head_dim > HEAD_MAX:
+        raise ConfigError(f"a decoder on a device takes heads of a multiple of {GROUP_MIN} elements up to {HEAD_MAX}, "
+            f"not of {a.head_dim}; leave the decoder out")
+    if a.vocab_size >= CHOICE_LIMIT:
+        raise ConfigError(f"a decoder on a device chooses among fewer than {CHOICE_LIMIT} tokens, not {a.vocab_size}")
+
+
+def context_of(architecture, config, context=None):
+    """Positions of a session: those asked for, or as many as model and device have, in steps of 64.
+
+    Raises
+    ------
+    ConfigError
+        More are asked for than there are.
+    """
+    most = min(architecture.max_position_embeddings, config.context_max)
+    if context is not None and not 0 < context <= most:
+        raise ConfigError(f"a session has 1 … {most} positions, what model and device have, not {context}")
+    return most if context is None else context
+
+
+def compile_program(architecture, config, plans, embedding=None, *, activations="a16", context=None):
+    """Compile a model.
+
+    Parameters
+    ----------
+    architecture : Architecture
+    config : Config
+        Of the device.
+    plans : dict of job → list of LayerPlan
+        Matrices of each job, joined along n.
+    embedding : LayerPlan, optional
+        Of an embedding of its own. Default: the head's matrix.
+    activations : "a16" or "a8g"
+    context : int, optional
+        Positions of a session; default: as many as model and device have.
+
+    Returns
+    -------
+    Program
+
+    Raises
+    ------
+    ConfigError
+        The device cannot run it.
+    """
+    check_shape(architecture)
+    context = context_of(architecture, config, context)
+    wide    = ACTIVATIONS[activations]
+    jobs    = {job: [Matrix(plan, f"{job}.{index}") for index, plan in enumerate(some)] for job, some in plans.items()}
+    table   = jobs[HEAD][0] if embedding is None else Matrix(embedding, EMBEDDING)
+    for job, some in jobs.items():
+        for matrix in some:
+            matrix.check(job)
+    table.check("the embedding")
+    each      = rows_per_job(table, config)
+    session   = SessionLayout(architecture, config, jobs, wide, -(-context//CONTEXT_STEP)*CONTEXT_STEP, each)
+    constants = Constants(architecture, context, table.slab.k)
+    make  = LayerLines(architecture, config, jobs, wide, session, constants)
+    lines = embed(table, config, architecture.hidden_size, identity=constants["identity"], rows=session["rows"],
+        x=(session["x.0"], session["x.1"]))
+    for layer in range(architecture.num_hidden_layers):
+        found, q, scaled = make.keys(layer)
+        lines += found
+        prompt = len(lines)
+        lines += make.rest(layer, q, scaled)
+    lines.append(make.norm("head", "model.norm.weight", session["x.0"]))
+    lines += make.linear(HEAD, "normed", "logits")
+    vocabulary = architecture.vocab_size
+    lines.append(vector("head", Function.SELECT, a=session["logits"], out=session["top"], n=vocabulary,
+        constant=min(TOP, vocabulary), options=A_SCALED))
+    if len(lines) >= RECORDS_MAX:
+        raise ConfigError(f"a program has at most {RECORDS_MAX} records, this model needs {len(lines) + 1}")
+    sections = {matrix.section: matrix for some in (*jobs.values(), [table]) for matrix in some}
+    return Program(architecture, activations, lines, prompt, context, session, constants, sections)

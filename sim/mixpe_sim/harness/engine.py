@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""One engine of the decoder alone in Verilator, on the engine seam: records in, codes out."""
+
+from litedram.common import LiteDRAMNativePort
+from litex.gen import LiteXModule
+from migen import READ_FIRST, ClockDomain, ClockDomainsRenamer, If, Memory, Signal
+
+from mixpe_gateware.contract.descriptor import SLOT_WORDS
+from mixpe_gateware.contract.registers import COUNTERS
+from mixpe_sim.harness.build import build_library
+from mixpe_sim.harness.run import Harness
+from mixpe_sim.harness.top import port_header
+from mixpe_sim.harness.verilog import write_module
+
+RECORD_WORDS = SLOT_WORDS
+MODES        = ("read", "write")  # of the ports
+LOW, HIGH    = 14, 15  # words of a record that an engine does not read: here the bounds of what it may write, in beats
+
+
+class EngineTop(LiteXModule):
+    """An engine between a memory of one record and two ports, with the pins that `harness.cpp` drives.
+
+    Ended records are counted: the count stands for the tag. A reset is an abort: `enable` goes low, `quiet` is awaited,
+    then the engine is reset.
+
+    Parameters
+    ----------
+    make_engine : callable
+        (config, mem_bytes, in_port, out_port) → Engine with `low_beat` and `high_beat`.
+    """
+
+    def __init__(self, make_engine, config, mem_bytes):
+        self.cd_sys    = ClockDomain("sys")
+        self.cd_engine = ClockDomain("engine")
+        address_bits = (8*mem_bytes//config.memory_bits - 1).bit_length()
+        ports = [LiteDRAMNativePort(mode, address_bits, config.memory_bits, id=index)
+            for index, mode in enumerate(MODES)]
+        plain = make_engine(config, mem_bytes, *ports)
+        self.engine = engine = ClockDomainsRenamer("engine")(plain)
+        self.ios = {self.cd_sys.clk, self.cd_sys.rst}
+
+        # # #
+
+        def pin(name, signal=1, bits=None):
+            """An output pin that shows a signal."""
+            out = Signal(bits or len(signal), name=name)
+            self.ios.add(out)
+            self.comb += out.eq(signal)
+
+        def driven(name, bits=1):
+            """An input pin."""
+            found = Signal(bits, name=name)
+            self.ios.add(found)
+            return found
+
+        for index, port in enumerate(ports):
+            pin(f"port{index}_cmd_valid", port.cmd.valid)
+            pin(f"port{index}_cmd_we",    port.cmd.we)
+            pin(f"port{index}_cmd_addr",  port.cmd.addr)
+            self.comb += port.cmd.ready.eq(driven(f"port{index}_cmd_ready"))
+        self.comb += [
+            ports[0].rdata.valid.eq(driven("port0_rdata_valid")),
+            ports[0].rdata.data.eq(driven("port0_rdata_data", config.memory_bits)),
+            ports[1].wdata.ready.eq(driven("port1_wdata_ready")),
+        ]
+        pin("port1_wdata_valid", ports[1].wdata.valid)
+        pin("port1_wdata_data",  ports[1].wdata.data)
+        pin("port1_wdata_we",    ports[1].wdata.we)
+
+        # The record.
+        memory = Memory(32, RECORD_WORDS)
+        write  = memory.get_port(write_capable=True, mode=READ_FIRST)
+        read   = memory.get_port(mode=READ_FIRST)
+        self.specials += memory, write, read
+        full   = Signal()
+        bounds = {LOW: engine.low_beat, HIGH: engine.high_beat}
+        self.comb += [
+            write.adr.eq(driven("post_word", 4)),
+            write.dat_w.eq(driven("post_data", 32)),
+            write.we.eq(driven("post_write")),
+            read.adr.eq(engine.index),
+            engine.value.eq(read.dat_r),
+            engine.valid.eq(full),
+        ]
+        self.sync += [
+            If(engine.pop, full.eq(0)),
+            If(write.we & (write.adr == RECORD_WORDS - 1), full.eq(1)),
+            *[If(write.we & (write.adr == word), signal.eq(write.dat_w)) for word, signal in bounds.items()],
+        ]
+        pin("post_ready", ~full & ~engine.source.valid)
+
+        # Ended records, aborts.
+        ended, now, aborting = Signal(32), Signal(32), Signal()
+        self.comb += [
+            engine.now.eq(now),
+            engine.source.ready.eq(driven("source_ready")),
+            engine.enable.eq(~aborting),
+            self.cd_engine.clk.eq(self.cd_sys.clk),
+            self.cd_engine.rst.eq(self.cd_sys.rst | (aborting & engine.quiet)),
+        ]
+        self.sync += [
+            now.eq(now + 1),
+            If(engine.source.valid & engine.source.ready, ended.eq(ended + 1)),
+            If(aborting & engine.quiet, aborting.eq(0), full.eq(0)),
+            If(driven("reset"), aborting.eq(1)),
+        ]
+        pin("source_valid",  engine.source.valid)
+        pin("source_tag",    ended)
+        pin("source_code",   engine.source.code)
+        pin("source_cycles", now - engine.source.start, 32)
+        pin("busy",          engine.events["busy"] != 0)
+        for name in COUNTERS:
+            pin(f"event_{name}", engine.events.get(name, 0), 2)
+
+
+class EngineHarness(Harness):
+    """An engine of the decoder and its memory.
+
+    Parameters
+    ----------
+    make_engine : callable
+        (config, mem_bytes, in_port, out_port) → Engine. What it closes over goes to `options`, which tell builds apart.
+    module : str
+        Dotted name of the engine's module.
+    config : Config
+    mem_bytes : int
+    options : dict
+    """
+
+    def __init__(self, make_engine, module, config, mem_bytes, **options):
+        def write_verilog(path):
+            top = EngineTop(make_engine, config, mem_bytes)
+            write_module(top, top.ios, path)
+
+        self._open(build_library(f"{module.rpartition('.')[2]}-{config.name}", [config.to_dict(), mem_bytes, options],
+            [module, "mixpe_sim.harness.engine"], write_verilog,
+            port_header(config, MODES, job_words=RECORD_WORDS)), config, mem_bytes)
+        self.setup(seed=0, stall=0.0)
+
+    def post(self, words, low_beat=0, high_beat=None):
+        """Offer a record's words 0 … 13, with bounds of what may be written; none is the whole memory."""
+        high_beat = len(self.memory)//self.config.beat_bytes if high_beat is None else high_beat
+        self._post([*words[:LOW], *[0]*(LOW - len(words)), low_beat, high_beat])
