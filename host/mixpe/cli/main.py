@@ -15,8 +15,8 @@ from mixpe.errors import MixpeError
 DESCRIPTION = "Quantised LLM layers on an FPGA, on its simulation, or on the numpy reference."
 
 # In the order of the help text; commands that are not named here come after these.
-ORDER = ("demo", "info", "open", "models", "chat", "serve", "generate", "program", "evaluate", "quantize", "bench", "sim",
-    "boards", "build", "flash", "selftest", "explore")
+ORDER = ("demo", "info", "open", "models", "chat", "serve", "generate", "program", "evaluate", "quantize", "bench",
+    "sim", "boards", "build", "flash", "selftest", "explore")
 
 # Packages that a plain installation lacks, and the extra that brings them.
 EXTRAS = {
