@@ -75,7 +75,7 @@ def text(program):
     lines  = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     takes  = summary(program)
     lines += ["",
-        f"{takes['records']} records, {size_text(takes['bytes'])}; {takes['prompt_records']} of them for a prompt's token",
+        f"{takes['records']} records, {size_text(takes['bytes'])}; {takes['prompt_records']} of them in a prompt",
         f"{takes['context']} positions; a session takes {size_text(takes['state_bytes'])}, its cache of that "
             + size_text(takes["cache_bytes"]),
         f"weights {size_text(takes['weight_bytes'])}, beside them {size_text(takes['constant_bytes'])}"]
