@@ -100,6 +100,7 @@ function send() {
 }
 
 at("form").addEventListener("submit", (event) => { event.preventDefault(); send(); });
+at("access").addEventListener("submit", (event) => event.preventDefault());
 at("text").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); send(); }
 });
@@ -168,7 +169,7 @@ function roofline(device, counters) {
   if (!beats || !counters.cycles) return;
   const peak = device.macs_per_cycle, width = device.beat_bytes;
   const macs = counters.busy*peak, intensity = macs/(beats*width), reached = macs/counters.cycles;
-  const x = (value) => 40 + 260*(Math.log2(value) + 3)/12, y = (value) => 150 - 130*(Math.log2(value) + 2)/(Math.log2(peak) + 3);
+  const x = (value) => 40 + 260*(Math.log2(value) + 3)/12, y = (value) => 150 - 115*(Math.log2(value) + 2)/(Math.log2(peak) + 2);
   const ridge = peak/width, low = 1/8;
   const svg = at("roofline"), make = (name, attributes, text) => {
     const node = document.createElementNS("http://www.w3.org/2000/svg", name);
@@ -179,10 +180,12 @@ function roofline(device, counters) {
   svg.replaceChildren(
     make("polyline", {class: "roof", points: `${x(low)},${y(low*width)} ${x(ridge)},${y(peak)} ${x(512)},${y(peak)}`}),
     make("circle", {class: "point", cx: x(Math.min(512, Math.max(low, intensity))), cy: y(Math.max(.25, reached)), r: 5}),
-    make("text", {x: 44, y: 14}, `${peak} MAC a cycle, ${width} bytes a cycle`),
-    make("text", {x: 100, y: 172}, "MAC a byte of memory →"),
-    make("text", {x: 44, y: 30}, `measured: ${reached.toFixed(1)} MAC a cycle at ${intensity.toFixed(2)} MAC a byte`));
-  svg.setAttribute("aria-label", `${reached.toFixed(1)} of ${peak} MAC a cycle at ${intensity.toFixed(2)} MAC a byte`);
+    make("text", {x: 150, y: 26}, `array: ${peak} MAC a cycle`),
+    make("text", {x: 12, y: y(low*width) - 6}, `port: ${width} bytes a cycle`),
+    make("text", {x: 160, y: 172}, "MAC a byte of memory →"));
+  const text = `${reached.toFixed(1)} of ${peak} MAC a cycle, at ${intensity.toFixed(2)} MAC a byte`;
+  svg.setAttribute("aria-label", text);
+  at("reached").textContent = text;
 }
 
 async function poll() {
@@ -208,8 +211,9 @@ async function poll() {
           ["link a token", bytes((span.link.sent + span.link.received)/span.tokens)]);
         cycles(span.counters);
         roofline(device, span.counters);
-        at("note").textContent = "Cycles, beats and bytes are the device's own counters; a simulated device's seconds "
-          + "are the simulator's.";
+        at("note").textContent = device.url.startsWith("reference")
+          ? "The reference device computes in numpy; its cycles and beats are a model's, and are no measurement."
+          : "Cycles, beats and bytes are the device's own counters; seconds of a simulated device are the simulator's.";
       }
     }
     list("rates", rows);
