@@ -13,7 +13,8 @@ class PortMemory:
     """A byte array that serves native ports as LiteDRAM's crossbar does.
 
     Commands are taken in order; reads answer later and cannot be stalled; a write takes its data some cycles after its
-    command. Every delay is random. A write without data at hand is an error: a real memory would take garbage.
+    command, those bytes whose enable is set. Every delay is random. A write without data at hand is an error: a real
+    memory would take garbage.
 
     Parameters
     ----------
@@ -58,8 +59,10 @@ class PortMemory:
                 if not (yield port.wdata.valid):
                     raise AssertionError("a write command has no data")
                 value = (yield port.wdata.data)
-                self.bytes[state.address:state.address + self.beat_bytes] = np.frombuffer(
-                    value.to_bytes(self.beat_bytes, "little"), np.uint8)
+                mask  = (yield port.wdata.we)
+                for index, byte in enumerate(value.to_bytes(self.beat_bytes, "little")):
+                    if mask >> index & 1:
+                        self.bytes[state.address + index] = byte
                 self.writes.append(state.address)
             state.rvalid = state.wready = 0
             if queue and queue[0][2] <= cycle and self.random.random() >= self.stall:
