@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""VECTOR records as they arrive: their words in registers, what follows from these, and what is wrong.
+
+    queue ─► words ─► shape ─► products ─► operands within the memory ─► room for results ─► the engine
+"""
+
+from litex.gen import LiteXModule
+from litex.soc.interconnect import stream
+from migen import FSM, Case, Cat, If, Mux, NextState, NextValue, Signal
+
+from mixpe_gateware.contract.config import GROUP_MIN, GROUP_SIZES, K_LIMIT
+from mixpe_gateware.contract.decoder.norm import WIDTH_LIMIT
+from mixpe_gateware.contract.descriptor import SLOT_WORDS
+from mixpe_gateware.contract.jobs import JobCode
+from mixpe_gateware.contract.program.records import (
+    A_SCALED, B_ONE_ROW, B_SCALED, HAS_B, HEAD_MAX, MEASURE, NARROW, OP, ROWS_MAX, TOP, VECTOR, Function,
+)
+from mixpe_gateware.contract.widths import log2
+from mixpe_gateware.control.fetch import WordFetch
+from mixpe_gateware.control.multiplier import Multiplier
+from mixpe_gateware.vector.toplist import INDEX_BITS
+from mixpe_gateware.vector.words import COUNT_BITS
+
+WORDS_READ = max(VECTOR) + 1
+PLACE      = {name: index for index, (name, _) in VECTOR.items()}
+HEADS      = (Function.ROTATE, Function.APPEND, Function.QUERY)  # whose rows are heads
+
+
+class Record(LiteXModule):
+    """Fetch records and check them.
+
+    Latency 24 to 40 cycles from `valid` to `source.valid`. What is shown stays until `source` is taken.
+
+    Parameters
+    ----------
+    config : Config
+    mem_bytes : int
+
+    Attributes
+    ----------
+    valid : Signal(), in; index : Signal(max=SLOT_WORDS), out; value : Signal(32), in; pop : Signal(), out
+        Of an `Engine`; a record is popped when it has been read.
+    source : Endpoint([("code", 4)]), out
+        A record that was checked. RANGE and what happens to results is found later.
+    words : dict of name: Signal(32), out
+    function : dict of Function: Signal(), out; options : dict of int: Signal(), out
+    heads, reads_b, one_row : Signal(), out
+        Rows are heads; there is a second operand; it is one row for all.
+    total : Signal, out
+        rows·n.
+    groups, table_pitch, product : Signal, out
+        QUANT: groups of a row, bytes of a row of shifts and of all these rows.
+    """
+
+    def __init__(self, config, mem_bytes):
+        self.valid  = Signal()
+        self.index  = Signal(max=SLOT_WORDS)
+        self.value  = Signal(32)
+        self.pop    = Signal()
+        self.source = source = stream.Endpoint([("code", 4)])
+        self.words  = {name: Signal(32, name=name) for name in PLACE if name not in ("n", "rows")}
+        self.words |= {"n": Signal(INDEX_BITS + 1), "rows": Signal(ROWS_MAX.bit_length())}
+        self.function = {function: Signal(name=function.name.lower()) for function in Function}
+        self.options  = {bit: Signal() for bit in (A_SCALED, B_SCALED, HAS_B, B_ONE_ROW, NARROW, MEASURE)}
+        self.heads, self.reads_b, self.one_row = Signal(), Signal(), Signal()
+        self.total       = Signal(COUNT_BITS)
+        self.groups      = Signal(max=K_LIMIT//GROUP_MIN + 1)
+        self.table_pitch = Signal(len(self.groups) + 1)
+        self.product     = Signal(34)
+
+        # # #
+
+        words, is_a = self.words, self.function
+        which    = Signal(4)
+        options  = Signal(8)
+        too_wide = Signal()  # bits that n or rows have no place for
+        self.fetch = fetch = WordFetch(WORDS_READ)
+        self.comb += [
+            self.index.eq(fetch.index),
+            fetch.value.eq(self.value),
+            *[signal.eq(which == function) for function, signal in is_a.items()],
+            *[signal.eq(options[log2(bit)]) for bit, signal in self.options.items()],
+            self.heads.eq(is_a[Function.ROTATE] | is_a[Function.APPEND] | is_a[Function.QUERY]),
+            self.reads_b.eq((is_a[Function.ADD] & self.options[HAS_B]) | is_a[Function.NORM] | is_a[Function.SILU]
+                | is_a[Function.ROTATE]),
+            self.one_row.eq(is_a[Function.NORM] | (is_a[Function.ADD] & self.options[B_ONE_ROW])),
+        ]
+        function, option = OP.field("function"), OP.field("options")
+        self.sync += If(fetch.valid, Case(fetch.which, {
+            0: [which.eq(fetch.word[function.lsb:]), options.eq(fetch.word[option.lsb:]), too_wide.eq(0)],
+            **{PLACE[name]: register.eq(fetch.word) for name, register in words.items()},
+            **{PLACE[name]: [words[name].eq(fetch.word),
+                If(fetch.word[len(words[name]):] != 0, too_wide.eq(1))] for name in ("n", "rows")},
+        }))
+        bad_shape  = self._add_shape(config, which, too_wide)
+        misaligned = self._add_alignment(config)
+        self._add_steps(mem_bytes, bad_shape, misaligned)
+
+    def _add_shape(self, config, which, too_wide):
+        """What follows from n and the group size; whether a function may have this shape."""
+        words, is_a = self.words, self.function
+        n, rows, group = words["n"], words["rows"], words["constant"]
+        known = Signal()  # the group size is one of the powers of two, and divides n
+        self.comb += [
+            self.groups.eq(1),
+            *[If(group == size, self.groups.eq(n >> log2(size)), known.eq(n[:log2(size)] == 0))
+                for size in GROUP_SIZES],
+            self.table_pitch.eq((self.groups + config.beat_bytes - 1) >> log2(config.beat_bytes)
+                << log2(config.beat_bytes)),
+        ]
+        heads = (n > HEAD_MAX) | (n[:log2(GROUP_MIN)] != 0)
+        quant = (n > K_LIMIT) | (n[:log2(config.lanes)] != 0) | ~(known | (group == n))
+        top   = (rows != 1) | (group == 0) | (group > TOP)
+        bad   = Signal()
+        self.sync += bad.eq((which > max(Function)) | too_wide | (n < GROUP_MIN) | (rows == 0) | (rows > ROWS_MAX)
+            | (~is_a[Function.SELECT] & (n > WIDTH_LIMIT)) | (is_a[Function.SELECT] & (top | n[INDEX_BITS]))
+            | (self.heads & heads) | (is_a[Function.QUANT] & quant))
+        return bad
+
+    def _add_alignment(self, config):
+        words, is_a, bits = self.words, self.function, log2(max(4, config.beat_bytes))
+        def off(name, bits=bits):
+            return words[name][:bits] != 0
+        misaligned = Signal()
+        self.sync += misaligned.eq(off("a_addr") | off("out_addr") | (self.reads_b & off("b_addr"))
+            | (is_a[Function.QUERY] & off("extra_addr"))
+            | (is_a[Function.APPEND] & (off("extra_addr", 1) | off("pitch") | off("pitch_2", 1))))
+        return misaligned
+
+    def _add_steps(self, mem_bytes, bad_shape, misaligned):
+        words, is_a, source = self.words, self.function, self.source
+        self.multiplier = multiplier = Multiplier(len(self.product), len(words["rows"]))
+        end    = Signal(34)
+        needed = Signal(35)
+        # ROTATE's table is a row: d/2 cosines and d/2 sines.
+        b_words = Mux(self.one_row | is_a[Function.ROTATE], words["n"], self.total)
+        self.comb += Case(Cat(is_a[Function.QUANT], is_a[Function.APPEND], is_a[Function.QUERY],
+            is_a[Function.SELECT]), {
+                1: If(self.options[NARROW], needed.eq(self.total + self.product)).Else(
+                    needed.eq((self.total << 1) + (self.product << 1))),
+                2: needed.eq(words["n"] + self.product),
+                4: needed.eq(self.total << 1),
+                8: needed.eq(Mux(words["constant"][:7] > words["n"], words["n"], words["constant"][:7]) << 3),
+                "default": needed.eq(self.total << 2),
+            })
+
+        def end_with(code):
+            return [NextValue(source.code, code), NextState("SHOW")]
+
+        self.fsm = fsm = FSM(reset_state="IDLE")
+        fsm.act("IDLE",
+            NextValue(source.code, JobCode.OK),
+            If(self.valid, NextState("FETCH")),
+        )
+        fsm.act("FETCH",
+            self.fetch.run.eq(1),
+            If(self.fetch.last, self.pop.eq(1), NextState("SETTLE")),
+        )
+        fsm.act("SETTLE",
+            NextState("CHECK"),
+        )
+        fsm.act("CHECK",
+            multiplier.a.eq(words["n"]),
+            multiplier.b.eq(words["rows"]),
+            If(bad_shape, *end_with(JobCode.PROGRAM)).Elif(misaligned, *end_with(JobCode.ALIGN)).Else(
+                multiplier.start.eq(1),
+                NextState("TOTAL"),
+            ),
+        )
+        fsm.act("TOTAL",
+            multiplier.a.eq(Mux(is_a[Function.APPEND], words["pitch"], self.table_pitch)),
+            multiplier.b.eq(Mux(is_a[Function.APPEND], words["rows"] - 1, words["rows"])),
+            NextValue(end, words["a_addr"] + (multiplier.product << 2)),
+            NextValue(self.total, multiplier.product),
+            If(~multiplier.busy,
+                multiplier.start.eq(1),
+                NextState("FIRST"),
+            ),
+        )
+        fsm.act("FIRST",
+            NextValue(end, words["b_addr"] + (b_words << 2)),
+            If(end > mem_bytes, *end_with(JobCode.MEMORY)).Elif(self.reads_b,
+                NextState("SECOND")).Else(NextState("PRODUCT")),
+        )
+        fsm.act("SECOND",
+            If(end > mem_bytes, *end_with(JobCode.MEMORY)).Else(NextState("PRODUCT")),
+        )
+        fsm.act("PRODUCT",
+            NextValue(self.product, multiplier.product),
+            If(~multiplier.busy, NextState("ROOM")),
+        )
+        fsm.act("ROOM",
+            If((needed > words["out_bytes"]) | multiplier.overflow, *end_with(JobCode.SPACE)).Else(NextState("SHOW")),
+        )
+        fsm.act("SHOW",
+            source.valid.eq(1),
+            If(source.ready, NextState("IDLE")),
+        )
