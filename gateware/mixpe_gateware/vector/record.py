@@ -13,7 +13,18 @@ from mixpe_gateware.contract.decoder.norm import WIDTH_LIMIT
 from mixpe_gateware.contract.descriptor import SLOT_WORDS
 from mixpe_gateware.contract.jobs import JobCode
 from mixpe_gateware.contract.program.records import (
-    A_SCALED, B_ONE_ROW, B_SCALED, HAS_B, HEAD_MAX, MEASURE, NARROW, OP, ROWS_MAX, TOP, VECTOR, Function,
+    A_SCALED,
+    B_ONE_ROW,
+    B_SCALED,
+    HAS_B,
+    HEAD_MAX,
+    MEASURE,
+    NARROW,
+    OP,
+    ROWS_MAX,
+    TOP,
+    VECTOR,
+    Function,
 )
 from mixpe_gateware.contract.widths import log2
 from mixpe_gateware.control.fetch import WordFetch
@@ -57,7 +68,7 @@ class Record(LiteXModule):
         self.index  = Signal(max=SLOT_WORDS)
         self.value  = Signal(32)
         self.pop    = Signal()
-        self.source = source = stream.Endpoint([("code", 4)])
+        self.source = stream.Endpoint([("code", 4)])
         self.words  = {name: Signal(32, name=name) for name in PLACE if name not in ("n", "rows")}
         self.words |= {"n": Signal(INDEX_BITS + 1), "rows": Signal(ROWS_MAX.bit_length())}
         self.function = {function: Signal(name=function.name.lower()) for function in Function}

@@ -54,8 +54,9 @@ class SquareSum(Pipeline):
         bits   = 64
         coarse = Signal(bits + 6)
         fine   = Signal(bits)
-        self.comb += Case(shift[2:], {**{step: coarse.eq((product << 8*step) >> 30) for step in range(8)},
-            "default": coarse.eq((product << 64) >> 30)})
+        moved  = [product >> 30 - 8*step if step < 4 else product << 8*step - 30 for step in range(9)]
+        self.comb += Case(shift[2:], {**{step: coarse.eq(moved[step]) for step in range(8)},
+            "default": coarse.eq(moved[8])})
         coarse, rest = self.register(coarse), self.register(shift[:2])
         self.comb += Case(rest, {step: fine.eq(coarse >> (6 - 2*step)) for step in range(4)})
         square = self.register(fine)

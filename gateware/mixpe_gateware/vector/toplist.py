@@ -53,7 +53,7 @@ class TopList(LiteXModule):
         self.specials += memory, read, write
 
         def above(a, b):
-            """Whether one number is larger than another: magnitudes count against each other where both are negative."""
+            """Whether one number is larger than another."""
             return Mux(a[31] ^ b[31], b[31], Mux(a[31], a[:31] < b[:31], a[:31] > b[:31]))
 
         value  = Signal(32)

@@ -31,7 +31,8 @@ def test_order_of_regions(feed, collect, seeded, simulate):
 @pytest.mark.parametrize("stall", (0.0, 0.4))
 def test_words_of_regions(port_bits, memory_bits, stall, feed, collect, seeded, simulate):
     """Regions of one word to some dozens; without stalls a word a cycle where the memory gives it."""
-    rng, config = seeded(memory_bits), Config(rows=2, scalers=1, k_max=512, port_bits=port_bits, memory_bits=memory_bits)
+    rng    = seeded(memory_bits)
+    config = Config(rows=2, scalers=1, k_max=512, port_bits=port_bits, memory_bits=memory_bits)
     memory = PortMemory(memory_bits, 1 << 12, seed=1, stall=stall)
     memory.bytes[:] = rng.integers(0, 256, 1 << 12)
     words, step = memory.bytes.view("<u4"), max(1, memory_bits//32)

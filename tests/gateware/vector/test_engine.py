@@ -1,0 +1,445 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The vector engine over memory against `contract.decoder`: all functions, all of the memory, random stalls."""
+
+from itertools import count
+
+import numpy as np
+import pytest
+
+from mixpe_gateware.contract import narrow, wide
+from mixpe_gateware.contract.config import Config
+from mixpe_gateware.contract.decoder.attention import query_codes
+from mixpe_gateware.contract.decoder.cache import append
+from mixpe_gateware.contract.decoder.choice import largest
+from mixpe_gateware.contract.decoder.float32 import add, flush, multiply, raised
+from mixpe_gateware.contract.decoder.functions import LOG2_E, reciprocal_root
+from mixpe_gateware.contract.decoder.norm import square_sum
+from mixpe_gateware.contract.decoder.rope import rotate
+from mixpe_gateware.contract.decoder.swiglu import silu_multiply
+from mixpe_gateware.contract.descriptor import Opcode
+from mixpe_gateware.contract.errors import RangeError
+from mixpe_gateware.contract.jobs import JobCode
+from mixpe_gateware.contract.layout import shift_pitch
+from mixpe_gateware.contract.program.records import (
+    A_SCALED,
+    B_ONE_ROW,
+    B_SCALED,
+    HAS_B,
+    MEASURE,
+    NARROW,
+    OP,
+    VECTOR,
+    Function,
+)
+from mixpe_sim.enginebench import EngineBench
+
+MEM_BYTES = 1 << 18
+A, B, OUT, EXTRA = 0x1000, 0x10000, 0x20000, 0x38000
+LOW, HIGH = 0x20000, 0x3F000
+PORTS = [{"port_bits": 32}, {"port_bits": 128}, {"port_bits": 64, "memory_bits": 16},
+    {"port_bits": 128, "memory_bits": 32, "queue_depth": 2}]
+
+
+def bits_of(x):
+    return np.atleast_1d(np.asarray(x, np.float32) + np.float32(0)).view(np.uint8).reshape(-1)
+
+
+def float_word(x):
+    return int(np.float32(x).view(np.uint32))
+
+
+def record_of(function, options=0, **words):
+    """The 16 words of a record."""
+    names = {name: index for index, (name, _) in VECTOR.items()}
+    record = [0]*16
+    record[0] = OP.field("opcode").put(Opcode.VECTOR) | OP.field("function").put(function)
+    record[0] |= OP.field("options").put(options)
+    for name, value in {"a_addr": A, "b_addr": B, "out_addr": OUT, "extra_addr": EXTRA, "rows": 1,
+            "out_bytes": 1 << 17, **words}.items():
+        record[names[name]] = int(value)
+    return record
+
+
+class Expected:
+    """What a record does to memory by the functions of `contract.decoder`, and the state that is kept between them."""
+
+    def __init__(self, config, memory):
+        self.config, self.memory = config, memory
+        self.units, self.sums = np.zeros(64, int), None
+
+    def floats(self, place, *shape):
+        count = int(np.prod(shape))
+        return flush(self.memory[place:place + 4*count].view("<f4").reshape(shape))
+
+    def put(self, place, data):
+        data = np.ascontiguousarray(data).view(np.uint8).reshape(-1)
+        self.memory[place:place + data.size] = data
+
+    def run(self, record):
+        """Code and choice."""
+        try:
+            with np.errstate(all="ignore"):
+                return JobCode.OK, self._run(record)
+        except RangeError:
+            return JobCode.RANGE, None
+
+    def _run(self, record):
+        names = {name: record[index] for index, (name, _) in VECTOR.items()}
+        function, options = OP.field("function").of(record[0]), OP.field("options").of(record[0])
+        n, rows, out = names["n"], names["rows"], names["out_addr"]
+        heads = function in (Function.ROTATE, Function.APPEND, Function.QUERY)
+        units = np.zeros(rows, int) if not options & A_SCALED else (np.full(rows, self.units[0]) if heads
+            else self.units[:rows])
+        a = raised(self.floats(names["a_addr"], rows, n), units[:, None])
+
+        def second(one_row):
+            b = self.floats(names["b_addr"], 1 if one_row else rows, n)
+            return raised(b, self.units[:len(b), None]) if options & B_SCALED else b
+
+        constant = np.array(names["constant"], np.uint32).view(np.float32)
+        if function == Function.ADD:
+            y = add(a, second(options & B_ONE_ROW) if options & HAS_B else np.float32(0))
+            if options & MEASURE:
+                self.sums = square_sum(y)
+            self.put(out, bits_of(y))
+        elif function == Function.NORM:
+            mean = add(multiply(self.sums[:rows], constant), np.array(names["epsilon"], np.uint32).view(np.float32))
+            self.put(out, bits_of(multiply(multiply(a, reciprocal_root(mean)[:, None]), second(True))))
+        elif function == Function.SILU:
+            self.put(out, bits_of(silu_multiply(a, second(False))))
+        elif function == Function.QUANT:
+            self._quantise(a, names, options & NARROW)
+        elif function == Function.ROTATE:
+            table = self.floats(names["b_addr"], 2, 1, n//2)
+            self.put(out, bits_of(rotate(a[None, None], table[0], table[1])))
+        elif function == Function.APPEND:
+            codes, scales = append(a)
+            for row in range(rows):
+                self.put(out + row*names["pitch"], codes[row])
+                self.put(names["extra_addr"] + row*names["pitch_2"], scales[row:row + 1])
+        elif function == Function.QUERY:
+            assert constant == np.float32(float(LOG2_E)/np.sqrt(n))
+            codes, exponent = query_codes(a)
+            self.put(out, codes.astype(np.int16))
+            self.put(names["extra_addr"], np.where(np.abs(codes).max(axis=1) > 0, exponent, 0).astype(np.int32))
+        elif function == Function.SELECT:
+            best = largest(a[0], names["constant"])
+            self.put(out, np.stack([best.astype(np.uint32), (a[0][best] + np.float32(0)).view(np.uint32)], axis=1))
+            return int(best[0])
+        return None
+
+    def _quantise(self, a, names, is_narrow):
+        module, group = (narrow if is_narrow else wide), names["constant"]
+        codes, shifts, unit = module.align(a, group)
+        rows = codes if is_narrow else wide.split(codes)
+        table = np.zeros((len(shifts), shift_pitch(shifts.shape[1], self.config)), np.uint8)
+        table[:, :shifts.shape[1]] = shifts
+        table = table if is_narrow else np.repeat(table, 2, axis=0)
+        self.put(names["out_addr"], np.concatenate([rows.view(np.uint8).reshape(-1), table.reshape(-1)]))
+        self.units[:len(unit)] = np.log2(unit)
+
+
+class Machine:
+    """The engine with its memory and what is expected of it."""
+
+    def __init__(self, options):
+        self.config   = Config(rows=2, scalers=1, k_max=16384, **options)
+        self.bench    = EngineBench(Opcode.VECTOR, self.config, MEM_BYTES)
+        self.memory   = self.bench.memory
+        self.expected = Expected(self.config, self.memory.copy())
+
+    def start(self, rng, *, stall, latency_cycles=5):
+        """Random bytes everywhere, random stalls from here on."""
+        self.rng = rng
+        self.bench.abort()
+        self.bench.setup(seed=int(rng.integers(1 << 30)), stall=stall, latency_cycles=latency_cycles)
+        self.fill(0, rng.integers(0, 256, MEM_BYTES).astype(np.uint8))
+
+    def fill(self, place, data):
+        raw = np.ascontiguousarray(data).view(np.uint8).reshape(-1)
+        self.memory[place:place + raw.size] = self.expected.memory[place:place + raw.size] = raw
+
+    def floats(self, place, x):
+        self.fill(place, np.asarray(x, np.float32))
+
+    def check(self, record):
+        """Run a record and compare code, choice and the whole memory."""
+        told = self.expected.run(record)
+        code, choice = self.bench.run(record, low=LOW, high=HIGH)
+        assert (code, choice) == told
+        if code == JobCode.OK:
+            wrong = np.flatnonzero(self.memory != self.expected.memory)
+            assert not wrong.size, f"{wrong.size} bytes differ, the first at {wrong[0]:#x}"
+        else:  # only its own results may have changed
+            assert (self.memory[:LOW] == self.expected.memory[:LOW]).all()
+            self.memory[:] = self.expected.memory
+
+    def ends(self, record, code, **bounds):
+        """Run a record that ends with a code and changes nothing."""
+        before = self.memory.copy()
+        assert self.bench.run(record, **{"low": LOW, "high": HIGH, **bounds}) == (code, None)
+        assert (self.memory == before).all()
+
+
+@pytest.fixture(scope="module")
+def machines():
+    """Machines by their options, built once."""
+    built = {}
+
+    def machine(options):
+        key = tuple(options.items())
+        if key not in built:
+            built[key] = Machine(options)
+        return built[key]
+
+    yield machine
+    for machine in built.values():
+        machine.bench.close()
+
+
+@pytest.fixture(params=PORTS, ids=lambda options: "-".join(map(str, options.values())))
+def machine(request, machines):
+    return machines(request.param)
+
+
+STALLS = (0.0, 0.4)
+
+
+def scale_units(machine, rows, group=32, n=64):
+    """QUANT of random rows, so that there are units of different sizes."""
+    machine.floats(A, machine.rng.normal(0, 1, (rows, n))*2.0**machine.rng.integers(-9, 9, (rows, 1)))
+    machine.check(record_of(Function.QUANT, n=n, rows=rows, constant=group))
+
+
+@pytest.mark.parametrize("stall", STALLS)
+def test_sums_and_norms(machine, stall, seeded):
+    """Copies, sums, sums with one row; norms of what was measured, of one row and of many, short and long."""
+    for seed, n, rows in zip(count(), (32, 33, 39, 64, 576, 100), (1, 3, 2, 64, 2, 10), strict=False):
+        machine.start(seeded(seed), stall=stall)
+        scale_units(machine, rows)
+        machine.floats(A, machine.rng.normal(0, 3, rows*n)*2.0**machine.rng.integers(-12, 4, rows*n))
+        machine.floats(B, machine.rng.normal(0, 1, rows*n))
+        machine.check(record_of(Function.ADD, n=n, rows=rows))
+        machine.check(record_of(Function.ADD, A_SCALED, n=n, rows=rows))
+        machine.check(record_of(Function.ADD, HAS_B | B_ONE_ROW | B_SCALED, n=n, rows=rows))
+        machine.check(record_of(Function.ADD, HAS_B | A_SCALED | B_SCALED, n=n, rows=rows))
+        machine.check(record_of(Function.ADD, HAS_B | MEASURE, n=n, rows=rows))
+        norm = {"n": n, "rows": rows, "a_addr": OUT, "out_addr": OUT + (4*rows*n + 63)//64*64,
+            "constant": float_word(1/n), "epsilon": float_word(1e-5)}
+        machine.check(record_of(Function.NORM, **norm))
+        machine.check(record_of(Function.NORM, A_SCALED | B_SCALED, **norm))
+
+
+@pytest.mark.parametrize("stall", STALLS)
+def test_silu(machine, stall, seeded):
+    for seed, n, rows in zip(count(), (32, 50, 1536, 40), (1, 2, 1, 64), strict=True):
+        machine.start(seeded(seed), stall=stall)
+        scale_units(machine, rows)
+        x = machine.rng.normal(0, 6, rows*n)
+        x[:8] = 0, 64, -64, 1e30, -1e30, 1e-38, -1e-38, -0.0
+        machine.floats(A, x)
+        machine.floats(B, machine.rng.normal(0, 1, rows*n)*2.0**machine.rng.integers(-20, 5, rows*n))
+        machine.check(record_of(Function.SILU, n=n, rows=rows))
+        machine.check(record_of(Function.SILU, A_SCALED | B_SCALED, n=n, rows=rows))
+
+
+@pytest.mark.parametrize("stall", STALLS)
+@pytest.mark.parametrize("kind", (0, NARROW))
+def test_quantise(machine, kind, stall, seeded):
+    """All group sizes, groups and rows of zeros, groups far below their row, rows at both ends of F32."""
+    for seed, n, rows, group in zip(count(), (32, 64, 576, 96, 256, 1024, 2048, 128), (1, 3, 2, 1, 5, 1, 1, 64),
+            (32, 32, 64, 96, 256, 128, 32, 64), strict=True):
+        machine.start(seeded(seed), stall=stall)
+        scale_units(machine, rows)
+        x = machine.rng.normal(0, 1, (rows, n//group, group))*2.0**machine.rng.integers(-30, 3, (rows, n//group, 1))
+        x[machine.rng.random(x.shape[:2]) < 0.1] = 0
+        machine.floats(A, x)
+        machine.check(record_of(Function.QUANT, kind, n=n, rows=rows, constant=group))
+        for scale in (0, 2.0**-126, 2.0**-120, 2.0**-105, 2.0**127):
+            machine.floats(A, np.clip(x, -1.9, 1.9)*scale)
+            machine.check(record_of(Function.QUANT, kind, n=n, rows=rows, constant=group))
+        machine.floats(A, x)
+        machine.check(record_of(Function.QUANT, kind, n=n, rows=rows, constant=group))
+        machine.check(record_of(Function.QUANT, kind | A_SCALED, n=n, rows=rows, constant=group))
+        machine.check(record_of(Function.ADD, A_SCALED, n=n, rows=rows))
+
+
+def test_the_longest_row(machine, seeded):
+    machine.start(seeded(0), stall=0.1)
+    machine.floats(A, machine.rng.normal(0, 1, 16384)*2.0**np.repeat(machine.rng.integers(-20, 3, 512), 32))
+    for kind in (0, NARROW):
+        machine.check(record_of(Function.QUANT, kind, n=16384, constant=32))
+
+
+@pytest.mark.parametrize("stall", STALLS)
+def test_heads(machine, stall, seeded):
+    """ROTATE, APPEND and QUERY of one head and of many, of the shortest and the longest; heads of zeros."""
+    for seed, n, rows in zip(count(), (32, 64, 256, 96), (1, 12, 3, 64), strict=True):
+        machine.start(seeded(seed), stall=stall)
+        scale_units(machine, 2)
+        x = machine.rng.normal(0, 1, (rows, n))*2.0**machine.rng.integers(-15, 15, (rows, 1))
+        x[1::5] = 0
+        machine.floats(A, x)
+        angles = machine.rng.uniform(-7, 7, n//2)
+        machine.floats(B, np.concatenate([np.cos(angles), np.sin(angles)]))
+        scaled = float_word(float(LOG2_E)/np.sqrt(n))
+        pitch  = n*3 + 4*machine.config.beat_bytes
+        for options in (0, A_SCALED):
+            machine.check(record_of(Function.ROTATE, options, n=n, rows=rows))
+            machine.check(record_of(Function.QUERY, options, n=n, rows=rows, constant=scaled))
+            for odd in (0, 2):
+                machine.check(record_of(Function.APPEND, options, n=n, rows=rows, pitch=pitch, pitch_2=6,
+                    extra_addr=EXTRA + odd))
+
+
+@pytest.mark.parametrize("stall", STALLS)
+def test_choice(machine, stall, seeded):
+    """Equal numbers, rising ones, fewer than are wanted; one, and 64."""
+    for seed, n, most in zip(count(), (32, 33, 2000, 500, 700), (1, 64, 64, 7, 64), strict=True):
+        machine.start(seeded(seed), stall=stall)
+        scale_units(machine, 1)
+        for x in (np.round(machine.rng.normal(0, 30, n)), np.arange(n) - 100, np.zeros(n), -np.arange(n)):
+            machine.floats(A, x)
+            for options in (0, A_SCALED):
+                machine.check(record_of(Function.SELECT, options, n=n, constant=most, out_bytes=8*min(most, n)))
+
+
+RANGES = [
+    (Function.ADD, 0, {}, {A: [np.inf]}), (Function.ADD, HAS_B, {}, {A: [1], B: [-np.inf]}),
+    (Function.ADD, HAS_B, {}, {A: [3e38], B: [3e38]}), (Function.ADD, MEASURE, {}, {A: [65536]}),
+    (Function.NORM, 0, {"constant": float_word(1/32), "epsilon": float_word(-1e9)}, {}),
+    (Function.NORM, 0, {"constant": float_word(np.nan), "epsilon": float_word(1)}, {}),
+    (Function.NORM, 0, {"constant": float_word(1/32), "epsilon": float_word(np.inf)}, {}),
+    (Function.NORM, 0, {"constant": float_word(0), "epsilon": float_word(2.0**-126)}, {A: [3e38]}),
+    (Function.NORM, 0, {"constant": float_word(1/32), "epsilon": float_word(1)}, {B: [np.nan]}),
+    (Function.SILU, 0, {}, {A: [np.nan]}), (Function.SILU, 0, {}, {A: [3e38], B: [2]}),
+    (Function.QUANT, 0, {"constant": 32}, {A: [np.nan]}), (Function.ROTATE, 0, {}, {A: [3e38], B: [2]}),
+    (Function.ROTATE, 0, {}, {B: [3.4028235e38]}),
+    (Function.APPEND, 0, {"pitch": 64, "pitch_2": 2}, {A: [-2.0**125]}),
+    (Function.QUERY, 0, {"constant": float_word(float(LOG2_E)/np.sqrt(np.float64(32)))}, {A: [np.inf]}),
+    (Function.SELECT, 0, {"constant": 5}, {A: [np.nan]}),
+]
+
+
+@pytest.mark.parametrize("function, options, words, data", RANGES)
+@pytest.mark.parametrize("place", (0, 31))
+def test_numbers_out_of_range(function, options, words, data, place, machine, seeded):
+    """RANGE, and the next record is right."""
+    machine.start(seeded(0), stall=0.2)
+    machine.floats(A, machine.rng.normal(0, 1, 32))
+    machine.floats(B, machine.rng.normal(0, 1, 32))
+    machine.check(record_of(Function.ADD, MEASURE, n=32))
+    for start, values in data.items():
+        machine.floats(start + 4*place, values)
+    record = record_of(function, options, n=32, **words)
+    assert machine.expected.run(record)[0] == JobCode.RANGE
+    assert machine.bench.run(record, low=LOW, high=HIGH) == (JobCode.RANGE, None)
+    machine.start(seeded(1), stall=0.2)
+    machine.floats(A, machine.rng.normal(0, 1, 64))
+    machine.check(record_of(Function.ADD, n=32, rows=2))
+
+
+def test_one_place_before_the_range_ends(machine, seeded):
+    """The largest that there is of each: no RANGE."""
+    machine.start(seeded(0), stall=0.2)
+    machine.floats(A, np.full(32, np.nextafter(np.float32(65536), np.float32(0))))
+    machine.floats(B, np.ones(32))
+    machine.check(record_of(Function.ADD, MEASURE, n=32))
+    machine.check(record_of(Function.NORM, n=32, constant=float_word(1/32), epsilon=float_word(0)))
+    machine.floats(A, np.full(32, np.nextafter(np.float32(2.0**125), np.float32(0))))
+    machine.check(record_of(Function.APPEND, n=32, pitch=64, pitch_2=2))
+    machine.floats(A, np.full(32, np.finfo(np.float32).max))
+    machine.check(record_of(Function.ADD, n=32))
+    machine.check(record_of(Function.SELECT, n=32, constant=3))
+
+
+P, L, M, S = JobCode.PROGRAM, JobCode.ALIGN, JobCode.MEMORY, JobCode.SPACE
+REFUSED = [
+    (Function.ADD, {"n": 31}, P), (Function.ADD, {"n": 0}, P), (Function.ADD, {"n": 65537}, P),
+    (Function.ADD, {"n": 1 << 31 | 32}, P), (Function.ADD, {"rows": 0}, P), (Function.ADD, {"rows": 65}, P),
+    (Function.ADD, {"rows": 257}, P), (8, {}, P), (15, {}, P), (Function.ROTATE, {"n": 48}, P),
+    (Function.ROTATE, {"n": 288}, P), (Function.QUERY, {"n": 40}, P), (Function.APPEND, {"n": 512}, P),
+    (Function.QUANT, {"constant": 33}, P), (Function.QUANT, {"constant": 64}, P), (Function.QUANT, {"constant": 0}, P),
+    (Function.QUANT, {"n": 36, "constant": 36}, P), (Function.QUANT, {"n": 32768, "constant": 32}, P),
+    (Function.SELECT, {"constant": 0}, P), (Function.SELECT, {"constant": 65}, P),
+    (Function.SELECT, {"rows": 2, "constant": 5}, P), (Function.SELECT, {"n": 1 << 20, "constant": 5}, P),
+    (Function.ADD, {"a_addr": A + 2}, L), (Function.ADD, {"out_addr": OUT + 1}, L),
+    (Function.SILU, {"b_addr": B + 2}, L), (Function.QUERY, {"extra_addr": EXTRA + 2}, L),
+    (Function.APPEND, {"extra_addr": EXTRA + 1, "pitch": 64, "pitch_2": 2}, L),
+    (Function.APPEND, {"pitch": 66, "pitch_2": 2}, L), (Function.APPEND, {"pitch": 64, "pitch_2": 3}, L),
+    (Function.ADD, {"a_addr": MEM_BYTES - 64}, M), (Function.SILU, {"b_addr": MEM_BYTES - 112}, M),
+    (Function.ADD, {"a_addr": 0xFFFFFF80}, M), (Function.ROTATE, {"b_addr": MEM_BYTES - 64}, M),
+    (Function.ADD, {"out_bytes": 127}, S), (Function.ADD, {"n": 33, "out_bytes": 128}, S),
+    (Function.QUANT, {"constant": 32, "out_bytes": 64}, S), (Function.QUERY, {"out_bytes": 63}, S),
+    (Function.SELECT, {"constant": 4, "out_bytes": 31}, S),
+    (Function.APPEND, {"rows": 3, "pitch": 64, "pitch_2": 2, "out_bytes": 159}, S),
+    (Function.APPEND, {"rows": 3, "pitch": 0xFFFFFFC0, "pitch_2": 2}, S),
+]
+
+
+@pytest.mark.parametrize("function, words, code", REFUSED)
+def test_refused(function, words, code, machine, seeded):
+    machine.start(seeded(0), stall=0.2)
+    machine.ends(record_of(function, **{"n": 32, **words}), code)
+    machine.floats(A, machine.rng.normal(0, 1, 32))
+    machine.check(record_of(Function.ADD, n=32))
+
+
+@pytest.mark.parametrize("function, words", [
+    (Function.ADD, {}), (Function.SELECT, {"constant": 9}), (Function.QUANT, {"constant": 32}), (Function.QUERY, {}),
+    (Function.APPEND, {"pitch": 64, "pitch_2": 2})])
+def test_results_outside_the_session(function, words, machine, seeded):
+    """MEMORY, with every byte outside as it was; what lies inside is written."""
+    beat = machine.config.beat_bytes
+    for low, high in ((OUT + beat, HIGH), (LOW, OUT + beat), (LOW, LOW), (EXTRA + beat, HIGH)):
+        machine.start(seeded(0), stall=0.2)
+        machine.floats(A, machine.rng.normal(0, 1, 64))
+        record = record_of(function, n=64, **words)
+        before = machine.memory.copy()
+        assert machine.bench.run(record, low=low, high=high)[0] == JobCode.MEMORY
+        outside = np.ones(MEM_BYTES, bool)
+        outside[low:high] = False
+        assert (machine.memory == before)[outside].all()
+        machine.expected.run(record)
+        inside = slice(low, max(low, high))
+        assert (machine.memory == machine.expected.memory)[inside].all()
+        machine.expected.memory[:] = machine.memory
+        machine.check(record)
+
+
+def test_an_abort_anywhere(machine, seeded):
+    """Quiet within some cycles, nothing outside the results changed; the next records are right."""
+    records = [record_of(Function.QUANT, n=128, rows=3, constant=32), record_of(Function.SILU, n=128, rows=2),
+        record_of(Function.ROTATE, n=128, rows=3), record_of(Function.SELECT, n=300, constant=20),
+        record_of(Function.APPEND, n=64, rows=5, pitch=128, pitch_2=4), record_of(Function.QUERY, n=64, rows=3,
+            constant=float_word(float(LOG2_E)/8.0))]
+    for seed in range(40):
+        machine.start(seeded(seed), stall=0.3)
+        machine.floats(A, machine.rng.normal(0, 1, 600))
+        machine.floats(B, machine.rng.normal(0, 1, 600))
+        before = machine.memory.copy()
+        record = records[seed % len(records)]
+        machine.bench.run(record, low=LOW, high=HIGH, limit_cycles=int(machine.rng.integers(1, 700)))
+        assert 0 < machine.bench.abort() < 500
+        assert (machine.memory[:LOW] == before[:LOW]).all()
+        machine.memory[LOW:] = before[LOW:]
+        machine.check(record)
+
+
+def test_cycles(machines):
+    """A record's cycles without stalls: what they may be at most, of the row of a small model."""
+    most = {Function.ADD: 700, Function.NORM: 740, Function.SILU: 720, Function.QUANT: 1300, Function.ROTATE: 760,
+        Function.APPEND: 1250, Function.QUERY: 1250, Function.SELECT: 4000}
+    machine = machines({"port_bits": 128})
+    machine.start(np.random.default_rng(0), stall=0)
+    machine.floats(A, machine.rng.normal(0, 1, 576))
+    machine.floats(B, machine.rng.normal(0, 1, 576))
+    machine.check(record_of(Function.ADD, HAS_B | MEASURE, n=576))
+    for function, limit in most.items():
+        heads = function in (Function.ROTATE, Function.APPEND, Function.QUERY)
+        constant = {Function.NORM: float_word(1/576), Function.QUANT: 32, Function.SELECT: 64,
+            Function.QUERY: float_word(float(LOG2_E)/8.0)}.get(function, 0)
+        machine.check(record_of(function, HAS_B if function == Function.ADD else 0, n=64 if heads else 576,
+            rows=9 if heads else 1, constant=constant, epsilon=float_word(1e-5), pitch=64, pitch_2=2))
+        print(function.name, machine.bench.cycles, machine.bench.writes)
+        assert machine.bench.cycles <= limit
