@@ -276,10 +276,13 @@ class VectorEngine(Engine):
                         NextValue(datapath.phase, MAIN),
                     ),
                 MAIN: [
-                    NextValue(datapath.phase, FIRST),
-                    NextValue(self.row, self.row + 1),
                     self.units.put.eq(quant),
-                    If(~quant | (self.row == words["rows"] - 1), NextState("DRAIN")),
+                    If(~quant | (self.row == words["rows"] - 1),
+                        NextState("DRAIN"),
+                    ).Else(
+                        NextValue(datapath.phase, FIRST),
+                        NextValue(self.row, self.row + 1),
+                    ),
                 ],
             }),
         )
