@@ -87,7 +87,6 @@ class VectorEngine(Engine):
             self.quiet.eq(self.operands.idle & writer.idle),
             self.events["beats_in"].eq(self.operands.beats),
             self.events["beats_out"].eq(writer.beat),
-            self.events["busy"].eq(self.walk.go),
         ]
         self._connect_elements()
         self._connect_units()
@@ -301,3 +300,4 @@ class VectorEngine(Engine):
             ),
         )
         self.sync += If(datapath.bad, failed.eq(1))
+        self.comb += self.events["busy"].eq(~fsm.ongoing("IDLE"))

@@ -2,37 +2,12 @@
 """Drive a verilated engine: memory as a numpy array, a record at a time."""
 
 import ctypes
-import hashlib
-import json
-from pathlib import Path
 
 import numpy as np
 
-from mixpe.tools import run_tool
-from mixpe.tools.cachefolder import cache_folder
 from mixpe_gateware.contract.jobs import JobCode
-from mixpe_sim.enginebench import top
-from mixpe_sim.harness.build import BUILD_LIMIT_S, compile_harness
+from mixpe_sim.enginebench.build import build_bench
 from mixpe_sim.harness.run import ERRORS, HarnessError
-from mixpe_sim.sources import source_digest
-
-
-def build_bench(opcode, config, mem_bytes):
-    """Path of the shared library of an engine; built when it is not in the cache."""
-    root = cache_folder("harness")
-    root.mkdir(parents=True, exist_ok=True)
-    driver  = Path(__file__).with_name("bench.cpp")
-    version = run_tool("verilator", ["--version"], root, BUILD_LIMIT_S)
-    sources = source_digest("mixpe_sim.enginebench.top", files=[driver])
-    content = json.dumps([int(opcode), config.to_dict(), mem_bytes, version, sources], sort_keys=True)
-    library = root / f"{opcode.name.lower()}-{hashlib.sha256(content.encode()).hexdigest()[:16]}.so"
-    if not library.exists():
-        def write_sources(work):
-            top.write_verilog(work / "bench.v", opcode, config, mem_bytes)
-            (work / "ports.h").write_text(f"#define BEAT_BYTES {config.memory_bits//8}\n")
-
-        compile_harness(library, "bench", driver, write_sources)
-    return library
 
 
 class EngineBench:

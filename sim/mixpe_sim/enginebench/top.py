@@ -55,6 +55,14 @@ class BenchTop(LiteXModule):
 
 
 def write_verilog(path, opcode, config, mem_bytes):
-    """Write the top as Verilog module ``bench``."""
-    top = BenchTop(opcode, config, mem_bytes)
-    convert(top, top.ios, name="bench", regular_comb=False).write(str(path))
+    """Write the top as Verilog module ``bench``, with the contents of its memories: a library has no folder."""
+    top    = BenchTop(opcode, config, mem_bytes)
+    output = convert(top, top.ios, name="bench", regular_comb=False)
+    text   = output.main_source
+    for name, content in output.data_files.items():
+        before, call, after = text.partition(f'$readmemh("{name}", ')
+        memory, end, after  = after.partition(");")
+        assert call and end
+        words = [f"{memory}[{index}] = 'h{word};" for index, word in enumerate(content.split())]
+        text  = before + " ".join(words) + after
+    path.write_text(text)

@@ -41,12 +41,6 @@ def build_harness(config, mem_bytes, **options):
     library = root / f"{config.name}-{digest[:16]}.so"
     if library.exists():
         return library
-    def write_sources(work):
-        top.write_verilog(work / "accelerator.v", config, mem_bytes, **options)
-        (work / "ports.h").write_text(top.port_header(config))
-
-    compile_harness(library, "accelerator", harness, write_sources)
-    return library
     with tempfile.TemporaryDirectory(dir=root) as folder:
         work = Path(folder)
         top.write_verilog(work / "accelerator.v", config, mem_bytes, **options)
@@ -62,35 +56,3 @@ def build_harness(config, mem_bytes, **options):
             "obj/Vaccelerator__ALL.a", "-lpthread", "-latomic", "-o", "harness.so"], work, BUILD_LIMIT_S)
         os.replace(work / "harness.so", library)
     return library
-
-
-def compile_harness(library, name, driver, write_sources):
-    """Build a Verilog top and its driver in C++ into a shared library.
-
-    Parameters
-    ----------
-    library : Path
-        What is made, at once or not at all.
-    name : str
-        Of the top and its file.
-    driver : Path
-    write_sources : callable
-        Writes ``name.v`` and what the driver includes into a folder.
-
-    Raises
-    ------
-    ToolError
-    """
-    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
-        work = Path(folder)
-        write_sources(work)
-        shutil.copy(driver, work / "harness.cpp")
-        run_tool("verilator", ["--cc", f"{name}.v", "--top-module", name, "-O3", "--x-assign", "fast",
-            "--noassert", "-Wno-fatal", "-Wno-lint", "-Wno-style", "--Mdir", "obj", "--build", "-j", "2",
-            "-CFLAGS", "-fPIC -O1"], work, BUILD_LIMIT_S)
-        home    = run_tool("verilator", ["--getenv", "VERILATOR_ROOT"], work, BUILD_LIMIT_S).strip()
-        include = f"{home}/include"
-        run_tool("g++", ["-shared", "-fPIC", "-O2", "-std=c++17", "-I.", "-Iobj", f"-I{include}",
-            f"-I{include}/vltstd", "harness.cpp", f"{include}/verilated.cpp", f"{include}/verilated_threads.cpp",
-            f"obj/V{name}__ALL.a", "-lpthread", "-latomic", "-o", "harness.so"], work, BUILD_LIMIT_S)
-        os.replace(work / "harness.so", library)

@@ -429,7 +429,7 @@ def test_an_abort_anywhere(machine, seeded):
 
 def test_cycles(machines):
     """A record's cycles without stalls: what they may be at most, of the row of a small model."""
-    most = {Function.ADD: 710, Function.NORM: 730, Function.SILU: 730, Function.QUANT: 1400, Function.ROTATE: 760,
+    most = {Function.ADD: 710, Function.NORM: 730, Function.SILU: 730, Function.QUANT: 1400, Function.ROTATE: 800,
         Function.APPEND: 1400, Function.QUERY: 1400, Function.SELECT: 20000}
     machine = machines({"port_bits": 128})
     machine.start(np.random.default_rng(0), stall=0)
