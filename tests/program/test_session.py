@@ -95,7 +95,7 @@ def test_requests_that_cannot_be(model, prompt):
         with pytest.raises(ModelError, match="81 tokens are more"):
             session.go_on(3, 1)
         assert session.length == 80
-    with pytest.raises(ModelError, match="more than the context of 80; at most 72 can follow"):
+    with pytest.raises(ModelError, match="more than the trained context of 80; at most 72 can follow"):
         model.generate_tokens(prompt, 73)
 
 
