@@ -300,4 +300,4 @@ class VectorEngine(Engine):
             ),
         )
         self.sync += If(datapath.bad, failed.eq(1))
-        self.comb += self.events["busy"].eq(~fsm.ongoing("IDLE"))
+        self.comb += self.events["busy"].eq(fsm.ongoing("IDLE") == 0)  # a bit, whatever the counter's width
