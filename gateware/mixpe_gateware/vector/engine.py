@@ -290,7 +290,6 @@ class VectorEngine(Engine):
             If(self.writer.source.valid & datapath.settled, NextState("END")),
         )
         fsm.act("END",
-            top.show.eq(select),
             self.source.valid.eq(1),
             If(self.source.ready,
                 self.choice.valid.eq(select & (self.source.code == JobCode.OK)),
