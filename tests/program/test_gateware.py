@@ -41,8 +41,8 @@ class Twin:
         assert code == end.code
         assert harness.registers() == {RUN_TOKENS: end.passes, RUN_RECORD: end.record}
         wrong = np.flatnonzero(harness.memory != memory)
-        assert not wrong.size, f"{wrong.size} bytes differ, the first at {wrong[0]:#x}; the session is at " \
-            f"{run.state_addr:#x}"
+        assert not wrong.size, (f"{wrong.size} bytes differ, the first at {wrong[0]:#x}; "
+                                f"the session is at {run.state_addr:#x}")
         self.records += harness.events()["records"] - before
         return end
 
