@@ -73,9 +73,6 @@ class Accelerator(LiteXModule):
         The system clock with the engines' reset; simulators that drive clocks themselves drive it too.
     """
 
-    GEMM    = GemmEngine  # tests of what is around the engines have other ones
-    DECODER = Decoder
-
     def __init__(self, config, mem_bytes, weight_ports, act_port, out_port, *, decoder_ports=(), chunk_beats=128,
                  target="portable", watchdog_cycles=WATCHDOG_CYCLES):
         self.config  = config
@@ -93,12 +90,12 @@ class Accelerator(LiteXModule):
         self.supervisor = supervisor = Supervisor(watchdog_cycles)
         self.ledger     = ledger     = Ledger(config.queue_depth)
         self.queue      = queue      = ClockDomainsRenamer("mixpe")(JobQueue(config.queue_depth))
-        self.gemm       = engine     = ClockDomainsRenamer("mixpe")(self.GEMM(config, mem_bytes, weight_ports,
+        self.gemm       = engine     = ClockDomainsRenamer("mixpe")(self.make_gemm(config, mem_bytes, weight_ports,
             act_port, out_port, chunk_beats=chunk_beats, target=target))
         engines, events = {Opcode.GEMM: engine}, {}
         if config.decoder:
-            self.decoder = decoder = dispatcher = ClockDomainsRenamer("mixpe")(self.DECODER(config, mem_bytes, engine,
-                *decoder_ports))
+            self.decoder = decoder = dispatcher = ClockDomainsRenamer("mixpe")(self.make_decoder(config, mem_bytes,
+                engine, *decoder_ports))
             self.run, events = decoder.run, decoder.events
         else:
             self.dispatcher = dispatcher = ClockDomainsRenamer("mixpe")(Dispatcher(engines, config.queue_depth))
@@ -169,3 +166,11 @@ class Accelerator(LiteXModule):
             *[counters.events[name].eq(reduce(add, [each[name] for each in (engine.events, events) if name in each]))
                 for name in dict.fromkeys((*EVENTS, *events))],
         ]
+
+    # Tests of what is around the engines have other ones.
+
+    def make_gemm(self, *args, **options):
+        return GemmEngine(*args, **options)
+
+    def make_decoder(self, *args):
+        return Decoder(*args)

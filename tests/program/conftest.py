@@ -2,6 +2,7 @@
 """Small random models of every kind that a device's decoder runs, and the reference device that has one."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -63,3 +64,9 @@ def device():
     with open_device("reference", decoder=True, k_max=2048, rows=4, port_bits=64, context_max=256,
             mem_bytes=16 << 20) as found:
         yield found
+
+
+@pytest.fixture
+def small():
+    """The functions of this file."""
+    return SimpleNamespace(config=config_of, weights=random_weights)

@@ -2,13 +2,18 @@
 """Sessions on the reference device: texts that go on, several at once, what goes wrong, and where a decoder runs."""
 
 import gc
+import json
 
 import numpy as np
 import pytest
 
+from mixpe.cli.main import main
 from mixpe.devices import open_device
 from mixpe.errors import ConfigError, DeviceError, DeviceMemoryError, JobError, LinkTimeout, ModelError, RangeError
+from mixpe.formats import safetensors
+from mixpe.formats.hf_config import architecture_of
 from mixpe.lm import LlamaModel
+from mixpe.lm.conversation import Conversation
 from mixpe.lm.sampling import Sampler
 from mixpe_gateware.contract.jobs import JobCode
 from mixpe_gateware.contract.program.records import RECORD_BYTES
@@ -95,7 +100,7 @@ def test_requests_that_cannot_be(model, prompt):
         with pytest.raises(ModelError, match="81 tokens are more"):
             session.go_on(3, 1)
         assert session.length == 80
-    with pytest.raises(ModelError, match="more than the context of 80; at most 72 can follow"):
+    with pytest.raises(ModelError, match="more than the trained context of 80; at most 72 can follow"):
         model.generate_tokens(prompt, 73)
 
 
@@ -284,3 +289,52 @@ def test_a_context_as_long_as_memory_has(folder):
             assert model.context == 64 < model.config.max_position_embeddings
             with pytest.raises(DeviceMemoryError):
                 model._put_decoder_on_device("a16", 80, False)
+
+
+def test_a_talk_does_not_read_its_past_again(tmp_path, device, small):
+    """Answers are the model's, and of what was said only the new part is read."""
+    tokenizers = pytest.importorskip("tokenizers")
+    values   = small.config("smollm2") | {"vocab_size": 300}
+    alphabet = sorted(tokenizers.pre_tokenizers.ByteLevel.alphabet())
+    pipeline = tokenizers.Tokenizer(tokenizers.models.BPE({token: i for i, token in enumerate(alphabet)}, []))
+    pipeline.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    pipeline.decoder = tokenizers.decoders.ByteLevel()
+    pipeline.add_special_tokens([tokenizers.AddedToken(f"<{i}>", normalized=False) for i in range(5)])
+    pipeline.save(str(tmp_path/"tokenizer.json"))
+    (tmp_path/"tokenizer_config.json").write_text(json.dumps({"bos_token": "<0>", "eos_token": "<1>",
+        "chat_template": "{{ bos_token }}{% for m in messages %}[{{ m.content }}]{% endfor %}"}))
+    (tmp_path/"config.json").write_text(json.dumps(values))
+    architecture = architecture_of(values, own_head=False)
+    safetensors.save(tmp_path/"model.safetensors", small.weights(architecture))
+    with LlamaModel.from_pretrained(tmp_path, device, group_size=32, decoder="device") as model:
+        talk, passes, run = Conversation(model), [], model._decoder.program.run
+
+        def counted(session, tokens, position, count, prompt):
+            passes.append((position, count))
+            return run(session, tokens, position, count, prompt)
+
+        model._decoder.program.run = counted
+        first  = "".join(talk.ask("ab", 6))
+        begin  = len(passes)
+        pieces = talk.ask("cd", 12)
+        next(pieces, None)
+        pieces.close()
+        asked = talk.messages[:3]
+        whole = model.tokenizer.chat.encode(model.tokenizer, asked)
+        known, count = passes[begin]
+        assert known >= 5 and known + count == len(whole)  # what came before stays in the cache
+        assert asked[1]["content"] == first
+        talk.messages = talk.messages[:2]
+        second = "".join(talk.ask("cd", 5))
+        alone  = Conversation(model)
+        alone.messages = talk.messages[:2]
+        assert "".join(alone.ask("cd", 5)) == second
+
+
+def test_the_command_generates_on_the_device(capsys):
+    assert main(["generate", "--device", "reference?decoder=1", "--decoder", "device", "--context", "64",
+        "--tokens", "9", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["statistics"]["decode"]["counters"]["jobs"] == 1 and len(found["tokens"]) == 9
+    assert main(["generate", "--decoder", "device", "--tokens", "2"]) == 2
+    assert "has no decoder" in capsys.readouterr().err

@@ -3,7 +3,8 @@
 
     words ─► shape ─► products, one after the other ─► regions ─► task
 
-Nothing is read or written before all of it passed. The order is that of `attention.checker.ORDER`.
+Nothing is read or written before all of it passed. Where several checks fail, the code is the first of PROGRAM (shape),
+ALIGN, MEMORY (what is read), OVERLAP (of results with it), SPACE.
 """
 
 from litex.gen import LiteXModule
@@ -23,7 +24,6 @@ WORDS_READ    = max(ATTENTION) + 1
 INDEX         = {name: index for index, (name, _) in ATTENTION.items()}
 CONTEXT_STEP  = 64
 HEAD_STEP     = 32
-ORDER         = (JobCode.PROGRAM, JobCode.ALIGN, JobCode.MEMORY, JobCode.OVERLAP, JobCode.SPACE)
 ADDRESSES     = ("keys_addr", "a_addr", "out_addr", "scales_addr", "exponents_addr", "values_addr")
 
 # What the multiplier works out, in this order.
@@ -262,9 +262,10 @@ class RecordChecker(LiteXModule):
     def _check_regions(self, fsm):
         """Regions against the memory and against the results; the product that a size comes from stays meanwhile."""
         task, region, product = self.task, self.region, self.multiplier.product
-        word_log2, scales_log2 = log2(self.config.port_bits//16), log2(self.config.port_bits//16)
-        size = Signal(self.size_bits + 2)
-        exponents = self.heads << 1 if word_log2 == 0 else self.heads + (1 << word_log2 - 1) - 1 >> word_log2 - 1
+        scales_log2 = log2(self.config.port_bits//16)
+        words = max(1, self.config.port_bits//32)
+        size  = Signal(self.size_bits + 2)
+        exponents = self.heads << 1 if scales_log2 == 0 else self.heads + words - 1 >> log2(words)
         self.comb += Case(self.which, {
             QUERIES:   [region.start.eq(task.queries),    size.eq(product << 1)],
             EXPONENTS: [region.start.eq(task.exponents),  size.eq(exponents)],

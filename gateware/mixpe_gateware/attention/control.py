@@ -80,23 +80,28 @@ class PassControl(LiteXModule):
 
         # # #
 
-        task, sink = self.task, self.sink
-        last_pass  = Signal()
-        started    = Signal()                        # the first row of values is done
-        self.missing = missing = Signal(len(task.count))  # rows
-        pause      = Signal(bits_for(heads))         # cycles before the next row of keys may end
-        last_step, last_row, last_part, last_scale = (Signal() for _ in range(4))
+        self.last_pass = Signal()
+        self.missing   = Signal(len(self.task.count))  # rows
+        self.last_row  = Signal()
         self.comb += [
-            last_step.eq(self.step == task.steps - 1),
-            last_row.eq(missing == 1),
-            last_part.eq(self.part == (task.steps << 1) - 1),
-            last_scale.eq(self.scale_beat == task.scale_beats - 1),
-            self.last.eq(last_step),
+            self.last.eq(self.step == self.task.steps - 1),
+            self.last_row.eq(self.missing == 1),
         ]
-        self.sync += If(pause != 0, pause.eq(pause - 1))
 
         self.fsm = fsm = FSM(reset_state="IDLE")
         self.comb += self.busy.eq(~fsm.ongoing("IDLE"))
+        self._take_operands(fsm)
+        self._take_keys(fsm)
+        self._take_values(fsm)
+
+    def _take_operands(self, fsm):
+        """A pass begins: what it keeps."""
+        task, sink = self.task, self.sink
+        last_part, last_scale = Signal(), Signal()
+        self.comb += [
+            last_part.eq(self.part == (task.steps << 1) - 1),
+            last_scale.eq(self.scale_beat == task.scale_beats - 1),
+        ]
         fsm.act("IDLE",
             If(self.start, NextState("PASS")),
         )
@@ -104,7 +109,7 @@ class PassControl(LiteXModule):
             self.passes.ready.eq(1),
             NextValue(self.active, self.passes.active),
             NextValue(self.skip, self.passes.skip),
-            NextValue(last_pass, self.passes.final),
+            NextValue(self.last_pass, self.passes.final),
             If(self.passes.valid, NextState("BEGIN")),
         )
         fsm.act("BEGIN",
@@ -131,29 +136,59 @@ class PassControl(LiteXModule):
             NextValue(self.scale_beat, 0),
             If(self.exponents_done, NextState("KEY_SCALES")),
         )
-        self._take_scales(fsm, "KEY_SCALES", self.key_scales, last_scale, "VALUE_SCALES")
-        self._take_scales(fsm, "VALUE_SCALES", self.value_scales, last_scale, "KEYS")
+        for state, taken, following in (("KEY_SCALES", self.key_scales, "VALUE_SCALES"),
+                ("VALUE_SCALES", self.value_scales, "KEYS")):
+            fsm.act(state,
+                sink.ready.eq(1),
+                taken.eq(sink.valid),
+                NextValue(self.step, 0),
+                NextValue(self.missing, task.count),
+                If(sink.valid,
+                    NextValue(self.scale_beat, self.scale_beat + 1),
+                    If(last_scale,
+                        NextValue(self.scale_beat, 0),
+                        NextState(following),
+                    ),
+                ),
+            )
+
+    def _next_row(self, *statements):
+        """The beat is taken: the next one's place; `statements` at the end of a row."""
+        return [
+            NextValue(self.step, self.step + 1),
+            If(self.last,
+                NextValue(self.step, 0),
+                NextValue(self.missing, self.missing - 1),
+                *statements,
+            ),
+        ]
+
+    def _take_keys(self, fsm):
+        """Rows of keys, and until their scores are there."""
+        sink  = self.sink
+        pause = Signal(len(self.active))  # cycles before the next row may end
+        self.sync += [
+            If(pause != 0, pause.eq(pause - 1)),
+            If(self.keys & self.last, pause.eq(self.active - 1)),
+        ]
         fsm.act("KEYS",
-            sink.ready.eq(~last_step | (pause == 0)),
+            sink.ready.eq(~self.last | (pause == 0)),
             self.keys.eq(sink.valid & sink.ready),
             self.first.eq(self.step == 0),
             self.waits.eq(~sink.valid),
-            If(self.keys,
-                NextValue(self.step, self.step + 1),
-                If(last_step,
-                    NextValue(self.step, 0),
-                    NextValue(missing, missing - 1),
-                    NextValue(pause, self.active - 1),
-                    If(last_row, NextState("SCORED")),
-                ),
-            ),
+            If(self.keys, *self._next_row(If(self.last_row, NextState("SCORED")))),
         )
         fsm.act("SCORED",
             If(self.scored, NextState("SETTLE")),
         )
+
+    def _take_values(self, fsm):
+        """Rows of values, and after the last pass until its sums are read."""
+        sink    = self.sink
+        started = Signal()  # the first row is done
         fsm.act("SETTLE",
             # Sums of the pass before are still read.
-            NextValue(missing, task.count),
+            NextValue(self.missing, self.task.count),
             NextValue(started, 0),
             If(~self.reading,
                 self.weigh.eq(1),
@@ -165,36 +200,16 @@ class PassControl(LiteXModule):
             self.values.eq(sink.valid & self.weighed),
             self.first.eq(~started),
             self.waits.eq(~sink.valid),
-            If(self.values,
-                NextValue(self.step, self.step + 1),
-                If(last_step,
-                    self.next_weights.eq(1),
-                    NextValue(started, 1),
-                    NextValue(self.step, 0),
-                    NextValue(missing, missing - 1),
-                    If(last_row,
-                        self.read.eq(1),
-                        NextState("PASS"),
-                        If(last_pass, NextState("DRAIN")),
-                    ),
+            If(self.values, *self._next_row(
+                self.next_weights.eq(1),
+                NextValue(started, 1),
+                If(self.last_row,
+                    self.read.eq(1),
+                    NextState("PASS"),
+                    If(self.last_pass, NextState("DRAIN")),
                 ),
-            ),
+            )),
         )
         fsm.act("DRAIN",
             If(~self.reading, NextState("IDLE")),
-        )
-
-    def _take_scales(self, fsm, state, taken, last, following):
-        fsm.act(state,
-            self.sink.ready.eq(1),
-            taken.eq(self.sink.valid),
-            NextValue(self.step, 0),
-            NextValue(self.missing, self.task.count),
-            If(self.sink.valid,
-                NextValue(self.scale_beat, self.scale_beat + 1),
-                If(last,
-                    NextValue(self.scale_beat, 0),
-                    NextState(following),
-                ),
-            ),
         )

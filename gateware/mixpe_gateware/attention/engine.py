@@ -35,6 +35,9 @@ from mixpe_gateware.vector.tables import FunctionTables
 class AttentionEngine(Engine):
     """ATTENTION records of `contract.program.records`.
 
+    A key-value head takes its beats, one a cycle, and some 40 cycles; a position of keys at least as many cycles as
+    heads are side by side. A record that ends with RANGE or MEMORY may have written results within the bounds.
+
     Parameters
     ----------
     config : Config

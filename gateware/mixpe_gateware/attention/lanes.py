@@ -30,9 +30,9 @@ def sum_bits(config):
 class Lanes(Pipeline):
     """Dot products of a row of keys, weighted sums of rows of values.
 
-    A beat a cycle, no back-pressure. Latency `score_latency` cycles from the beat with `last` to `done`, `latency`
-    cycles from a beat of values to its sums. The same row comes again after two cycles at the earliest, after three
-    where rows are in block RAM (`RowMemory`).
+    A beat a cycle, no back-pressure. Latency 5 to 7 cycles from the beat with `last` to `done` (a register for two
+    levels of the tree), 4 or 5 from a beat of values to its sums. The same row comes again after two cycles at the
+    earliest, after three where rows have a latency of two (`RowMemory`).
 
     Parameters
     ----------
@@ -80,7 +80,6 @@ class Lanes(Pipeline):
         self.memory  = memory  = RowMemory(heads*lanes*bits, depth)
         operand_age  = queries.latency + 1   # cycles from a beat to the operands of the multipliers
         product_age  = operand_age + 1
-        self.latency = product_age + 1
         self.row_latency = memory.latency
 
         # Operands and products. ---------------------------------------------------------------------------------------
@@ -101,7 +100,6 @@ class Lanes(Pipeline):
         for total, (partial, _) in zip(self.totals, trees, strict=True):
             self.sync += If(add, total.eq(partial + Mux(first_total, 0, total)))
         self.comb += self.done.eq(self.strobe(last, age + 1))
-        self.score_latency = product_age + age + 1
 
         # Sums: a row is read before its products are there, and written with them. ------------------------------------
         read_age = product_age - memory.latency

@@ -7,14 +7,15 @@ from migen import READ_FIRST, Array, Case, Cat, If, Memory, Replicate, Signal, b
 
 from mixpe_gateware.contract.widths import log2
 
-LUT_ROWS      = 16  # a memory of as many rows is in LUT RAM, a deeper one in block RAM
+LUT_ROWS      = 16  # a memory of as many rows is read without a clock, which is LUT RAM
 EXPONENT_BITS = 9   # of a query's exponent, signed: those of F32 fit
 
 
 class RowMemory(LiteXModule):
     """Rows with one write and one read port.
 
-    Latency `latency` cycles from `address` to `data`, which is a register; 1 in LUT RAM, 2 in block RAM.
+    Latency `latency` cycles from `address` to `data`, which is a register; 1 up to 16 rows. Deeper memories have 2, so
+    that synthesis may take block RAM; it takes LUT RAM where that is smaller.
 
     Attributes
     ----------

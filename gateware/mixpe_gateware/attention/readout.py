@@ -61,7 +61,6 @@ class Readout(Pipeline):
     """
 
     def __init__(self, config, depth, row_latency):
-        self.config = config
         heads, lanes = config.attention_heads, config.beat_bytes
         bits = sum_bits(config)
         self.start    = Signal()
@@ -80,24 +79,47 @@ class Readout(Pipeline):
 
         # # #
 
-        # Denominators, then all elements set out. ---------------------------------------------------------------------
         self.places = places = Credits(PLACES)
-        active    = Signal.like(self.active)
-        exponent  = Signal.like(self.exponent)
-        head      = Signal(max=max(2, heads))
-        lane      = Signal(max=max(2, lanes))
-        last_head = Signal()
-        last_row  = Signal()
-        divide    = Signal()  # a denominator sets out
-        take      = Signal()  # an element sets out
-        inverted  = Signal()  # the last factor is there
-        last      = Signal()  # of all elements
-        through   = Signal()  # it is in the FIFO
+        self.head      = Signal(max=max(2, heads))
+        self.lane      = Signal(max=max(2, lanes))
+        self.divide    = Signal()  # a denominator sets out
+        self.take      = Signal()  # an element sets out
+        self.last_head = Signal()
+        self.last      = Signal()  # of all elements
+        self.inverted  = Signal()  # the last factor is there
+        self.through   = Signal()  # the last element is in the FIFO
+        self.inverse_exponent = Signal.like(self.exponent)  # E of the pass that is read
+        self._set_out(lanes)
+        number, age = self._convert(bits, row_latency)
+        factors = self._invert(number, age)
+
+        # Products. ----------------------------------------------------------------------------------------------------
+        self.multiply = multiply = Multiplier()
+        self.fifo = fifo = stream.SyncFIFO([("data", 32)], PLACES)
         self.comb += [
-            last_head.eq(head == active - 1),
+            multiply.a.eq(number),
+            multiply.b.eq(Array(factors)[self.later(self.head, age)]),
+        ]
+        age += Multiplier.LATENCY
+        self.comb += [
+            places.take.eq(self.take),
+            fifo.sink.data.eq(multiply.product),
+            fifo.sink.valid.eq(self.strobe(self.take, age)),
+            fifo.source.connect(self.source),
+            places.give.eq(self.source.valid & self.source.ready),
+            self.overflow.eq(fifo.sink.valid & multiply.over),
+            self.through.eq(self.strobe(self.take & self.last, age)),
+        ]
+
+    def _set_out(self, lanes):
+        """Denominators, then all elements."""
+        active, exponent = Signal.like(self.active), self.inverse_exponent
+        head, lane, take = self.head, self.lane, self.take
+        last_row = Signal()
+        self.comb += [
+            self.last_head.eq(head == active - 1),
             last_row.eq(self.row == self.steps - 1),
-            last.eq(last_head & last_row & (lane == lanes - 1)),
-            places.take.eq(take),
+            self.last.eq(self.last_head & last_row & (lane == lanes - 1)),
         ]
         self.fsm = fsm = FSM(reset_state="IDLE")
         fsm.act("IDLE",
@@ -112,19 +134,19 @@ class Readout(Pipeline):
             ),
         )
         fsm.act("DENOMINATORS",
-            divide.eq(1),
+            self.divide.eq(1),
             NextValue(head, head + 1),
-            If(last_head,
+            If(self.last_head,
                 NextValue(head, 0),
                 NextState("FACTORS"),
             ),
         )
         fsm.act("FACTORS",
-            If(inverted, NextState("ELEMENTS")),
+            If(self.inverted, NextState("ELEMENTS")),
         )
         fsm.act("ELEMENTS",
             self.reading.eq(1),
-            take.eq(places.room),
+            take.eq(self.places.room),
             If(take,
                 NextValue(lane, lane + 1),
                 If(lane == lanes - 1,
@@ -133,66 +155,47 @@ class Readout(Pipeline):
                     If(last_row,
                         NextValue(self.row, 0),
                         NextValue(head, head + 1),
-                        If(last_head, NextState("DRAIN")),
+                        If(self.last_head, NextState("DRAIN")),
                     ),
                 ),
             ),
         )
         fsm.act("DRAIN",
-            If(through,
+            If(self.through,
                 NextValue(self.busy, 0),
                 NextState("IDLE"),
             ),
         )
 
-        # What sets out becomes F32. -----------------------------------------------------------------------------------
-        age   = row_latency
-        heads_then = self.later(head, age)
-        row   = self.register(Array(self.sums)[heads_then], lanes*bits)
-        lanes_then = self.later(lane, age + 1)
-        value = Signal((bits, True), reset_less=True)
-        divides = self.strobe(divide, age + 1)
-        denominator = self.register(Array(self.denominators)[heads_then], denominator_bits(config))
-        self.sync += value.eq(Mux(divides, denominator, Array([row[bits*index:bits*(index + 1)]
-            for index in range(lanes)])[lanes_then]))
+    def _convert(self, bits, row_latency):
+        """What sets out as F32, and how many cycles later."""
+        heads, lanes, age = self.later(self.head, row_latency), len(self.sums[0])//bits, row_latency
+        row     = self.register(Array(self.sums)[heads], lanes*bits)
+        lane    = self.later(self.lane, age + 1)
+        divides = self.strobe(self.divide, age + 1)
+        denominator = self.register(Array(self.denominators)[heads], len(self.denominators[0]))
+        element = Array([row[bits*index:bits*(index + 1)] for index in range(lanes)])[lane]
         self.convert = convert = IntegerToFloat32(bits, 0)
-        age += 2
         self.comb += [
-            convert.sink.value.eq(value),
+            convert.sink.value.eq(self.register(Mux(divides, denominator, element), bits)),
             convert.source.ready.eq(1),
         ]
-        age += CONVERT_LATENCY
-        number = convert.source.data
+        return convert.source.data, age + 2 + CONVERT_LATENCY
 
-        # Factors of the heads. ----------------------------------------------------------------------------------------
-        latency  = FunctionTables.LATENCY
-        inverse  = Signal((FIELD_BITS + 2, True), reset_less=True)
+    def _invert(self, number, age):
+        """Factors of the heads, from denominators in F32 of that age."""
+        latency = FunctionTables.LATENCY
+        inverse = Signal((FIELD_BITS + 2, True), reset_less=True)
         self.comb += self.fraction.eq(number[23 - FRACTION_BITS:23])
-        self.sync += inverse.eq(FACTOR_BIAS + exponent - number[23:31])
-        powers   = self.later(inverse, latency - 1)
-        small    = self.later(inverse <= 0, latency - 1)
-        factor   = Signal(32)
-        factors  = [Signal(32, reset_less=True) for _ in range(heads)]
-        self.comb += factor.eq(Mux(small, 0, Cat(*[0]*(24 - VALUE_BITS), self.value[:VALUE_BITS - 1],
-            powers[:FIELD_BITS])))
-        known = self.strobe(divide, age + latency)
-        self.sync += If(known, Case(self.later(head, age + latency),
+        self.sync += inverse.eq(FACTOR_BIAS + self.inverse_exponent - number[23:31])
+        powers  = self.later(inverse, latency - 1)
+        small   = self.later(inverse <= 0, latency - 1)
+        factor  = Signal(32)
+        factors = [Signal(32, reset_less=True) for _ in self.denominators]
+        self.comb += [
+            factor.eq(Mux(small, 0, Cat(*[0]*(24 - VALUE_BITS), self.value[:VALUE_BITS - 1], powers[:FIELD_BITS]))),
+            self.inverted.eq(self.strobe(self.divide & self.last_head, age + latency + 1)),
+        ]
+        self.sync += If(self.strobe(self.divide, age + latency), Case(self.later(self.head, age + latency),
             {index: each.eq(factor) for index, each in enumerate(factors)}))
-        self.comb += inverted.eq(self.strobe(divide & last_head, age + latency + 1))
-
-        # Products. ----------------------------------------------------------------------------------------------------
-        self.multiply = multiply = Multiplier()
-        self.fifo = fifo = stream.SyncFIFO([("data", 32)], PLACES)
-        self.comb += [
-            multiply.a.eq(number),
-            multiply.b.eq(Array(factors)[self.later(head, age)]),
-        ]
-        age += Multiplier.LATENCY
-        self.comb += [
-            fifo.sink.data.eq(multiply.product),
-            fifo.sink.valid.eq(self.strobe(take, age)),
-            fifo.source.connect(self.source),
-            places.give.eq(self.source.valid & self.source.ready),
-            self.overflow.eq(fifo.sink.valid & multiply.over),
-            through.eq(self.strobe(take & last, age)),
-        ]
+        return factors

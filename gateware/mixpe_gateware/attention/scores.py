@@ -154,9 +154,9 @@ class Scores(Pipeline):
         left     = Signal(bits_for(heads))
         head     = Signal(max=max(2, heads))
         missing  = Signal.like(self.count)   # positions
-        mantissa, field = scale_fields(self.key_scale)
-        factor   = Signal(MANTISSA_BITS, reset_less=True)
-        power    = Signal(FIELD_BITS, reset_less=True)
+        scale    = Signal(SCALE_BITS, reset_less=True)
+        mantissa, field = scale_fields(scale)
+        value_field = self.register(scale_fields(self.value_scale)[1], FIELD_BITS)
         last     = Signal()
         self.comb += last.eq((left == 1) & (missing == 0))
         self.sync += [
@@ -169,13 +169,11 @@ class Scores(Pipeline):
                 left.eq(self.active),
                 head.eq(0),
                 *[now.eq(total) for now, total in zip(waiting, self.totals, strict=True)],
-                factor.eq(mantissa),
-                power.eq(field),
+                scale.eq(self.key_scale),
                 self.position.eq(self.position + 1),
                 missing.eq(missing - 1),
-                If(scale_fields(self.value_scale)[1] > self.exponent,
-                    self.exponent.eq(scale_fields(self.value_scale)[1])),
             ),
+            If(self.strobe(self.done, 1) & (value_field > self.exponent), self.exponent.eq(value_field)),
             If(self.start,
                 self.position.eq(self.offset),
                 missing.eq(self.count),
@@ -190,8 +188,8 @@ class Scores(Pipeline):
         of_head = self.later(head, latency)
         self.comb += [
             scaled.total.eq(waiting[0]),
-            scaled.mantissa.eq(factor),
-            scaled.power.eq(power + Array(self.exponents)[head] - (SCALE_BIAS - 1)),
+            scaled.mantissa.eq(mantissa),
+            scaled.power.eq(field + Array(self.exponents)[head] - (SCALE_BIAS - 1)),
             self.wide.eq(valid & scaled.wide),
             self.finished.eq(self.strobe(last, latency + 1)),
         ]

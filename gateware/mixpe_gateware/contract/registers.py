@@ -149,8 +149,8 @@ COUNTER_TEXT = {
 }
 # And behind these in builds with an optional part.
 OPTIONAL_COUNTER_TEXT = {"decoder": {
-    "busy_vector":    "cycles in which the vector engine took or gave an element",
-    "busy_attention": "cycles in which the attention engine worked on a head",
+    "busy_vector":    "cycles in which the vector engine had a record",
+    "busy_attention": "cycles in which the attention engine had a record",
     "wait_fence":     "cycles in which a record of a program waited for records before it",
     "wait_record":    "cycles in which no record of a running program was ready",
     "records":        "records of programs that ended",

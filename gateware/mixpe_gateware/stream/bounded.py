@@ -153,7 +153,7 @@ class BoundedWriter(LiteXModule):
 
         # Bounds; words wait until a burst is worth it, places of those that do not follow another beside them. --------
         halves  = config.memory_bits//16
-        layout  = [("data", config.memory_bits), ("halves", halves), ("jump", 1), ("end", 1)]
+        layout  = [("data", config.memory_bits), ("halves", halves)]  # its first and last are jumps and ends
         self.waiting = waiting = stream.SyncFIFO(layout, burst_words, buffered=True)
         self.places  = places  = stream.SyncFIFO([("place", port.address_width)], seeks)
         place   = words.place[log2(config.words_per_beat):]
@@ -166,8 +166,8 @@ class BoundedWriter(LiteXModule):
             waiting.sink.valid.eq(words.valid & places.sink.ready),
             waiting.sink.data.eq(words.data),
             waiting.sink.halves.eq(words.halves & Replicate(inside, halves)),
-            waiting.sink.jump.eq(words.jump),
-            waiting.sink.end.eq(words.end),
+            waiting.sink.first.eq(words.jump),
+            waiting.sink.last.eq(words.end),
             places.sink.valid.eq(words.valid & words.jump & ~words.end & waiting.sink.ready),
             places.sink.place.eq(words.place),
         ]
@@ -181,8 +181,8 @@ class BoundedWriter(LiteXModule):
         ends  = Signal(bits_for(burst_words + 1))
         burst = Signal()
         self.sync += [
-            ends.eq(ends + (waiting.sink.valid & waiting.sink.ready & waiting.sink.end)
-                - (head.valid & head.ready & head.end)),
+            ends.eq(ends + (waiting.sink.valid & waiting.sink.ready & waiting.sink.last)
+                - (head.valid & head.ready & head.last)),
             If(~waiting.sink.ready | ~places.sink.ready | (ends != 0),
                 burst.eq(1),
             ).Elif(~head.valid,
@@ -206,23 +206,23 @@ class BoundedWriter(LiteXModule):
         go      = Signal()
         self.comb += [
             kept.eq(head.halves != 0),
-            go.eq(head.valid & ~head.end & burst & self.enable),
+            go.eq(head.valid & ~head.last & burst & self.enable),
             port.cmd.we.eq(1),
-            command.addr.eq(Mux(head.jump, places.source.place, follows)),
+            command.addr.eq(Mux(head.first, places.source.place, follows)),
             command.valid.eq(go & kept & fifo.sink.ready),
             fifo.sink.valid.eq(go & kept & command.ready),
             fifo.sink.data.eq(head.data),
             fifo.sink.halves.eq(head.halves),
             self.beat.eq(command.valid & command.ready),
             moved.eq(go & (~kept | self.beat)),
-            head.ready.eq(Mux(head.end, source.valid & source.ready, moved)),
-            places.source.ready.eq(moved & head.jump),
+            head.ready.eq(Mux(head.last, source.valid & source.ready, moved)),
+            places.source.ready.eq(moved & head.first),
             port.wdata.valid.eq(fifo.source.valid),
             port.wdata.data.eq(fifo.source.data),
             port.wdata.we.eq(Cat(*[Replicate(half, 2) for half in fifo.source.halves])),
             fifo.source.ready.eq(port.wdata.ready),
             self.idle.eq(~fifo.source.valid),
-            source.valid.eq(head.valid & head.end & self.idle),
+            source.valid.eq(head.valid & head.last & self.idle),
             source.outside.eq(outside),
         ]
         self.sync += If(moved, follows.eq(command.addr + 1))

@@ -290,7 +290,6 @@ class VectorEngine(Engine):
             If(self.writer.source.valid & datapath.settled, NextState("END")),
         )
         fsm.act("END",
-            top.show.eq(select),
             self.source.valid.eq(1),
             If(self.source.ready,
                 self.choice.valid.eq(select & (self.source.code == JobCode.OK)),
@@ -300,4 +299,4 @@ class VectorEngine(Engine):
             ),
         )
         self.sync += If(datapath.bad, failed.eq(1))
-        self.comb += self.events["busy"].eq(~fsm.ongoing("IDLE"))
+        self.comb += self.events["busy"].eq(fsm.ongoing("IDLE") == 0)  # a bit, whatever the counter's width

@@ -2,7 +2,7 @@
 """Small memories of the datapath: numbers of rows and groups, units of rows, a delay."""
 
 from litex.gen import LiteXModule
-from migen import READ_FIRST, WRITE_FIRST, If, Memory, Signal, bits_for
+from migen import NO_CHANGE, READ_FIRST, WRITE_FIRST, If, Memory, Mux, Signal, bits_for
 
 from mixpe_gateware.contract.program.records import ROWS_MAX
 from mixpe_gateware.vector.raising import UNIT_BITS
@@ -11,7 +11,7 @@ from mixpe_gateware.vector.raising import UNIT_BITS
 class RowNumbers(LiteXModule):
     """A number for each row, group or angle.
 
-    Latency 2 cycles from `address` to `number`; a write is seen by reads from the next cycle on.
+    Latency 2 cycles from `address` to `number`, which means nothing where there was a write: the memory has one port.
 
     Parameters
     ----------
@@ -35,16 +35,14 @@ class RowNumbers(LiteXModule):
         # # #
 
         self.memory = memory = Memory(32, depth)
-        read  = memory.get_port(mode=READ_FIRST)
-        write = memory.get_port(write_capable=True, mode=READ_FIRST)
-        self.specials += memory, read, write
+        port = memory.get_port(write_capable=True, mode=NO_CHANGE)
+        self.specials += memory, port
         self.comb += [
-            read.adr.eq(self.address),
-            write.adr.eq(self.place),
-            write.dat_w.eq(self.value),
-            write.we.eq(self.put),
+            port.adr.eq(Mux(self.put, self.place, self.address)),
+            port.dat_w.eq(self.value),
+            port.we.eq(self.put),
         ]
-        self.sync += self.number.eq(read.dat_r)
+        self.sync += self.number.eq(port.dat_r)
 
 
 class Units(LiteXModule):

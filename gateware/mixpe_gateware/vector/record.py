@@ -6,7 +6,7 @@
 
 from litex.gen import LiteXModule
 from litex.soc.interconnect import stream
-from migen import FSM, Case, Cat, If, Mux, NextState, NextValue, Signal
+from migen import FSM, Case, If, Mux, NextState, NextValue, Signal
 
 from mixpe_gateware.contract.config import GROUP_MIN, GROUP_SIZES, K_LIMIT
 from mixpe_gateware.contract.decoder.norm import WIDTH_LIMIT
@@ -28,7 +28,6 @@ from mixpe_gateware.contract.program.records import (
 )
 from mixpe_gateware.contract.widths import log2
 from mixpe_gateware.control.fetch import WordFetch
-from mixpe_gateware.control.multiplier import Multiplier
 from mixpe_gateware.vector.toplist import INDEX_BITS
 from mixpe_gateware.vector.words import COUNT_BITS
 
@@ -40,7 +39,7 @@ HEADS      = (Function.ROTATE, Function.APPEND, Function.QUERY)  # whose rows ar
 class Record(LiteXModule):
     """Fetch records and check them.
 
-    Latency 24 to 40 cycles from `valid` to `source.valid`. What is shown stays until `source` is taken.
+    Latency 24 cycles from `valid` to `source.valid`. What is shown stays until `source` is taken.
 
     Parameters
     ----------
@@ -77,7 +76,7 @@ class Record(LiteXModule):
         self.total       = Signal(COUNT_BITS)
         self.groups      = Signal(max=K_LIMIT//GROUP_MIN + 1)
         self.table_pitch = Signal(len(self.groups) + 1)
-        self.product     = Signal(34)
+        self.product     = Signal(39)
 
         # # #
 
@@ -140,20 +139,43 @@ class Record(LiteXModule):
 
     def _add_steps(self, mem_bytes, bad_shape, misaligned):
         words, is_a, source = self.words, self.function, self.source
-        self.multiplier = multiplier = Multiplier(len(self.product), len(words["rows"]))
-        end    = Signal(34)
-        needed = Signal(35)
-        # ROTATE's table is a row: d/2 cosines and d/2 sines.
-        b_words = Mux(self.one_row | is_a[Function.ROTATE], words["n"], self.total)
-        self.comb += Case(Cat(is_a[Function.QUANT], is_a[Function.APPEND], is_a[Function.QUERY],
-            is_a[Function.SELECT]), {
-                1: If(self.options[NARROW], needed.eq(self.total + self.product)).Else(
-                    needed.eq((self.total << 1) + (self.product << 1))),
-                2: needed.eq(words["n"] + self.product),
-                4: needed.eq(self.total << 1),
-                8: needed.eq(Mux(words["constant"][:7] > words["n"], words["n"], words["constant"][:7]) << 3),
-                "default": needed.eq(self.total << 2),
-            })
+        mem_bits = log2(mem_bytes - 1) + 1
+        end      = Signal(max(mem_bits, COUNT_BITS + 2) + 1)  # of an operand, in bytes
+        behind   = Signal()                                   # its address alone is behind the memory
+        outside  = Signal()
+        b_words  = Signal(COUNT_BITS)
+        factor   = Signal(18)
+        times    = Signal.like(words["rows"])
+        part     = Signal(18 + len(times))                    # of a product: 18 bits of one operand
+        sum_     = Signal(len(self.product) + 1)
+        left     = Signal(32)
+        extra    = Signal()                                   # a product counts in
+        self.comb += [
+            outside.eq(behind | (end > mem_bytes)),
+            # ROTATE's table is a row: d/2 cosines and d/2 sines.
+            b_words.eq(self.total),
+            If(self.one_row | is_a[Function.ROTATE], b_words.eq(words["n"])),
+            extra.eq(is_a[Function.QUANT] | is_a[Function.APPEND]),
+        ]
+        self.sync += part.eq(factor*times)
+
+        def shifted(shift):
+            """Room in units of 2^shift bytes: what is needed is that many of them."""
+            return left.eq(words["out_bytes"] >> shift)
+
+        self.comb += [
+            shifted(2),
+            If(is_a[Function.QUANT], If(self.options[NARROW], shifted(0)).Else(shifted(1))),
+            If(is_a[Function.APPEND], shifted(0)),
+            If(is_a[Function.QUERY], shifted(1)),
+            If(is_a[Function.SELECT], shifted(3)),
+        ]
+        most  = Mux(words["constant"][:7] > words["n"], words["n"], words["constant"][:7])
+        alone = Mux(is_a[Function.SELECT], most, Mux(is_a[Function.APPEND], words["n"], self.total))
+
+        def ends_at(address, count):
+            return [NextValue(end, address[:mem_bits] + (count << 2)),
+                NextValue(behind, address[mem_bits:] != 0)]
 
         def end_with(code):
             return [NextValue(source.code, code), NextState("SHOW")]
@@ -170,38 +192,40 @@ class Record(LiteXModule):
         fsm.act("SETTLE",
             NextState("CHECK"),
         )
+        # The factor of a step is in `part` two steps later.
         fsm.act("CHECK",
-            multiplier.a.eq(words["n"]),
-            multiplier.b.eq(words["rows"]),
-            If(bad_shape, *end_with(JobCode.PROGRAM)).Elif(misaligned, *end_with(JobCode.ALIGN)).Else(
-                multiplier.start.eq(1),
-                NextState("TOTAL"),
-            ),
+            factor.eq(words["n"]),
+            times.eq(words["rows"]),
+            NextState("PART"),
+            If(bad_shape, *end_with(JobCode.PROGRAM)).Elif(misaligned, *end_with(JobCode.ALIGN)),
         )
-        fsm.act("TOTAL",
-            multiplier.a.eq(Mux(is_a[Function.APPEND], words["pitch"], self.table_pitch)),
-            multiplier.b.eq(Mux(is_a[Function.APPEND], words["rows"] - 1, words["rows"])),
-            NextValue(end, words["a_addr"] + (multiplier.product << 2)),
-            NextValue(self.total, multiplier.product),
-            If(~multiplier.busy,
-                multiplier.start.eq(1),
-                NextState("FIRST"),
-            ),
+        fsm.act("PART",
+            factor.eq(Mux(is_a[Function.APPEND], words["pitch"][18:], self.table_pitch)),
+            times.eq(Mux(is_a[Function.APPEND], words["rows"] - 1, words["rows"])),
+            NextValue(self.total, Mux(is_a[Function.SELECT], words["n"], part)),
+            NextState("FIRST"),
         )
         fsm.act("FIRST",
-            NextValue(end, words["b_addr"] + (b_words << 2)),
-            If(end > mem_bytes, *end_with(JobCode.MEMORY)).Elif(self.reads_b,
-                NextState("SECOND")).Else(NextState("PRODUCT")),
+            factor.eq(words["pitch"]),
+            times.eq(words["rows"] - 1),
+            NextValue(self.product, Mux(is_a[Function.APPEND], part << 18, part)),
+            *ends_at(words["a_addr"], self.total),
+            NextState("SECOND"),
         )
         fsm.act("SECOND",
-            If(end > mem_bytes, *end_with(JobCode.MEMORY)).Else(NextState("PRODUCT")),
-        )
-        fsm.act("PRODUCT",
-            NextValue(self.product, multiplier.product),
-            If(~multiplier.busy, NextState("ROOM")),
+            If(is_a[Function.APPEND], NextValue(self.product, self.product + part)),
+            *ends_at(words["b_addr"], b_words),
+            NextState("ROOM"),
+            If(outside, *end_with(JobCode.MEMORY)),
         )
         fsm.act("ROOM",
-            If((needed > words["out_bytes"]) | multiplier.overflow, *end_with(JobCode.SPACE)).Else(NextState("SHOW")),
+            NextValue(sum_, alone + Mux(extra, self.product, 0)),
+            NextState("LAST"),
+            If(self.reads_b & outside, *end_with(JobCode.MEMORY)),
+        )
+        fsm.act("LAST",
+            NextState("SHOW"),
+            If(sum_ > left, *end_with(JobCode.SPACE)),
         )
         fsm.act("SHOW",
             source.valid.eq(1),

@@ -48,30 +48,39 @@ class WordReader(LiteXModule):
 
         bits  = max(32, config.memory_bits)
         parts = bits//32
-        depth = 4 if config.is_shallow else 32 if config.memory_bits <= 32 else 16
+        depth = 4 if config.is_shallow else 16
         self.reader = reader = RegionReader([port], fifo_depth=depth, data_width=bits, buffered=not config.is_shallow)
-        self.counts = counts = stream.SyncFIFO([("words", COUNT_BITS)], AHEAD)
         self.comb += [
             reader.enable.eq(self.enable),
             self.idle.eq(reader.idle),
             self.beat.eq(port.rdata.valid),
             reader.sink.start.eq(sink.place[log2(parts):]),
             reader.sink.beats.eq((sink.words + parts - 1) >> log2(parts)),
+        ]
+        if parts == 1:  # nothing is behind a region's last word
+            self.comb += [
+                reader.sink.valid.eq(sink.valid),
+                sink.ready.eq(reader.sink.ready),
+                reader.source.connect(source),
+            ]
+            return
+
+        self.counts = counts = stream.SyncFIFO([("words", COUNT_BITS)], AHEAD)
+        self.comb += [
             reader.sink.valid.eq(sink.valid & counts.sink.ready),
             counts.sink.valid.eq(sink.valid & reader.sink.ready),
             counts.sink.words.eq(sink.words),
             sink.ready.eq(reader.sink.ready & counts.sink.ready),
         ]
-
         active = Signal()
         left   = Signal(COUNT_BITS)
         last   = Signal()
-        slot   = Signal(max=max(2, parts))
+        slot   = Signal(max=parts)
         take   = Signal()
         words  = [reader.source.data[32*index:32*index + 32] for index in range(parts)]
         self.comb += [
             source.valid.eq(reader.source.valid & active),
-            source.data.eq(Array(words)[slot] if parts > 1 else words[0]),
+            source.data.eq(Array(words)[slot]),
             take.eq(source.valid & source.ready),
             reader.source.ready.eq(active & source.ready & (last | (slot == parts - 1))),
             counts.source.ready.eq(~active | (take & last)),

@@ -87,9 +87,14 @@ class WriteOrder(LiteXModule):
         fsm.act("IDLE",
             NextValue(side, self.side),
             NextValue(main, self.main),
-            NextValue(low, self.main + self.main_step),
             NextValue(rounds, self.rounds),
-            If(self.start, NextState("ROUND")),
+            If(self.start, NextState("BEGIN")),
+        )
+        fsm.act("BEGIN",
+            here.eq(main),
+            step.eq(self.main_step),
+            NextValue(low, moved),
+            NextState("ROUND"),
         )
         fsm.act("ROUND",
             NextValue(times, self.side_times),

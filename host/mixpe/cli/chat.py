@@ -9,6 +9,7 @@ from contextlib import closing
 from mixpe.errors import MixpeError
 from mixpe.lm import LlamaModel, checkpoint
 from mixpe.lm.conversation import Conversation
+from mixpe.lm.model import DECODERS
 from mixpe.lm.text import tokenizer_of
 from mixpe.plan.kinds import KINDS
 
@@ -39,6 +40,10 @@ def add_parser(subparsers):
                    help="weights of such a head that share a scale (32)")
     p.add_argument("--stream", action="store_true",
                    help="send layers that do not fit the device's memory each time that they are needed")
+    p.add_argument("--decoder", default="auto", choices=DECODERS,
+                   help="where all between the linear layers runs: on a device that has a decoder (auto), there or "
+                        "nowhere, or on the host")
+    p.add_argument("--context", type=int, metavar="N", help="positions of a text on such a device (what it has)")
     p.add_argument("--temperature", type=float, default=0.0, metavar="T", help="0 takes the likeliest token (default)")
     p.add_argument("--top-p", type=float, default=1.0, metavar="P", help="draw from the likeliest share P (1)")
     p.add_argument("--seed", type=int, default=0, metavar="S", help="of the draws (0)")
@@ -94,7 +99,8 @@ def run(args):
     device    = None if args.device == "none" else args.device
     with LlamaModel.from_pretrained(opened, device, group_size=args.group_size, bits=args.bits,
                                     activations=args.activations, head_bits=args.head_bits,
-                                    head_group_size=args.head_group_size, stream=args.stream) as model:
+                                    head_group_size=args.head_group_size, stream=args.stream,
+                                    decoder=args.decoder, context=args.context) as model:
         model.tokenizer = tokenizer
         if args.prompt is None:
             _talk(model, args)

@@ -9,6 +9,7 @@ import numpy as np
 from mixpe.errors import ModelError
 from mixpe.lm import LlamaModel, calibration, checkpoint
 from mixpe.lm.deployment import LINKS, Deployment
+from mixpe.lm.model import DECODERS
 from mixpe.lm.text import tokenizer_of
 from mixpe.lm.weights import Weights
 from mixpe.models import corpus
@@ -17,8 +18,8 @@ from mixpe.text import ByteTokenizer
 
 DESCRIPTION = """\
 Continue a text. Every linear layer (attention projections, MLP, output head) runs on the device;
-normalisation, attention and sampling run on the host. Text goes to standard output as it is made, what it cost to
-standard error."""
+normalisation, attention and the choice of the token run there too if it has a decoder, else on the host. Text goes to
+standard output as it is made, what it cost to standard error."""
 
 
 def add_parser(subparsers):
@@ -44,6 +45,10 @@ def add_parser(subparsers):
                    help="format of the activations (a16, for the packaged model a8)")
     p.add_argument("--quantiser", default="nearest", choices=("nearest", "gptq"),
                    help="round the weights to nearest, or calibrate them on the training text")
+    p.add_argument("--decoder", default="auto", choices=DECODERS,
+                   help="where all between the linear layers runs: on a device that has a decoder (auto), there or "
+                        "nowhere, or on the host")
+    p.add_argument("--context", type=int, metavar="N", help="positions of a text on such a device (what it has)")
     p.add_argument("--temperature", type=float, default=0.0, metavar="T", help="0 takes the likeliest token (default)")
     p.add_argument("--top-p", type=float, default=1.0, metavar="P", help="draw from the likeliest share P (1)")
     p.add_argument("--seed", type=int, default=0, metavar="S", help="of the draws (0)")
@@ -92,7 +97,8 @@ def run(args):
     quantiser = None if device is None else _quantiser(args, opened, byte_level)
     with LlamaModel.from_pretrained(opened, device, group_size=args.group_size, bits=args.bits,
                                     activations=args.activations, quantiser=quantiser, head_bits=args.head_bits,
-                                    head_group_size=args.head_group_size, stream=args.stream) as model:
+                                    head_group_size=args.head_group_size, stream=args.stream,
+                                    decoder=args.decoder, context=args.context) as model:
         model.tokenizer = tokenizer
         text = _Written(model, args, byte_level)
         out = sys.stdout.buffer

@@ -20,6 +20,8 @@ LINES = (
     ("reduction",    lambda i: f"up to {i['k_max']} a job"),
     ("queue",        lambda i: f"{i['queue_depth']} jobs"),
     ("results",      lambda i: "partial sums, FP32 (fused)" if i["fused"] else "partial sums"),
+    ("decoder",      lambda i: f"{i['attention_heads']} heads side by side, context {i['context_max']}" if i["decoder"]
+                               else "none"),
     ("weights",      lambda i: f"integer zeros{', real minima, two levels' if i['minima'] else ''}"),
 )
 

@@ -47,6 +47,8 @@ def add_parser(subparsers):
                              help="leave the scale-accumulate out")
     accelerator.add_argument("--no-minima", dest="minima", action="store_false", default=None,
                              help="leave real minima and two-level scales out")
+    accelerator.add_argument("--decoder", action="store_true", default=None,
+                             help="build the decoder: vector and attention engines, and a sequencer for programs")
     accelerator.add_argument("--pe", default=None, choices=PE_KINDS,
                              help=f"processing element ({PE_KINDS[0]})")
     accelerator.add_argument("--no-accelerator", action="store_true", help="the bare SoC")
@@ -72,8 +74,8 @@ def add_parser(subparsers):
 
 
 def _options(args):
-    names = ["memory", "link", "cpu_type", "jobs", "threads", "opt_level", "sdram_verbosity", "fused", "minima", "pe",
-             *CONFIG_HELP]
+    names = ["memory", "link", "cpu_type", "jobs", "threads", "opt_level", "sdram_verbosity", "fused", "minima",
+             "decoder", "pe", *CONFIG_HELP]
     options = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     for name in ("trace_start", "trace_end"):
         if getattr(args, name) is not None:

@@ -49,8 +49,8 @@ def as_request(prompt, n, config, context=None):
         raise ModelError("the prompt is empty; give at least one byte")
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
         raise RangeError(f"the number of tokens to make must be a whole number from 1, not {n!r}")
-    name = "trained context" if context is None else "context"
     context = config.max_position_embeddings if context is None else context
+    name = "trained context" if context == config.max_position_embeddings else "context"
     if tokens.size + n - 1 > context:
         raise ModelError(f"a prompt of {tokens.size} and {n} new tokens are more than the {name} of "
                          f"{context}; at most {max(0, context + 1 - tokens.size)} can follow this prompt")

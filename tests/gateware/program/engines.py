@@ -137,8 +137,11 @@ class LoggingDecoder(Decoder):
 
 
 class LoggingAccelerator(Accelerator):
-    GEMM    = LoggingGemm
-    DECODER = LoggingDecoder
+    def make_gemm(self, *args, **options):
+        return LoggingGemm(*args, **options)
+
+    def make_decoder(self, *args):
+        return LoggingDecoder(*args)
 
 
 class ProgramHarness(Harness):

@@ -380,8 +380,12 @@ REFUSED = [
 @pytest.mark.parametrize("function, words, code", REFUSED)
 def test_refused(function, words, code, machine, seeded):
     machine.start(seeded(0), stall=0.2)
-    machine.ends(record_of(function, **{"n": 32, **words}), code)
-    machine.floats(A, machine.rng.normal(0, 1, 32))
+    machine.floats(A, machine.rng.normal(0, 1, 64))
+    machine.check(record_of(Function.SELECT, n=64, constant=3))
+    for _ in range(2):
+        machine.ends(record_of(function, **{"n": 32, **words}), code)
+    machine.floats(A, machine.rng.normal(0, 1, 64))
+    machine.check(record_of(Function.SELECT, n=64, constant=3))
     machine.check(record_of(Function.ADD, n=32))
 
 

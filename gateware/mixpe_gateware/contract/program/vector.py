@@ -168,9 +168,9 @@ class _Operands:
         record = self.record
         return self._numbers(record.b_addr, (record.b_size//record.n, record.n), B_SCALED)
 
-    def constant(self, name):
-        """A word as float32."""
-        return flush(np.array(getattr(self.record, name), np.uint32).view(np.float32))
+def _float(word):
+    """A word as float32."""
+    return flush(np.array(word, np.uint32).view(np.float32))
 
 
 def _add(operands):
@@ -183,8 +183,8 @@ def _add(operands):
 
 def _norm(operands):
     record = operands.record
-    mean   = multiply(operands.state.squares[:record.rows], operands.constant("constant"))
-    root   = reciprocal_root(add(mean, operands.constant("epsilon")))
+    mean   = multiply(operands.state.squares[:record.rows], _float(record.constant))
+    root   = reciprocal_root(add(mean, _float(record.epsilon)))
     return [(record.out_addr, multiply(multiply(operands.a, root[:, None]), operands.b))]
 
 
@@ -220,7 +220,7 @@ def _append(operands):
 
 def _query(operands):
     record = operands.record
-    codes, exponents = query_codes(operands.a, operands.constant("constant"))
+    codes, exponents = query_codes(operands.a, _float(record.constant))
     return [(record.out_addr, codes.astype(np.int16)), (record.extra_addr, exponents.astype(np.int32))]
 
 
