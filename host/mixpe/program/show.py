@@ -74,11 +74,14 @@ def text(program):
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
     lines  = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     takes  = summary(program)
-    lines += ["",
-        f"{takes['records']} records, {size_text(takes['bytes'])}; {takes['prompt_records']} of them in a prompt",
-        f"{takes['context']} positions; a session takes {size_text(takes['state_bytes'])}, its cache of that "
-            + size_text(takes["cache_bytes"]),
-        f"weights {size_text(takes['weight_bytes'])}, beside them {size_text(takes['constant_bytes'])}"]
+    lines += [
+        "",
+        (f"{takes['records']} records, {size_text(takes['bytes'])}; "
+         f"{takes['prompt_records']} of them for a prompt's token whose successor is known"),
+        (f"{takes['context']} positions; a session takes {size_text(takes['state_bytes'])}, "
+         f"of which its cache has {size_text(takes['cache_bytes'])}"),
+        f"weights {size_text(takes['weight_bytes'])}, beside them {size_text(takes['constant_bytes'])}",
+    ]
     return "\n".join(lines)
 
 
