@@ -10,6 +10,11 @@ from mixpe_gateware.contract.program.records import TOP
 INDEX_BITS = 20
 
 
+def above(a, b):
+    """Whether one number is larger than another."""
+    return Mux(a[31] ^ b[31], b[31], Mux(a[31], a[:31] < b[:31], a[:31] > b[:31]))
+
+
 class TopList(LiteXModule):
     """Keep the largest numbers with their indices; of equal ones the first.
 
@@ -39,7 +44,7 @@ class TopList(LiteXModule):
         self.most   = Signal(TOP.bit_length())
         self.sink   = sink   = stream.Endpoint([("data", 32)])
         self.show   = Signal()
-        self.source = source = stream.Endpoint([("data", 32)])
+        self.source = stream.Endpoint([("data", 32)])
         self.best   = Signal(INDEX_BITS)
         self.idle   = Signal()
 
@@ -52,10 +57,6 @@ class TopList(LiteXModule):
         self.write  = write  = memory.get_port(write_capable=True, mode=READ_FIRST)
         self.specials += memory, read, write
 
-        def above(a, b):
-            """Whether one number is larger than another."""
-            return Mux(a[31] ^ b[31], b[31], Mux(a[31], a[:31] < b[:31], a[:31] > b[:31]))
-
         value  = Signal(32)
         index  = Signal(INDEX_BITS)        # of the value
         next_  = Signal(INDEX_BITS)        # of the next one
@@ -66,7 +67,6 @@ class TopList(LiteXModule):
         place  = Signal(TOP.bit_length())  # of the entry that is read
         full   = Signal()
         last   = Signal()
-        shown  = Signal()
         put    = Signal(width)
         found  = read.dat_r
         self.comb += [
@@ -115,10 +115,15 @@ class TopList(LiteXModule):
                 NextState("TAKE"),
             ),
         )
-        fsm.act("LOOK",
+        self._add_show(count, place, found)
+
+    def _add_show(self, count, place, found):
+        """What is shown of the list."""
+        source, shown = self.source, Signal()
+        self.fsm.act("LOOK",
             NextState("SHOW"),
         )
-        fsm.act("SHOW",
+        self.fsm.act("SHOW",
             source.valid.eq(1),
             source.data.eq(Mux(shown, found[:32], found[32:])),
             If(source.ready,
@@ -133,6 +138,6 @@ class TopList(LiteXModule):
                 ),
             ),
         )
-        fsm.act("SHOWN",
+        self.fsm.act("SHOWN",
             If(~self.show, NextState("TAKE")),
         )

@@ -60,131 +60,36 @@ class WriteOrder(LiteXModule):
         # # #
 
         self.wait = wait = stream.SyncFIFO([("data", 32)], TURN)  # low bytes
-        side, main, low = Signal(32), Signal(32), Signal(32)      # offsets of what comes next
-        rounds, times = Signal.like(self.rounds), Signal.like(self.rounds)
-        left  = Signal(COUNT_BITS)
-        final = Signal()                # of a row or segment
-        turn  = Signal(max=TURN + 1)
-        is_low = Signal()               # the next word of a pair
-        moved, step, here = Signal(32), Signal(32), Signal(32)
+        self.at_side, self.at_main, self.at_low = Signal(32), Signal(32), Signal(32)  # offsets of what comes next
+        self.rounds_left, self.times = Signal.like(self.rounds), Signal.like(self.rounds)
+        self.left   = Signal(COUNT_BITS)
+        self.final  = Signal()                # of a row or segment
+        self.turn   = Signal(max=TURN + 1)
+        self.is_low = Signal()                # the next word of a pair
+        self.moved, self.step, self.here = Signal(32), Signal(32), Signal(32)
         self.comb += [
-            moved.eq(here + step),
-            final.eq(left == 1),
+            self.moved.eq(self.here + self.step),
+            self.final.eq(self.left == 1),
             source.data.eq(sink.data),
             source.halves.eq(3),
             wait.sink.data.eq(sink.data),
         ]
         self.fsm = fsm = FSM(reset_state="IDLE")
-
-        def seek(pointer, state):
-            return [source.valid.eq(1), source.seek.eq(1), source.data.eq(Cat(0, 0, pointer[2:])),
-                If(source.ready, NextState(state))]
-
-        def add(pointer, amount):
-            """Move a pointer; the adder is the same for all."""
-            return [here.eq(pointer), step.eq(amount), NextValue(pointer, moved)]
-
         fsm.act("IDLE",
-            NextValue(side, self.side),
-            NextValue(main, self.main),
-            NextValue(rounds, self.rounds),
+            NextValue(self.at_side, self.side),
+            NextValue(self.at_main, self.main),
+            NextValue(self.rounds_left, self.rounds),
             If(self.start, NextState("BEGIN")),
         )
         fsm.act("BEGIN",
-            here.eq(main),
-            step.eq(self.main_step),
-            NextValue(low, moved),
+            self.here.eq(self.at_main),
+            self.step.eq(self.main_step),
+            NextValue(self.at_low, self.moved),
             NextState("ROUND"),
         )
-        fsm.act("ROUND",
-            NextValue(times, self.side_times),
-            If(self.side_times == 0,
-                NextValue(times, self.main_times),
-                NextState("MAIN"),
-            ).Else(
-                NextState("SIDE"),
-            ),
-        )
-        fsm.act("SIDE",
-            NextValue(left, self.side_words),
-            *seek(side, "SIDE_WORDS"),
-        )
-        fsm.act("SIDE_WORDS",
-            source.valid.eq(sink.valid),
-            sink.ready.eq(source.ready),
-            If(self.half, source.halves.eq(Cat(~side[1], side[1]))),
-            If(sink.valid & source.ready,
-                NextValue(left, left - 1),
-                If(final,
-                    *add(side, self.side_step),
-                    NextValue(times, times - 1),
-                    NextState("SIDE"),
-                    If(times == 1,
-                        NextValue(times, self.main_times),
-                        NextState("MAIN"),
-                    ),
-                ),
-            ),
-        )
-        fsm.act("MAIN",
-            NextValue(left, self.main_words),
-            NextValue(is_low, 0),
-            NextValue(turn, 0),
-            *seek(main, "MAIN_WORDS"),
-        )
-        fsm.act("MAIN_WORDS",
-            source.valid.eq(sink.valid & ~is_low),
-            wait.sink.valid.eq(sink.valid & is_low),
-            sink.ready.eq(Mux(is_low, wait.sink.ready, source.ready)),
-            If(sink.valid & sink.ready,
-                NextValue(left, left - 1),
-                NextValue(is_low, self.pairs & ~is_low),
-                If(self.pairs,
-                    If(~is_low, *add(main, 4)).Else(
-                        NextValue(turn, turn + 1),
-                        If(final | (turn == TURN - 1), NextState("LOW")),
-                    ),
-                ).Elif(final,
-                    *add(main, self.main_step),
-                    NextState("NEXT"),
-                ),
-            ),
-        )
-        fsm.act("NEXT",
-            NextValue(times, times - 1),
-            NextState("MAIN"),
-            If(times == 1,
-                NextValue(rounds, rounds - 1),
-                NextState("ROUND"),
-                If(rounds == 1, NextState("END")),
-            ),
-        )
-        fsm.act("LOW",
-            *seek(low, "LOW_WORDS"),
-        )
-        fsm.act("LOW_WORDS",
-            source.valid.eq(wait.source.valid),
-            source.data.eq(wait.source.data),
-            wait.source.ready.eq(source.ready),
-            If(wait.source.valid & source.ready, *add(low, 4)),
-            If(~wait.source.valid,
-                NextValue(turn, 0),
-                NextState("MAIN_MORE"),
-                If(left == 0, NextState("ROW_MAIN")),
-            ),
-        )
-        fsm.act("MAIN_MORE",
-            *seek(main, "MAIN_WORDS"),
-        )
-        # Both rows are full: the next ones lie behind the other of the two.
-        fsm.act("ROW_MAIN",
-            *add(main, self.main_step),
-            NextState("ROW_LOW"),
-        )
-        fsm.act("ROW_LOW",
-            *add(low, self.main_step),
-            NextState("NEXT"),
-        )
+        self._add_side()
+        self._add_main()
+        self._add_low()
         fsm.act("END",
             source.valid.eq(1),
             source.end.eq(1),
@@ -192,4 +97,110 @@ class WriteOrder(LiteXModule):
                 self.done.eq(1),
                 NextState("IDLE"),
             ),
+        )
+
+    def _seek(self, pointer, state):
+        source = self.source
+        return [source.valid.eq(1), source.seek.eq(1), source.data.eq(Cat(0, 0, pointer[2:])),
+            If(source.ready, NextState(state))]
+
+    def _add(self, pointer, amount):
+        """Move a pointer; the adder is the same for all."""
+        return [self.here.eq(pointer), self.step.eq(amount), NextValue(pointer, self.moved)]
+
+    def _add_side(self):
+        """Side results of a round."""
+        self.fsm.act("ROUND",
+            NextValue(self.times, self.side_times),
+            If(self.side_times == 0,
+                NextValue(self.times, self.main_times),
+                NextState("MAIN"),
+            ).Else(
+                NextState("SIDE"),
+            ),
+        )
+        self.fsm.act("SIDE",
+            NextValue(self.left, self.side_words),
+            *self._seek(self.at_side, "SIDE_WORDS"),
+        )
+        self.fsm.act("SIDE_WORDS",
+            self.source.valid.eq(self.sink.valid),
+            self.sink.ready.eq(self.source.ready),
+            If(self.half, self.source.halves.eq(Cat(~self.at_side[1], self.at_side[1]))),
+            If(self.sink.valid & self.source.ready,
+                NextValue(self.left, self.left - 1),
+                If(self.final,
+                    *self._add(self.at_side, self.side_step),
+                    NextValue(self.times, self.times - 1),
+                    NextState("SIDE"),
+                    If(self.times == 1,
+                        NextValue(self.times, self.main_times),
+                        NextState("MAIN"),
+                    ),
+                ),
+            ),
+        )
+
+    def _add_main(self):
+        """Results of a round; of pairs up to a turn of high bytes, whose low ones wait."""
+        self.fsm.act("MAIN",
+            NextValue(self.left, self.main_words),
+            NextValue(self.is_low, 0),
+            NextValue(self.turn, 0),
+            *self._seek(self.at_main, "MAIN_WORDS"),
+        )
+        self.fsm.act("MAIN_WORDS",
+            self.source.valid.eq(self.sink.valid & ~self.is_low),
+            self.wait.sink.valid.eq(self.sink.valid & self.is_low),
+            self.sink.ready.eq(Mux(self.is_low, self.wait.sink.ready, self.source.ready)),
+            If(self.sink.valid & self.sink.ready,
+                NextValue(self.left, self.left - 1),
+                NextValue(self.is_low, self.pairs & ~self.is_low),
+                If(self.pairs,
+                    If(~self.is_low, *self._add(self.at_main, 4)).Else(
+                        NextValue(self.turn, self.turn + 1),
+                        If(self.final | (self.turn == TURN - 1), NextState("LOW")),
+                    ),
+                ).Elif(self.final,
+                    *self._add(self.at_main, self.main_step),
+                    NextState("NEXT"),
+                ),
+            ),
+        )
+        self.fsm.act("NEXT",
+            NextValue(self.times, self.times - 1),
+            NextState("MAIN"),
+            If(self.times == 1,
+                NextValue(self.rounds_left, self.rounds_left - 1),
+                NextState("ROUND"),
+                If(self.rounds_left == 1, NextState("END")),
+            ),
+        )
+
+    def _add_low(self):
+        """Low bytes of a turn; behind the last one both rows are full, and the next ones lie behind the other one."""
+        self.fsm.act("LOW",
+            *self._seek(self.at_low, "LOW_WORDS"),
+        )
+        self.fsm.act("LOW_WORDS",
+            self.source.valid.eq(self.wait.source.valid),
+            self.source.data.eq(self.wait.source.data),
+            self.wait.source.ready.eq(self.source.ready),
+            If(self.wait.source.valid & self.source.ready, *self._add(self.at_low, 4)),
+            If(~self.wait.source.valid,
+                NextValue(self.turn, 0),
+                NextState("MAIN_MORE"),
+                If(self.left == 0, NextState("ROW_MAIN")),
+            ),
+        )
+        self.fsm.act("MAIN_MORE",
+            *self._seek(self.at_main, "MAIN_WORDS"),
+        )
+        self.fsm.act("ROW_MAIN",
+            *self._add(self.at_main, self.main_step),
+            NextState("ROW_LOW"),
+        )
+        self.fsm.act("ROW_LOW",
+            *self._add(self.at_low, self.main_step),
+            NextState("NEXT"),
         )
