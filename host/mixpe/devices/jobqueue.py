@@ -22,6 +22,8 @@ from mixpe_gateware.contract.registers import (
 from mixpe_gateware.contract.timing import memory_timing, predict
 
 # One burst reads everything from `status` to `done_cycles`: a round trip costs more than the words between.
+LONG_S      = 0.05  # of a wait
+POLL_SHARE  = 32    # of a long wait, from one look to the next
 BURST_WORDS = (OFFSETS["done_cycles"] - OFFSETS["status"])//4 + 1
 BURST_DONE  = (OFFSETS["done_tag"] - OFFSETS["status"])//4
 TAG_LIMIT   = 1 << 32
@@ -116,9 +118,10 @@ class JobQueue:
         """
         job = self._posted[0]
         limit_s = self.limit_s(sum(self._cycles(each) for each in self._posted))
-        start = time.monotonic()
+        start, waited_s = time.monotonic(), 0.0
         while True:
-            words  = self.bank.read("status", BURST_WORDS)
+            # One request brings the end of a job with what it says. A long one is asked about rarely, in a word.
+            words  = self.bank.read("status", BURST_WORDS if waited_s < LONG_S else 1)
             status = words[0]
             waited_s = time.monotonic() - start
             if STATUS_ENDED.of(status):
@@ -129,7 +132,9 @@ class JobQueue:
                     f"{'its queue overran' if status & STATUS_OVERRUN else 'a descriptor was lost on the link'}")
             if waited_s > limit_s:
                 raise JobError(f"{job} did not end within {limit_s:.3g} s")
-            time.sleep(min(POLL_S_MAX, waited_s/8))
+            time.sleep(min(max(POLL_S_MAX, waited_s/POLL_SHARE), waited_s/8))
+        if len(words) == 1:
+            words = self.bank.read("status", BURST_WORDS)
         tag, code, cycles = words[BURST_DONE:BURST_DONE + 3]
         if tag != job.tag:
             raise DeviceError(f"the device ended the job with tag {tag}, the oldest one posted has tag {job.tag}")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A program in a device's memory, and the memory of the sessions that it serves."""
 
+import time
 import zlib
 
 import numpy as np
@@ -61,6 +62,11 @@ class DeviceProgram:
     ends : iterable of int
         Tokens that end a text.
 
+    Attributes
+    ----------
+    seconds : float
+        In runs, with the link.
+
     Raises
     ------
     DeviceMemoryError
@@ -72,6 +78,7 @@ class DeviceProgram:
         self.device, self.program = device, program
         self._layers, self._contents = layers, contents
         self._regions = []
+        self.seconds  = 0.0
         try:
             self._constants = self._region(program.constants.size)
             self._records   = self._region(program.bytes)
@@ -146,15 +153,19 @@ class DeviceProgram:
         -------
         RunEnd
         """
-        device = self.device
-        device.prepare(list(self._layers.values()))
-        self.ensure()
-        if prompt:
-            device.write_memory(session.tokens_addr, np.array(tokens, "<u4"))
-        return device.run_program(Run(program_addr=self._records.addr, tokens_addr=session.tokens_addr,
-            state_addr=session.state_addr, state_bytes=self.program.session.size, token=int(tokens[0]),
-            position=position, identity=self.identity, count=count, prompt=prompt,
-            limit_cycles=count*self._pass_cycles(position + count)))
+        run = Run(program_addr=self._records.addr, tokens_addr=session.tokens_addr, state_addr=session.state_addr,
+            state_bytes=self.program.session.size, token=int(tokens[0]), position=position, identity=self.identity,
+            count=count, prompt=prompt, limit_cycles=count*self._pass_cycles(position + count))
+        device, start = self.device, time.perf_counter()
+        with device.turn:
+            device.prepare(list(self._layers.values()))
+            self.ensure()
+            if prompt:
+                device.write_memory(session.tokens_addr, np.array(tokens, "<u4"))
+            try:
+                return device.run_program(run)
+            finally:
+                self.seconds += time.perf_counter() - start
 
     def _pass_cycles(self, positions):
         """More cycles than a pass takes, on a memory that gives half a beat a cycle."""

@@ -211,6 +211,12 @@ class LlamaModel:
             return ()
 
     @property
+    def computing_s(self):
+        """Seconds so far in the linear layers, or in runs of the device's decoder."""
+        runs = 0.0 if self._decoder is None else self._decoder.program.seconds
+        return runs + sum(job.seconds for job in self.jobs.values())
+
+    @property
     def context(self):
         """Positions of a text: those of a session on the device, or what the model was trained for."""
         return self.config.max_position_embeddings if self._decoder is None else self._decoder.context

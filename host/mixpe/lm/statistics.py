@@ -27,7 +27,7 @@ class Snapshot:
 
     @classmethod
     def take(cls, model):
-        return cls(time.perf_counter(), sum(job.seconds for job in model.jobs.values()),
+        return cls(time.perf_counter(), model.computing_s,
                    _ask(model.device, "counters"), _ask(model.device, "link_bytes"))
 
 
@@ -46,7 +46,8 @@ class Phase:
     seconds : float
         Wall time.
     linear_s : float
-        Share of it in the linear layers: device, link and quantisation of activations (or the host's float32).
+        Share of it in the linear layers: device, link and quantisation of activations (or the host's float32). With a
+        decoder on the device: in its runs.
     sent_bytes, received_bytes : int or None
         Over the link.
     counters : dict of name → int, or None
@@ -109,10 +110,19 @@ class Statistics:
     def table(self):
         """Aligned text, one figure a line; what the device does not report is said to be so."""
         lines = [("", "prompt", "text")]
-        for label, name in _FIGURES:
+        for label, name in self._figures():
             lines.append((label, _cell(self.prefill, name), _cell(self.decode, name)))
         widths = [max(len(line[i]) for line in lines) for i in range(3)]
         return "\n".join(f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}" for a, b, c in lines)
+
+
+    def _figures(self):
+        """Labels and names of what there is to say."""
+        decoder = "busy_vector" in (self.decode.counters or ())
+        for label, name in _FIGURES:
+            yield ("  on the device, and link" if decoder and name == "linear_s" else label), name
+        if decoder:
+            yield from _ENGINES
 
 
 _FIGURES = (
@@ -127,8 +137,14 @@ _FIGURES = (
 )
 
 
+_ENGINES = (
+    ("  vector engine busy",       "busy_vector"),
+    ("  attention engine busy",    "busy_attention"),
+)
+
+
 def _cell(phase, name):
-    value = getattr(phase, name)
+    value = getattr(phase, name) if hasattr(phase, name) else (phase.counters or {}).get(name)
     if value is None or (name in ("cycles", "busy_cycles") and not phase.cycles):
         return "not reported"
     if name == "tokens":
