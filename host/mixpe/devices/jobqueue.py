@@ -121,7 +121,7 @@ class JobQueue:
         start, waited_s = time.monotonic(), 0.0
         while True:
             # One request brings the end of a job with what it says. A long one is asked about rarely, in a word.
-            words  = self.bank.read("status", BURST_WORDS if waited_s < LONG_S else 1)
+            words  = self.bank.read("status", BURST_WORDS) if waited_s < LONG_S else [self.bank.read("status")]
             status = words[0]
             waited_s = time.monotonic() - start
             if STATUS_ENDED.of(status):
