@@ -163,7 +163,6 @@ class Device:
             lambda addr, stream: self.transfer.upload(addr, stream, self.verify != "none"), keep)
         return linear
 
-    @in_turn
     def run(self, requests):
         """Run independent layers without waiting between them.
 
@@ -176,32 +175,32 @@ class Device:
         -------
         list of (…, n) float32
         """
-        self.check_open()
-        inputs, shared, calls = {}, {}, []
-        for linear, x in requests:
-            if linear.device is not self:
-                raise DeviceError(f"a layer of {linear.device.url} cannot run on {self.url}")
-            key = id(x), linear.shape[1]
-            if key not in inputs:
-                inputs[key] = as_rows(x, linear.shape[1])
-            rows, axes = inputs[key]
-            calls.append((linear.call(rows, shared), axes))
-        self.prepare([linear for linear, _ in requests])
-        self.execute([call for call, _ in calls])
-        results = [(call.result(), axes) for call, axes in calls]
+        with self.turn:
+            self.check_open()
+            inputs, shared, calls = {}, {}, []
+            for linear, x in requests:
+                if linear.device is not self:
+                    raise DeviceError(f"a layer of {linear.device.url} cannot run on {self.url}")
+                key = id(x), linear.plan.k
+                if key not in inputs:
+                    inputs[key] = as_rows(x, linear.plan.k)
+                rows, axes = inputs[key]
+                calls.append((linear.call(rows, shared), axes))
+            self.prepare([linear for linear, _ in requests])
+            self.execute([call for call, _ in calls])
+            results = [(call.result(), axes) for call, axes in calls]
         return [y if len(axes) == 1 else y.reshape(*axes, y.shape[1]) for y, axes in results]
 
     # Jobs.
 
-    @in_turn
     def prepare(self, linears):
         """Recover after trouble, and bring back what weights of these layers it has cost."""
-        self._recover()
-        for linear in linears:
-            if linear.epoch != self.epoch:
-                linear.ensure(self.checksum, lambda addr, stream: self.transfer.upload(addr, stream, True))
+        with self.turn:
+            self._recover()
+            for linear in linears:
+                if linear.epoch != self.epoch:
+                    linear.ensure(self.checksum, lambda addr, stream: self.transfer.upload(addr, stream, True))
 
-    @in_turn
     def execute(self, calls):
         """Carry out planned calls with the queue kept full: activations of the next job are written while one runs.
 
@@ -209,16 +208,17 @@ class Device:
         ----------
         calls : list of FusedCall, PartialsCall or alike
         """
-        self._recover()
-        stage = Stage(self, calls)
-        try:
-            stage.run()
-        except BaseException as error:
-            self._suspect = True
-            stage.drop()
-            if isinstance(error, MixpeError):
-                self._try_recover()
-            raise
+        with self.turn:
+            self._recover()
+            stage = Stage(self, calls)
+            try:
+                stage.run()
+            except BaseException as error:
+                self._suspect = True
+                stage.drop()
+                if isinstance(error, MixpeError):
+                    self._try_recover()
+                raise
 
     @in_turn
     def run_job(self, job):

@@ -31,7 +31,7 @@ def test_a_fenced_record_begins_a_cycle_after_the_end_that_it_waits_for(memory_b
     harness.setup(seed=0, stall=0, latency_cycles=20)
     harness.load(Program([*records, select(99)]).words(), PROGRAM_ADDR)
     harness.post(run_of(position=63))
-    assert harness.run(1, limit_cycles=20_000)[0][1] == JobCode.OK
+    assert harness.run(1, limit_cycles=100_000)[0][1] == JobCode.OK
     gaps = [begin - last for log in harness.log([10, 11, 10]) for words, begin, _, last in log if words[4]]
     print(gaps)
     assert set(gaps) == {1}
