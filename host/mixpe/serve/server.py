@@ -71,7 +71,7 @@ def serve(args, key, say):
                               reuse_port=False) as listening:
         with LlamaModel.from_pretrained(opened, None if args.device == "none" else args.device,
                                         group_size=args.group_size, bits=args.bits, activations=kind,
-                                        head_bits=args.head_bits) as model:
+                                        head_bits=args.head_bits, decoder="host") as model:  # rows of one pass
             model.tokenizer = tokenizer
             app, owner = start(model, name, key, slots=args.slots, waiting=args.queue,
                 activations=kind, host=args.host)
