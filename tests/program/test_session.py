@@ -240,6 +240,22 @@ def test_tokens_that_may_not_be_chosen(model, prompt):
         assert made == tokens and generation.tokens == tuple(tokens)
 
 
+def test_in_another_arithmetic_the_host_makes_the_text(model, device, prompt):
+    """Nothing of it runs as a program, and its caches are the host's."""
+    twin    = model.in_arithmetic("float32")
+    records = device.counters()["records"]
+    made    = list(twin.generate_tokens(prompt, 5))
+    assert device.counters()["records"] == records
+    cache, tokens = twin.new_past(), prompt
+    for token in made:
+        assert token == int(twin.forward([tokens], cache, last_only=True)[0, -1].argmax())
+        tokens = [token]
+    with pytest.raises(ModelError, match="needs a decoder"):
+        twin.session()
+    assert list(model.in_arithmetic("decoder").generate_tokens(prompt, 5)) == list(model.generate_tokens(prompt, 5))
+    assert device.counters()["records"] > records
+
+
 def test_statistics(model, prompt):
     generation = model.generate_tokens(prompt, 17)
     list(generation)
@@ -329,6 +345,10 @@ def test_a_talk_does_not_read_its_past_again(tmp_path, device, small):
         alone  = Conversation(model)
         alone.messages = talk.messages[:2]
         assert "".join(alone.ask("cd", 5)) == second
+        free = device.memory.free_bytes
+        talk.reset()
+        assert talk.messages == [] and "".join(talk.ask("ab", 6)) == first
+        assert device.memory.free_bytes == free  # the session's memory serves the next conversation
 
 
 def test_the_command_generates_on_the_device(capsys):

@@ -82,7 +82,7 @@ def _talk(model, args):
         if text == "/exit":
             return
         if text == "/reset":
-            conversation = Conversation(model, args.system)
+            conversation.reset()
         elif text.startswith("/"):
             print(f"there is no {text.split()[0]}; {HELP}", file=sys.stderr)
         elif text:

@@ -32,10 +32,16 @@ class Conversation:
     def __init__(self, model, system=None):
         if model.tokenizer.chat is None:
             raise ModelError("the model has no chat template; continue a plain text instead: mixpe generate")
-        self._model   = model
-        self._cache   = model.new_past()
-        self._seen    = []  # tokens whose keys and values are in the cache
-        self.messages = [] if system is None else [{"role": "system", "content": system}]
+        self._model  = model
+        self._system = [] if system is None else [{"role": "system", "content": system}]
+        self._cache  = model.new_past()
+        self.reset()
+
+    def reset(self):
+        """Forget what was said; the cache's memory serves the next messages."""
+        self._cache.length = 0
+        self._seen      = []  # tokens whose keys and values are in the cache
+        self.messages   = list(self._system)
         self.generation = None
 
     def ask(self, text, n, *, temperature=0.0, top_p=1.0, seed=0):

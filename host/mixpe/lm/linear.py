@@ -8,13 +8,14 @@ import time
 
 import numpy as np
 
+from mixpe.lm.weights import TABLE
 from mixpe.program.jobs import HEAD, JOBS
 
 
 def job_tensors(tensors, name):
     """Names of the tensors that one job consists of, in order; a tied head is the embedding."""
     if name == HEAD:
-        return ["lm_head.weight" if "lm_head.weight" in tensors else "model.embed_tokens.weight"]
+        return ["lm_head.weight" if "lm_head.weight" in tensors else TABLE]
     layer, _, job = name.rpartition(".")
     return [f"model.{layer}.{part}.weight" for part in JOBS[job]]
 

@@ -13,14 +13,13 @@ from mixpe.formats.tensor import FloatTensor
 from mixpe.lm.fit import Part, Rounding, job_plans, outline
 from mixpe.lm.linear import job_tensors
 from mixpe.lm.offload import SeveralLayers
-from mixpe.lm.weights import job_biases
+from mixpe.lm.weights import TABLE, job_biases
 from mixpe.program.compile import ACTIVATIONS, EMBEDDING, compile_program, context_of
 from mixpe.program.jobs import HEAD, job_names
 from mixpe.program.place import aligned
 from mixpe.quant.quantize import quantize
 from mixpe.quant.sqnr import sqnr_db
 
-TABLE = "model.embed_tokens.weight"
 EMBEDDING_BITS, EMBEDDING_GROUP = 8, 32  # of an embedding that is stored as floats
 
 

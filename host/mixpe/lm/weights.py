@@ -7,6 +7,8 @@ import numpy as np
 
 from mixpe.program.jobs import JOBS, job_names
 
+TABLE = "model.embed_tokens.weight"  # the embedding
+
 
 class Weights(Mapping):
     """Tensors by name as float32 arrays.
