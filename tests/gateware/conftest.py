@@ -144,3 +144,30 @@ def ticket():
         return {name: fields[name] for name in names if name != "form" or config.minima}
 
     return ticket_
+
+
+@pytest.fixture
+def switch_writes():
+    """Switch a writer off and on at random cycles: when it says `idle`, nothing more is written until it is back on.
+
+    A process of the simulator; `running` says whether to go on, `stopped` gets the words written at each pause.
+    """
+
+    def switch_(dut, memory, rng, running, stopped):
+        while running():
+            for _ in range(int(rng.integers(1, 120))):
+                yield
+            yield dut.enable.eq(0)
+            yield
+            yield
+            while not (yield dut.idle):
+                yield
+            written = len(memory.writes)
+            for _ in range(60):
+                yield
+                assert (yield dut.idle) and len(memory.writes) == written
+            stopped.append(written)
+            yield dut.enable.eq(1)
+            yield
+
+    return switch_

@@ -108,36 +108,20 @@ def test_a_row_costs_a_write_for_each_of_the_memory_s_words(options, words, feed
 
 
 @pytest.mark.parametrize("queue_depth", (2, 4))
-def test_switched_off_it_writes_nothing_and_loses_nothing(queue_depth, feed, seeded, simulate):
+def test_switched_off_it_writes_nothing_and_loses_nothing(queue_depth, feed, seeded, simulate, switch_writes):
     """`idle` says when the last word was taken; it stays until `enable` is back, and the record is whole in the end."""
     rng = seeded(queue_depth)
     _, memory, _, dut = make({"port_bits": 32, "queue_depth": queue_depth}, seed=2, stall=0.3, burst_words=16)
-    expected, stopped = memory.bytes.copy(), []
+    expected, stopped, ended = memory.bytes.copy(), [], []
     items, _ = items_of(rng, expected, 0, MEM_BYTES, places=[(400, 300), (4000, 7)])
-
-    def switch():
-        while not (yield dut.source.valid):
-            for _ in range(int(rng.integers(1, 120))):
-                yield
-            yield dut.enable.eq(0)
-            yield
-            yield
-            while not (yield dut.idle):
-                yield
-            written = len(memory.writes)
-            for _ in range(60):
-                yield
-                assert (yield dut.idle) and len(memory.writes) == written
-            stopped.append(written)
-            yield dut.enable.eq(1)
-            yield
 
     def drive():
         yield dut.high_beat.eq(MEM_BYTES)
         yield from feed(dut.sink, items, np.random.default_rng(1), 0.2)
         while not (yield dut.source.valid):
             yield
+        ended.append(True)
 
-    simulate(dut, drive(), switch(), *memory.generators())
+    simulate(dut, drive(), switch_writes(dut, memory, rng, lambda: not ended, stopped), *memory.generators())
     assert (memory.bytes == expected).all()
     assert len({count for count in stopped if 0 < count < 290}) > 3, stopped

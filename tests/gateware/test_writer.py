@@ -166,7 +166,7 @@ def test_words_wait_for_a_burst_or_the_end(memory_bits, feed, seeded, simulate):
 
 
 @pytest.mark.parametrize("queue_depth", (2, 4))
-def test_switched_off_it_writes_nothing_and_loses_nothing(queue_depth, feed, collect, seeded, simulate):
+def test_switched_off_it_writes_nothing_and_loses_nothing(queue_depth, feed, collect, seeded, simulate, switch_writes):
     """`idle` says when the last word was taken; it stays until `enable` is back, and the job is whole in the end."""
     config = Config(rows=2, scalers=1, k_max=512, port_bits=32, queue_depth=queue_depth)
     rng    = seeded(queue_depth)
@@ -174,25 +174,10 @@ def test_switched_off_it_writes_nothing_and_loses_nothing(queue_depth, feed, col
     dut    = ResultWriter(config, memory.get_port("write"), burst_words=16, fifo_depth=2 if config.is_shallow else 16)
     raw, out, stopped = rng.bytes(4*300), [], []
 
-    def switch():
-        while not out:
-            for _ in range(int(rng.integers(1, 120))):
-                yield
-            yield dut.enable.eq(0)
-            yield
-            yield
-            while not (yield dut.idle):
-                yield
-            written = len(memory.writes)
-            for _ in range(60):
-                yield
-                assert (yield dut.idle) and len(memory.writes) == written
-            stopped.append(written)
-            yield dut.enable.eq(1)
-
     simulate(dut, feed(dut.jobs, [{"out_beat": 3, "code": 9, "start": 77}], rng, 0),
         feed(dut.sink, beats_of(raw, config), np.random.default_rng(1), 0.2),
-        collect(dut.source, ["code", "start"], 1, out, np.random.default_rng(3), 0), switch(), *memory.generators())
+        collect(dut.source, ["code", "start"], 1, out, np.random.default_rng(3), 0),
+        switch_writes(dut, memory, rng, lambda: not out, stopped), *memory.generators())
     assert out == [(9, 77)]
     assert bytes(memory.bytes[12:12 + len(raw)]) == raw and len(memory.writes) == 300
     assert len({count for count in stopped if 0 < count < 300}) > 3, stopped

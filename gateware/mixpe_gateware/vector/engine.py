@@ -17,7 +17,7 @@ from migen import FSM, Array, Case, If, Mux, NextState, NextValue, Signal
 from mixpe_gateware.contract.config import GROUP_SIZES
 from mixpe_gateware.contract.errors import ConfigError
 from mixpe_gateware.contract.jobs import JobCode
-from mixpe_gateware.contract.program.records import A_SCALED, B_SCALED, NARROW, ROWS_MAX, Function
+from mixpe_gateware.contract.program.records import A_SCALED, B_SCALED, CHOICE_BITS, NARROW, ROWS_MAX, Function
 from mixpe_gateware.control.engine import Engine
 from mixpe_gateware.stream.bounded import BoundedWriter
 from mixpe_gateware.vector.datapath import DEPTH, FIRST, LOAD, MAIN, SCALAR, WAIT, Datapath
@@ -25,7 +25,7 @@ from mixpe_gateware.vector.memories import Units
 from mixpe_gateware.vector.operands import Operands
 from mixpe_gateware.vector.raising import UNIT_BITS
 from mixpe_gateware.vector.record import Record
-from mixpe_gateware.vector.toplist import INDEX_BITS, TopList
+from mixpe_gateware.vector.toplist import TopList
 from mixpe_gateware.vector.walk import GROUP_BITS, Walk
 from mixpe_gateware.vector.writes import WriteOrder
 
@@ -62,7 +62,7 @@ class VectorEngine(Engine):
         Engine.__init__(self)
         if config.port_bits < 32:
             raise ConfigError(f"the vector engine takes beats of 32 bits at least, not port_bits={config.port_bits}")
-        self.choice = stream.Endpoint([("token", INDEX_BITS)])
+        self.choice = stream.Endpoint([("token", CHOICE_BITS)])
 
         # # #
 

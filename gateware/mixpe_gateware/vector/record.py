@@ -16,6 +16,7 @@ from mixpe_gateware.contract.program.records import (
     A_SCALED,
     B_ONE_ROW,
     B_SCALED,
+    CHOICE_BITS,
     HAS_B,
     HEAD_MAX,
     MEASURE,
@@ -28,12 +29,10 @@ from mixpe_gateware.contract.program.records import (
 )
 from mixpe_gateware.contract.widths import log2
 from mixpe_gateware.control.fetch import WordFetch
-from mixpe_gateware.vector.toplist import INDEX_BITS
 from mixpe_gateware.vector.words import COUNT_BITS
 
 WORDS_READ = max(VECTOR) + 1
 PLACE      = {name: index for index, (name, _) in VECTOR.items()}
-HEADS      = (Function.ROTATE, Function.APPEND, Function.QUERY)  # whose rows are heads
 
 
 class Record(LiteXModule):
@@ -69,7 +68,7 @@ class Record(LiteXModule):
         self.pop    = Signal()
         self.source = stream.Endpoint([("code", 4)])
         self.words  = {name: Signal(32, name=name) for name in PLACE if name not in ("n", "rows")}
-        self.words |= {"n": Signal(INDEX_BITS + 1), "rows": Signal(ROWS_MAX.bit_length())}
+        self.words |= {"n": Signal(CHOICE_BITS + 1), "rows": Signal(ROWS_MAX.bit_length())}
         self.function = {function: Signal(name=function.name.lower()) for function in Function}
         self.options  = {bit: Signal() for bit in (A_SCALED, B_SCALED, HAS_B, B_ONE_ROW, NARROW, MEASURE)}
         self.heads, self.reads_b, self.one_row = Signal(), Signal(), Signal()
@@ -123,7 +122,7 @@ class Record(LiteXModule):
         top   = (rows != 1) | (group == 0) | (group > TOP)
         bad   = Signal()
         self.sync += bad.eq((which > max(Function)) | too_wide | (n < GROUP_MIN) | (rows == 0) | (rows > ROWS_MAX)
-            | (~is_a[Function.SELECT] & (n > WIDTH_LIMIT)) | (is_a[Function.SELECT] & (top | n[INDEX_BITS]))
+            | (~is_a[Function.SELECT] & (n > WIDTH_LIMIT)) | (is_a[Function.SELECT] & (top | n[CHOICE_BITS]))
             | (self.heads & heads) | (is_a[Function.QUANT] & quant))
         return bad
 

@@ -5,9 +5,7 @@ from litex.gen import LiteXModule
 from litex.soc.interconnect import stream
 from migen import FSM, READ_FIRST, Cat, If, Memory, Mux, NextState, NextValue, Signal
 
-from mixpe_gateware.contract.program.records import TOP
-
-INDEX_BITS = 20
+from mixpe_gateware.contract.program.records import CHOICE_BITS, TOP
 
 
 def above(a, b):
@@ -45,12 +43,12 @@ class TopList(LiteXModule):
         self.sink   = sink   = stream.Endpoint([("data", 32)])
         self.show   = Signal()
         self.source = stream.Endpoint([("data", 32)])
-        self.best   = Signal(INDEX_BITS)
+        self.best   = Signal(CHOICE_BITS)
         self.idle   = Signal()
 
         # # #
 
-        entry  = [("value", 32), ("index", INDEX_BITS)]
+        entry  = [("value", 32), ("index", CHOICE_BITS)]
         width  = sum(bits for _, bits in entry)
         self.memory = memory = Memory(width, TOP)
         self.read   = read   = memory.get_port(mode=READ_FIRST)
@@ -58,8 +56,8 @@ class TopList(LiteXModule):
         self.specials += memory, read, write
 
         value  = Signal(32)
-        index  = Signal(INDEX_BITS)        # of the value
-        next_  = Signal(INDEX_BITS)        # of the next one
+        index  = Signal(CHOICE_BITS)        # of the value
+        next_  = Signal(CHOICE_BITS)        # of the next one
         least  = Signal(32)                # of a full list
         count  = Signal(TOP.bit_length())
         free   = Signal(TOP.bit_length())  # the entry that a new number may have, for a start

@@ -4,7 +4,7 @@
 from litex.gen import LiteXModule
 from migen import If, Signal
 
-from mixpe_gateware.vector.toplist import INDEX_BITS
+from mixpe_gateware.contract.program.records import CHOICE_BITS
 
 GROUP_BITS = 10
 ANGLE_BITS = 7
@@ -33,7 +33,7 @@ class Walk(LiteXModule):
 
     def __init__(self):
         self.load        = Signal()
-        self.length_last = Signal(INDEX_BITS)
+        self.length_last = Signal(CHOICE_BITS)
         self.groups_last = Signal(GROUP_BITS)
         self.half_last   = Signal(ANGLE_BITS)
         self.ready  = Signal()
@@ -47,7 +47,7 @@ class Walk(LiteXModule):
 
         # # #
 
-        column = Signal(INDEX_BITS)
+        column = Signal(CHOICE_BITS)
         self.comb += [
             self.go.eq(self.active & self.ready),
             self.last.eq(column == self.length_last),

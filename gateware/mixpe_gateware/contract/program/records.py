@@ -52,6 +52,10 @@ class Function(IntEnum):
     SELECT = 7
 
 
+OF_HEADS    = (Function.ROTATE, Function.APPEND, Function.QUERY)  # their rows are heads of one token
+CHOICE_BITS = 20                                                  # of an index among which SELECT chooses
+
+
 class Source(IntEnum):
     """What a patch multiplies with its stride."""
 

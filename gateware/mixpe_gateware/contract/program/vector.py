@@ -38,10 +38,12 @@ from mixpe_gateware.contract.program.records import (
     A_SCALED,
     B_ONE_ROW,
     B_SCALED,
+    CHOICE_BITS,
     HAS_B,
     HEAD_MAX,
     MEASURE,
     NARROW,
+    OF_HEADS,
     OP,
     ROWS_MAX,
     TOP,
@@ -50,8 +52,7 @@ from mixpe_gateware.contract.program.records import (
     named_words,
 )
 
-CHOICE_LIMIT = 1 << 20  # of SELECT's n, not reached
-HEADS        = (Function.ROTATE, Function.APPEND, Function.QUERY)  # whose rows are heads
+CHOICE_LIMIT = 1 << CHOICE_BITS  # of SELECT's n, not reached
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ class VectorRecord:
         if function == Function.QUANT:
             groups = constant == n or (constant in GROUP_SIZES and n % constant == 0)
             return n > K_LIMIT or n % config.lanes != 0 or not groups
-        if function in HEADS:
+        if function in OF_HEADS:
             return n > HEAD_MAX or n % GROUP_MIN != 0
         return n > WIDTH_LIMIT
 
@@ -153,7 +154,7 @@ class _Operands:
     def _numbers(self, address, shape, option):
         x = flush(self.memory.array(address, np.float32, shape))
         if self.record.has(option):
-            units = self.state.units[:1] if self.record.function in HEADS else self.state.units[:shape[0]]
+            units = self.state.units[:1] if self.record.function in OF_HEADS else self.state.units[:shape[0]]
             x = raised(x, units[:, None])
         return x
 
