@@ -101,9 +101,13 @@ class Harness:
 
     def registers(self):
         """What the last run of a program did, in builds with a decoder: dict of int."""
-        out = (ctypes.c_uint32*len(RUN))()
+        return self._registers([register.name for register in RUN])
+
+    def _registers(self, names):
+        """Pins that can be read, in the order of the build: dict of int."""
+        out = (ctypes.c_uint32*len(names))()
         self._library.harness_registers(self._handle, out)
-        return {register.name: value for register, value in zip(RUN, out, strict=True)}
+        return dict(zip(names, out, strict=True))
 
     def close(self):
         if self._handle:

@@ -147,6 +147,7 @@ def test_abort(stall, harness, case, compare, seeded):
         harness.idle(int(cycles))
         harness.reset()
         harness.idle(400)
+        assert not harness.registers()["early"]
         before[start:start + size] = harness.memory[start:start + size]
         assert (harness.memory == before).all()
         ends += len(harness.take_ended())
