@@ -1,29 +1,21 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The vector engine over memory against `contract.decoder`: all functions, all of the memory, random stalls."""
+"""The vector engine over memory against `contract.program.vector`: all functions, all of the memory, random stalls."""
 
 from itertools import count
 
 import numpy as np
 import pytest
 
-from mixpe_gateware.contract import narrow, wide
 from mixpe_gateware.contract.config import Config
-from mixpe_gateware.contract.decoder.attention import query_codes
-from mixpe_gateware.contract.decoder.cache import append
-from mixpe_gateware.contract.decoder.choice import largest
-from mixpe_gateware.contract.decoder.float32 import add, flush, multiply, raised
-from mixpe_gateware.contract.decoder.functions import LOG2_E, reciprocal_root
-from mixpe_gateware.contract.decoder.norm import square_sum
-from mixpe_gateware.contract.decoder.rope import rotate
-from mixpe_gateware.contract.decoder.swiglu import silu_multiply
+from mixpe_gateware.contract.decoder.functions import LOG2_E
 from mixpe_gateware.contract.descriptor import Opcode
-from mixpe_gateware.contract.errors import RangeError
 from mixpe_gateware.contract.jobs import JobCode
-from mixpe_gateware.contract.layout import shift_pitch
+from mixpe_gateware.contract.program.memory import SessionMemory
 from mixpe_gateware.contract.program.records import (
     A_SCALED,
     B_ONE_ROW,
     B_SCALED,
+    CHECK,
     HAS_B,
     MEASURE,
     NARROW,
@@ -31,6 +23,8 @@ from mixpe_gateware.contract.program.records import (
     VECTOR,
     Function,
 )
+from mixpe_gateware.contract.program.state import VectorState
+from mixpe_gateware.contract.program.vector import execute
 from mixpe_gateware.vector.engine import VectorEngine
 from mixpe_sim.harness.engine import CHOICE_VALID, EngineHarness
 from mixpe_sim.harness.engine import LOW as BOUNDS
@@ -40,10 +34,6 @@ A, B, OUT, EXTRA = 0x1000, 0x10000, 0x20000, 0x38000
 LOW, HIGH = 0x20000, 0x3F000
 PORTS = [{"port_bits": 32}, {"port_bits": 128}, {"port_bits": 64, "memory_bits": 16},
     {"port_bits": 128, "memory_bits": 32, "queue_depth": 2}]
-
-
-def bits_of(x):
-    return np.atleast_1d(np.asarray(x, np.float32) + np.float32(0)).view(np.uint8).reshape(-1)
 
 
 def float_word(x):
@@ -62,85 +52,6 @@ def record_of(function, options=0, **words):
     return record
 
 
-class Expected:
-    """What a record does to memory by the functions of `contract.decoder`, and the state that is kept between them."""
-
-    def __init__(self, config, memory):
-        self.config, self.memory = config, memory
-        self.units, self.sums = np.zeros(64, int), None
-
-    def floats(self, place, *shape):
-        count = int(np.prod(shape))
-        return flush(self.memory[place:place + 4*count].view("<f4").reshape(shape))
-
-    def put(self, place, data):
-        data = np.ascontiguousarray(data).view(np.uint8).reshape(-1)
-        self.memory[place:place + data.size] = data
-
-    def run(self, record):
-        """Code and choice."""
-        try:
-            with np.errstate(all="ignore"):
-                return JobCode.OK, self._run(record)
-        except RangeError:
-            return JobCode.RANGE, None
-
-    def _run(self, record):
-        names = {name: record[index] for index, (name, _) in VECTOR.items()}
-        function, options = OP.field("function").of(record[0]), OP.field("options").of(record[0])
-        n, rows, out = names["n"], names["rows"], names["out_addr"]
-        heads = function in (Function.ROTATE, Function.APPEND, Function.QUERY)
-        units = np.zeros(rows, int) if not options & A_SCALED else (np.full(rows, self.units[0]) if heads
-            else self.units[:rows])
-        a = raised(self.floats(names["a_addr"], rows, n), units[:, None])
-
-        def second(one_row):
-            b = self.floats(names["b_addr"], 1 if one_row else rows, n)
-            return raised(b, self.units[:len(b), None]) if options & B_SCALED else b
-
-        constant = np.array(names["constant"], np.uint32).view(np.float32)
-        if function == Function.ADD:
-            y = add(a, second(options & B_ONE_ROW) if options & HAS_B else np.float32(0))
-            if options & MEASURE:
-                self.sums = square_sum(y)
-            self.put(out, bits_of(y))
-        elif function == Function.NORM:
-            mean = add(multiply(self.sums[:rows], constant), np.array(names["epsilon"], np.uint32).view(np.float32))
-            self.put(out, bits_of(multiply(multiply(a, reciprocal_root(mean)[:, None]), second(True))))
-        elif function == Function.SILU:
-            self.put(out, bits_of(silu_multiply(a, second(False))))
-        elif function == Function.QUANT:
-            self._quantise(a, names, options & NARROW)
-        elif function == Function.ROTATE:
-            table = self.floats(names["b_addr"], 2, 1, n//2)
-            self.put(out, bits_of(rotate(a[None, None], table[0], table[1])))
-        elif function == Function.APPEND:
-            codes, scales = append(a)
-            for row in range(rows):
-                self.put(out + row*names["pitch"], codes[row])
-                self.put(names["extra_addr"] + row*names["pitch_2"], scales[row:row + 1])
-        elif function == Function.QUERY:
-            assert constant == np.float32(float(LOG2_E)/np.sqrt(n))
-            codes, exponent = query_codes(a)
-            self.put(out, codes.astype(np.int16))
-            self.put(names["extra_addr"], np.where(np.abs(codes).max(axis=1) > 0, exponent, 0).astype(np.int32))
-        elif function == Function.SELECT:
-            best = largest(a[0], names["constant"])
-            self.put(out, np.stack([best.astype(np.uint32), (a[0][best] + np.float32(0)).view(np.uint32)], axis=1))
-            return int(best[0])
-        return None
-
-    def _quantise(self, a, names, is_narrow):
-        module, group = (narrow if is_narrow else wide), names["constant"]
-        codes, shifts, unit = module.align(a, group)
-        rows = codes if is_narrow else wide.split(codes)
-        table = np.zeros((len(shifts), shift_pitch(shifts.shape[1], self.config)), np.uint8)
-        table[:, :shifts.shape[1]] = shifts
-        table = table if is_narrow else np.repeat(table, 2, axis=0)
-        self.put(names["out_addr"], np.concatenate([rows.view(np.uint8).reshape(-1), table.reshape(-1)]))
-        self.units[:len(unit)] = np.log2(unit)
-
-
 class Machine:
     """The engine with its memory and what is expected of it."""
 
@@ -149,7 +60,8 @@ class Machine:
         self.harness  = EngineHarness(VectorEngine, "mixpe_gateware.vector.engine", self.config, MEM_BYTES,
             modes=("read", "read", "write"))
         self.memory   = self.harness.memory
-        self.expected = Expected(self.config, self.memory.copy())
+        self.wanted   = self.memory.copy()
+        self.state    = VectorState()
 
     def start(self, rng, *, stall, latency_cycles=5):
         """Random bytes everywhere, random stalls from here on."""
@@ -179,22 +91,30 @@ class Machine:
 
     def fill(self, place, data):
         raw = np.ascontiguousarray(data).view(np.uint8).reshape(-1)
-        self.memory[place:place + raw.size] = self.expected.memory[place:place + raw.size] = raw
+        self.memory[place:place + raw.size] = self.wanted[place:place + raw.size] = raw
 
     def floats(self, place, x):
         self.fill(place, np.asarray(x, np.float32))
 
+    def define(self, record):
+        """Run a record by its definition: its code, and what it chose or None."""
+        self.state.choice = None
+        session = SessionMemory(self.wanted, LOW, HIGH - LOW)
+        with np.errstate(all="ignore"):  # of random bytes
+            code = execute(record[:CHECK], session, self.config, self.state)
+        return code, self.state.choice
+
     def check(self, record):
         """Run a record and compare code, choice and the whole memory."""
-        told = self.expected.run(record)
+        told = self.define(record)
         code, choice = self.run(record)
         assert (code, choice) == told
         if code == JobCode.OK:
-            wrong = np.flatnonzero(self.memory != self.expected.memory)
+            wrong = np.flatnonzero(self.memory != self.wanted)
             assert not wrong.size, f"{wrong.size} bytes differ, the first at {wrong[0]:#x}"
         else:  # only its own results may have changed
-            assert (self.memory[:LOW] == self.expected.memory[:LOW]).all()
-            self.memory[:] = self.expected.memory
+            assert (self.memory[:LOW] == self.wanted[:LOW]).all()
+            self.memory[:] = self.wanted
 
     def ends(self, record, code, **bounds):
         """Run a record that ends with a code and changes nothing."""
@@ -354,7 +274,7 @@ def test_numbers_out_of_range(function, options, words, data, place, machine, se
     for start, values in data.items():
         machine.floats(start + 4*place, values)
     record = record_of(function, options, n=32, **words)
-    assert machine.expected.run(record)[0] == JobCode.RANGE
+    assert machine.define(record)[0] == JobCode.RANGE
     assert machine.run(record) == (JobCode.RANGE, None)
     machine.start(seeded(1), stall=0.2)
     machine.floats(A, machine.rng.normal(0, 1, 64))
@@ -427,10 +347,10 @@ def test_results_outside_the_session(function, words, machine, seeded):
         outside = np.ones(MEM_BYTES, bool)
         outside[low:high] = False
         assert (machine.memory == before)[outside].all()
-        machine.expected.run(record)
+        machine.define(record)
         inside = slice(low, max(low, high))
-        assert (machine.memory == machine.expected.memory)[inside].all()
-        machine.expected.memory[:] = machine.memory
+        assert (machine.memory == machine.wanted)[inside].all()
+        machine.wanted[:] = machine.memory
         machine.check(record)
 
 
