@@ -167,6 +167,7 @@ def test_a_full_queue_is_said_at_once_and_empties(model):
         for stream in streams:
             stream.close()
         wait_for(lambda: owner.lengths() == (0, 0))
+        assert fetch(f"{url}/stats")[1]["requests"]["cancelled"] == 2  # the one that only waited, too
         assert client(url).completions.create(model="bytes", prompt="a", max_tokens=2).usage.completion_tokens == 2
 
 

@@ -107,7 +107,9 @@ class Owner(threading.Thread):
                 for sequence in [each for each in self._active if each.ended]:
                     self._active.remove(sequence)
                     self._retire(sequence)
-                self._waiting = deque(each for each in self._waiting if not each.ended)
+                for sequence in [each for each in self._waiting if each.ended]:
+                    self._waiting.remove(sequence)
+                    self._figures.ended(sequence)
                 while self._waiting and len(self._active) < self._slots:
                     self._begin(self._waiting.popleft())
                 if self._closing:
