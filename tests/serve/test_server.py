@@ -53,6 +53,15 @@ def test_openais_client_gets_the_models_text(server, model):
     assert (found.usage.prompt_tokens, found.usage.completion_tokens) == (len(PROMPTS[0]), 20)
 
 
+def test_an_answer_shorter_than_the_time_between_readings_is_measured(model):
+    with served(model, activations="a8") as (url, _):
+        assert fetch(f"{url}/stats")[1]["window"] is None
+        client(url).completions.create(model="bytes", prompt="a", max_tokens=2, temperature=0)
+        wait_for(lambda: fetch(f"{url}/stats")[1]["window"] is not None)
+        window = fetch(f"{url}/stats")[1]["window"]
+        assert (window["tokens"], window["passes"]) == (2, 2) and window["counters"]["busy"] > 0
+
+
 def test_a_stream_is_the_same_text_in_pieces(server, model):
     pieces = list(client(server).completions.create(model="bytes", prompt=PROMPTS[1], max_tokens=12, temperature=0,
         stream=True, stream_options={"include_usage": True}))

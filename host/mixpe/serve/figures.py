@@ -28,6 +28,7 @@ class Figures:
         self._samples  = deque()  # (time, generated, seconds, passes, counters, link)
         self._counters = self._link = None
         self._read_at  = 0.0
+        self.read()  # what the first answer is measured from
 
     @contextmanager
     def timed(self, work):
@@ -42,11 +43,13 @@ class Figures:
                     self.generated += 1
                 if not sequence.made:
                     self.prompt += len(tokens)
-        if self._device is not None and time.monotonic() - self._read_at >= SAMPLE_S:
-            self._read()
+        if time.monotonic() - self._read_at >= SAMPLE_S:
+            self.read()
 
-    def _read(self):
-        """Read the device's counters; in the owner's thread, between passes."""
+    def read(self):
+        """Read the device's counters; while no other thread uses the device, between passes and after the last one."""
+        if self._device is None:
+            return
         counters, link = self._device.counters(), self._device.link_bytes()
         with self._lock:
             self._read_at = time.monotonic()

@@ -154,6 +154,8 @@ class Owner(threading.Thread):
             sequence.pending = sequence.pending[len(tokens):]
             if not sequence.pending:
                 sequence.take(row)
+        if all(sequence.ended for sequence in self._active):
+            self._figures.read()  # an answer may be shorter than the time between two readings
 
     def _drop(self, error):
         """The pass failed: what its caches hold is not known."""
