@@ -8,7 +8,7 @@ PYTEST := $(VENV)/bin/python -m pytest
 JOBS   ?= 2
 FUZZ_SECONDS ?= 600
 
-.PHONY: help setup demo test test-slow test-torch test-models test-writers test-browser fuzz lint bench explore explore-quick test-boards clean
+.PHONY: help setup demo test test-slow test-torch test-models test-writers test-browser fuzz prove lint bench explore explore-quick test-boards clean
 
 help:
 	@echo "make demo           set up, build the simulated SoC, and let a language model write through it"
@@ -20,6 +20,7 @@ help:
 	@echo "make test-browser   the server's page in Chromium (installs both), screenshots in build/browser"
 	@echo "make fuzz           ten minutes for each reader of model files (FUZZ_SECONDS)"
 	@echo "make bench          cycles, bandwidth and link of the simulated SoC, with plots"
+	@echo "make prove          proofs by SAT that blocks of the gateware do what they promise"
 	@echo "make explore-quick  a small design-space exploration; make explore: all of it"
 	@echo "make test-boards    place and route the boards that open tools support (an hour or more)"
 	@echo "make clean          remove the virtual environment and builds"
@@ -67,6 +68,9 @@ test-browser: setup
 	    { echo "a browser is needed: sudo apt-get install chromium"; exit 1; }
 	@$(VENV)/bin/python -m pip install -q playwright==1.65.2
 	@$(PYTEST) -q -m browser tests/browser
+
+prove: setup
+	@$(VENV)/bin/python -m mixpe_sim.proofs
 
 fuzz: setup
 	@MIXPE_FUZZ_SECONDS=$(FUZZ_SECONDS) $(PYTEST) -n $(JOBS) -q --timeout 0 tests/formats/test_fuzz.py
