@@ -22,6 +22,7 @@ USED = {  # by whom, though no line of ours says so
     "Jinja's names in a template":                        {"globals"},
     "a part of a tokenizer":                              {"pre_tokenizer", "encode_special_tokens"},
     "PyTorch shows a layer by it":                        {"extra_repr"},
+    "Python's own: what kind an object is":               {"__class__"},
     "Python asks a module for what it has not":           {"__getattr__", "__dir__"},
 }
 
