@@ -15,7 +15,7 @@ USED = {  # by whom, though no line of ours says so
     "LiteDRAM reads it of a memory's settings":           {"rtt_nom"},
     "enum's value of a member":                           {"_value_"},
     "a column of a table that is written field by field": {"beats_out"},
-    "argparse's text of an option":                       {"help"},
+    "argparse's text of an option, and layout of help":   {"help", "formatter_class"},
     "warnings calls it":                                  {"showwarning"},
     "reprlib's limits":                                   {"maxlevel", "maxlong", "maxother", "maxstring"},
     "pyserial's limit of a write":                        {"write_timeout"},

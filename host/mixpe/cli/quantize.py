@@ -13,6 +13,7 @@ from mixpe.formats.tensor import FloatTensor
 from mixpe.lm import checkpoint
 from mixpe.progress import Progress
 from mixpe.quant.checks import group_span
+from mixpe.terminal import table
 
 DESCRIPTION = """\
 Quantise the linear layers of a checkpoint, round to nearest, and write them with everything else as a model that
@@ -110,12 +111,9 @@ def run(args):
         rows = [row | {"transposed": row["name"] in turned} for row in rows]
         print(json.dumps({"file": str(args.target), "matrices": rows}, indent=1))
         return 0
-    width = max(len(row["name"]) for row in rows)
-    print(f"{'matrix':<{width}}  {'n':>6} {'k':>6} {'bits':>4} {'G':>5} {'bytes':>10}  SQNR dB")
-    for row in rows:
-        sqnr = "exact" if row["sqnr_db"] is None else f"{row['sqnr_db']:.2f}"
-        print(f"{row['name']:<{width}}  {row['shape'][0]:>6} {row['shape'][1]:>6} {row['bits']:>4} "
-            f"{row['group_size']:>5} {row['bytes']:>10}  {sqnr:>7}")
+    print(table(("matrix", "n", "k", "bits", "G", "bytes", "SQNR dB"), [(row["name"], *map(str, row["shape"]),
+        str(row["bits"]), str(row["group_size"]), str(row["bytes"]),
+        "exact" if row["sqnr_db"] is None else f"{row['sqnr_db']:.2f}") for row in rows], "<>>>>>>", wrap=(0,)))
     if turned:
         print(f"transposed, since their rows were inputs: {len(turned)} of them")
     print(f"{len(rows)} matrices in {args.target}")
