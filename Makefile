@@ -48,7 +48,7 @@ test-slow: setup
 
 test-torch: setup
 	@$(VENV)/bin/python -m pip install -q -c .ci/constraints.txt -e '.[torch]'
-	@$(PYTEST) -q tests/lm/test_torch.py tests/lm/test_model.py tests/lm/test_architectures.py tests/examples
+	@$(PYTEST) -q tests/lm/test_torch*.py tests/lm/test_model.py tests/lm/test_architectures.py tests/examples
 
 # GPTQModel names more than its packing needs, so what it does need is named here.
 test-writers:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""For all tests: one BLAS thread a process, since several share the cores; and the device that is tested.
+"""For all tests: one BLAS thread a process, since several share the cores; a wide terminal; the device that is tested.
 
     pytest                             device tests run on the simulated SoC, beside all others
     pytest -m device                   only they
@@ -10,6 +10,8 @@ import os
 import shutil
 
 import pytest
+
+os.environ["COLUMNS"] = "200"  # a row of a table is one line; tests of narrow terminals set their own
 
 for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")

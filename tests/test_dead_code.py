@@ -15,13 +15,14 @@ USED = {  # by whom, though no line of ours says so
     "LiteDRAM reads it of a memory's settings":           {"rtt_nom"},
     "enum's value of a member":                           {"_value_"},
     "a column of a table that is written field by field": {"beats_out"},
-    "argparse's text of an option":                       {"help"},
+    "argparse's text of an option, and layout of help":   {"help", "formatter_class"},
     "warnings calls it":                                  {"showwarning"},
     "reprlib's limits":                                   {"maxlevel", "maxlong", "maxother", "maxstring"},
     "pyserial's limit of a write":                        {"write_timeout"},
     "Jinja's names in a template":                        {"globals"},
     "a part of a tokenizer":                              {"pre_tokenizer", "encode_special_tokens"},
     "PyTorch shows a layer by it":                        {"extra_repr"},
+    "Python's own: what kind an object is":               {"__class__"},
     "Python asks a module for what it has not":           {"__getattr__", "__dir__"},
 }
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from mixpe.errors import ConfigError, ToolError
 from mixpe.exports import copy_exports
 from mixpe.tools import CHAINS, ToolTimeout, check_chain, find_tool, package_versions, run_tool
+from mixpe.tools.cachefolder import check_tool_folder
 from mixpe.tools.programs import PROGRAMS
 from mixpe_boards import report as pnr
 from mixpe_boards.adapt import adapt_placer, script_commands, stage_of
@@ -210,6 +211,7 @@ def build_board(board, root, *, changes=None, link=None, ip_address="192.168.1.5
     check_link(board, link, ip_address)
     folder = Path(root).resolve()/changed.build_name(link)
     if compile_gateware:
+        check_tool_folder(folder, "name another one with --build-dir")
         check_chain(changed.toolchain)
     say(f"{board.name}: elaboration")
     elaborate_board(board, folder, changes, link=link, ip_address=ip_address, seed=seeds[0],

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from mixpe.errors import ConfigError
+from mixpe.terminal import paragraph, table
 from mixpe_boards.registry import BOARDS
 from mixpe_gateware.contract.config import Config
 from mixpe_gateware.contract.digest import digest
@@ -93,11 +94,9 @@ def _cells(row):
 
 def text_table(rows):
     """For a terminal."""
-    table  = [COLUMNS, *map(_cells, rows)]
-    widths = [max(len(line[i]) for line in table) for i in range(len(COLUMNS))]
-    lines  = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in table]
-    notes  = [f"{row['board']}: {row['note']}" for row in rows if row["note"]]
-    return "\n".join([*lines, "", "array: rows x lanes = MACs a cycle; MB/s: peak of the memory's pins", *notes])
+    notes = [paragraph(f"{row['board']}: {row['note']}", "  ") for row in rows if row["note"]]
+    return "\n".join([table(COLUMNS, [_cells(row) for row in rows], "<<<><<><", wrap=(7,)), "",
+        "array: rows x lanes = MACs a cycle; MB/s: peak of the memory's pins", *notes])
 
 
 def _share(result, name):

@@ -4,9 +4,12 @@
 import sys
 import time
 
+from mixpe.terminal import width
+
 FIRST_S  = 0.5  # work shorter than this shows nothing
 REDRAW_S = 0.1
-BAR      = 24
+BAR      = range(6, 61)  # characters
+FACTS    = 26            # usual ones of what stands behind the bar, so that it keeps its size
 
 
 def _scaled(value):
@@ -23,7 +26,7 @@ def _clock(seconds):
 
 
 class Progress:
-    """A progress bar.
+    """A progress bar, as wide as its terminal has room for, each time that it is drawn.
 
         with Progress("upload", total_bytes, "B") as progress:
             for chunk in chunks:
@@ -76,8 +79,10 @@ class Progress:
         share = min(1.0, self.done/self.total) if self.total else 1.0
         rate  = self.done/elapsed_s
         left  = _clock((self.total - self.done)/rate) if rate else "-:--"
-        bar   = "#"*int(share*BAR)
-        text  = f"{self.label} [{bar:<{BAR}}] {100*share:3.0f}%  {_scaled(rate)}{self.unit}/s  {left} left"
-        self.stream.write("\r" + text.ljust(self._width))
+        facts = f"{100*share:3.0f}%  {_scaled(rate)}{self.unit}/s  {left} left".ljust(FACTS + len(self.unit))
+        room  = width(self.stream) - 1  # a terminal may go on in the next line behind its last column
+        size  = min(max(room - len(f"{self.label} [] {facts}"), BAR[0]), BAR[-1])
+        text  = f"{self.label} [{'#'*int(share*size):<{size}}] {facts}"[:room]
+        self.stream.write("\r" + text.ljust(min(self._width, room)))
         self.stream.flush()
-        self._width = max(self._width, len(text))
+        self._width = len(text)

@@ -7,6 +7,7 @@ import re
 
 from mixpe.errors import ToolError
 from mixpe.tools import ToolCrash, compiler, find_tool, package_versions, run_tool
+from mixpe.tools.cachefolder import cache_folder, check_tool_folder
 from mixpe.tools.programs import SIMULATION
 
 PACKAGES = ("migen", "litex", "litedram", "pythondata-misc-tapcfg")
@@ -17,7 +18,9 @@ PROBE_LIMIT_S = 60
 
 
 def check_tools(with_cpu=False, with_ethernet=False):
-    """Check that everything needed is installed and return the versions, which are part of a build's identity.
+    """Check that everything needed is installed and that builds are kept where it works, and return the versions.
+
+    These are part of a build's identity.
 
     Returns
     -------
@@ -26,8 +29,9 @@ def check_tools(with_cpu=False, with_ethernet=False):
     Raises
     ------
     ToolError
-        Something is missing; the message says how to install it.
+        Something is missing, or the cache folder is none for it; the message says what to do.
     """
+    check_tool_folder(cache_folder("sim"), "set MIXPE_CACHE to another one")
     versions = package_versions(PACKAGES + (PACKAGES_CPU if with_cpu else ())
                                 + (PACKAGES_ETHERNET if with_ethernet else ()))
     missing = [package for package, version in versions.items() if version is None]

@@ -509,3 +509,9 @@ def test_facts_of_boards_are_complete(board):
     # A channel of the longest tile fits the weight buffer, and memory brings no more than the port takes.
     assert board.config.buffer_beats >= board.config.k_max//board.config.lanes
     assert board.memory_mbps*1e6 <= board.config.beat_bytes*board.clock_hz
+
+
+def test_a_build_folder_with_a_space_is_refused_before_anything_is_made(tmp_path, capsys):
+    assert main(["build", "icebreaker", "--build-dir", str(tmp_path/"my builds")]) == 2
+    assert "has a space in its path" in (text := capsys.readouterr().err) and "--build-dir" in text
+    assert not (tmp_path/"my builds").exists()

@@ -4,6 +4,7 @@
 import json
 import os
 import stat
+import subprocess
 import sys
 from itertools import combinations
 
@@ -294,3 +295,30 @@ def test_named_file_without_report(built, loader, capsys):
 def test_unknown_board():
     with pytest.raises(ConfigError, match="unknown board 'ulx4s'; there are ulx3s, "):
         find_board("ulx4s")
+
+
+WITHOUT_MIGEN = """
+import sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("migen", "litex", "litedram", "liteeth", "litescope", "litex_boards"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Missing())
+from mixpe.cli.main import main
+from mixpe_boards import flash
+flash.find_all = lambda _name: [sys.argv[1]]
+try:
+    import migen
+except ModuleNotFoundError:
+    sys.exit(main(["flash", "ulx3s", "--build-dir", sys.argv[2]]))
+"""
+
+
+def test_needs_neither_migen_nor_litex(loader, built, tmp_path):
+    calls = loader(FOUND.format(idcode=0x41113043))
+    run = subprocess.run([sys.executable, "-c", WITHOUT_MIGEN, str(tmp_path/"openFPGALoader"), str(built.parents[1])],
+        capture_output=True, text=True, timeout=60, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    assert run.returncode == 0 and not run.stderr and "loaded until power is off" in run.stdout, run.stderr
+    assert calls()[-1].endswith(str(built))

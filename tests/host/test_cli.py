@@ -3,6 +3,7 @@
 
 import importlib
 import json
+import os
 import subprocess
 import sys
 
@@ -189,11 +190,55 @@ def test_quantize_json(checkpoint, tmp_path, capsys):
 @pytest.mark.parametrize("options, text", [
     (["--include", "nothing"], "no matrix whose name matches 'nothing'"), (["--include", "("], "no regular expression"),
     (["--group-size", "48"], "group_size"), (["--group-size", "many"], "'many'"),
+    (["--group-size", "9"*5000], "--group-size must be"),
 ])
 def test_quantize_errors(checkpoint, tmp_path, capsys, options, text):
     assert main(["quantize", str(checkpoint[0]), str(tmp_path/"out.safetensors"), *options]) == 2
     assert text in capsys.readouterr().err
     assert not (tmp_path/"out.safetensors").exists()
+
+
+def test_what_is_no_linear_layer_is_left_and_conv1d_is_transposed(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    shapes = {
+        "wte.weight": (96, 32), "wpe.weight": (16, 32), "shared.weight": (96, 32), "pos_embeddings.weight": (9, 32),
+        "block.0.relative_attention_bias.weight": (32, 4), "emb.weight": (96, 32),
+        "h.0.attn.c_attn.weight": (32, 96), "h.0.attn.c_attn.bias": (96,),  # Conv1D: a row an input
+        "h.0.attn.c_proj.weight": (32, 32), "h.0.attn.c_proj.bias": (32,),
+        "h.0.mlp.c_proj.weight": (128, 32), "h.0.mlp.c_proj.bias": (32,),
+        "h.1.mlp.c_proj.weight": (32, 32), "h.1.mlp.c_proj.bias": (32,),
+        "fc.weight": (48, 32), "fc.bias": (48,), "square.weight": (32, 32), "square.bias": (32,),
+        "none.weight": (0, 32),
+    }
+    tensors = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+    safetensors.save(tmp_path/"in.safetensors", tensors)
+    files = [str(tmp_path/name) for name in ("in.safetensors", "out.safetensors")]
+    assert main(["quantize", *files, "--group-size", "32"]) == 0
+    text = capsys.readouterr().out
+    matrices, others = load_matrices(tmp_path/"out.safetensors")
+    turned = {"h.0.attn.c_attn.weight", "h.0.attn.c_proj.weight", "h.0.mlp.c_proj.weight", "h.1.mlp.c_proj.weight"}
+    assert set(matrices) == turned | {"fc.weight", "square.weight"}
+    for name, matrix in matrices.items():
+        expected = mixpe.quantize(np.ascontiguousarray(tensors[name].T) if name in turned else tensors[name], 32)
+        assert matrix.shape == expected.shape and (matrix.packed == expected.packed).all(), name
+    for name, array in others.items():
+        np.testing.assert_array_equal(array, tensors[name])
+    assert "4 of them" in text and "6 matrices" in text
+
+
+@pytest.mark.parametrize("target, text", [
+    ("x"*300, "File name too long"), ("x"*300 + ".safetensors", "File name too long"), ("none/out", "is no folder"),
+    ("in.safetensors", "is IN itself"), ("in.safetensors/out", "is no folder"), ("full.safetensors", "File too large"),
+])
+def test_targets_that_cannot_be_written(checkpoint, tmp_path, target, text):
+    source, _ = checkpoint
+    before = source.read_bytes()
+    code = ("import resource, signal, sys; from mixpe.cli.main import main; signal.signal(signal.SIGXFSZ, "
+        "signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)); sys.exit(main(sys.argv[1:]))")
+    run = subprocess.run([sys.executable, "-c", code, "quantize", str(source), target], cwd=tmp_path, timeout=60,
+        capture_output=True, text=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    assert run.returncode == 2 and len(run.stderr.splitlines()) == 1 and text in run.stderr, run.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["in.safetensors"] and source.read_bytes() == before
 
 
 def test_quantize_no_file(tmp_path, capsys):

@@ -16,6 +16,7 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def clock(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     now = [100.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
     return now
@@ -27,6 +28,19 @@ def test_nothing_when_piped(clock):
         clock[0] += 10
         bar.advance(50)
     assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize("columns, bar", [(40, 6), (80, 42), (120, 60), (300, 60)])
+def test_the_bar_follows_the_width(clock, monkeypatch, columns, bar):
+    stream = Terminal()
+    with Progress("upload", 4_000_000, "B", stream) as progress:
+        for now in (columns, 60, columns):  # the window changes
+            monkeypatch.setenv("COLUMNS", str(now))
+            clock[0] += 2
+            progress.advance(0)
+            line = stream.getvalue().rpartition("\r")[2]
+            assert len(line) < now
+        assert len(line.partition("]")[0].partition("[")[2]) == bar, line
 
 
 def test_short_work_shows_nothing(clock):
@@ -43,7 +57,7 @@ def test_share_rate_and_time_left(clock):
         clock[0] += 2
         bar.advance(1_000_000)
         line = stream.getvalue()
-        assert "upload [######  " in line and " 25%" in line and "500 kB/s" in line and "0:06 left" in line
+        assert "upload [##########  " in line and " 25%" in line and "500 kB/s" in line and "0:06 left" in line
     assert stream.getvalue().endswith("\r")
 
 

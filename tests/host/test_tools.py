@@ -25,6 +25,7 @@ from mixpe.tools import (
     tool_version,
     wait_tool,
 )
+from mixpe.tools.cachefolder import check_tool_folder
 from mixpe.tools.programs import CHAINS, PROGRAMS
 from mixpe.tools.yowasp import clocks_to_constraints, relative_sources, scratch_folder
 
@@ -193,3 +194,14 @@ def test_what_webassembly_does_not_see_is_named_from_the_folder(tmp_path):
     assert relative_sources(f"read_verilog -sv {tmp_path}/cpu/a.v\nsynth", tmp_path/"build") == (
         "read_verilog -sv ../cpu/a.v\nsynth")
     assert clocks_to_constraints(["nextpnr-ecp5", "--json", "x"], tmp_path) == ["nextpnr-ecp5", "--json", "x"]
+
+
+@pytest.mark.parametrize("name, what", [("a b", "a space"), ("a$b", r"'\$'"), ("a#b", "'#'"), ("a:b", "':'"),
+    ("a'b", '"\'"'), ("a\tb", r"'\\t'")])
+def test_folders_in_which_tools_do_not_work(tmp_path, name, what):
+    with pytest.raises(ToolError, match=f" has {what} in its path.*; do this$"):
+        check_tool_folder(tmp_path/name, "do this")
+    with pytest.raises(ToolError, match="set MIXPE_CACHE"), scratch_folder(tmp_path/name):
+        pass
+    assert not (tmp_path/name).exists()
+    check_tool_folder(tmp_path/"ä-b+c.d=e@f,g_h~", "do this")

@@ -104,9 +104,10 @@ def test_generate_writes_with_any_tokenizer(talker, capfdbinary):
 
 
 def test_models_by_name(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "250")
     assert main(["models"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["bytes", "smollm2"] and "mixpe/models" in lines[0]
+    assert [line.split()[0] for line in lines] == ["name", "bytes", "smollm2"] and "mixpe/models" in lines[1]
     monkeypatch.setattr("mixpe.formats.packaged.find_spec", lambda name: None)
     assert main(["models", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

@@ -86,7 +86,7 @@ def test_types_bias_and_leading_axes(device, dtype):
     wanted = torch.from_numpy(by_reference(matrix, x.float().reshape(6, 96).numpy())).reshape(3, 2, 40).to(dtype)
     assert torch.equal(y, wanted + model[0].bias)
     assert model[0](x[:0]).shape == (0, 2, 40)
-    assert "a8" in repr(model)
+    assert "W4A8" in repr(model)
 
 
 def test_shared_layers_are_loaded_once_and_others_left_alone(device):

@@ -69,3 +69,10 @@ def test_cache_folder_that_cannot_be_made_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("MIXPE_CACHE", str(blocked / "cache"))
     with pytest.raises(ToolError, match="cannot make the cache folder .*set MIXPE_CACHE"):
         build_sim(SimOptions.create(memory="sdr", accelerator=False))
+
+
+def test_a_cache_folder_with_a_space_is_refused_before_anything_is_made(tmp_path, monkeypatch):
+    monkeypatch.setenv("MIXPE_CACHE", str(tmp_path / "the cache"))
+    with pytest.raises(ToolError, match="'.*the cache/sim' has a space in its path, .*set MIXPE_CACHE to another one"):
+        build_sim(SimOptions.create(memory="sdr", accelerator=False))
+    assert not (tmp_path / "the cache").exists()

@@ -2,6 +2,7 @@
 """What is modelled of models on boards, as aligned text."""
 
 from mixpe.devices.memory import size_text
+from mixpe.terminal import paragraph, table
 
 COLUMNS = ("model", "weights", "in memory", "load", "tokens/s", "device alone", "ms a token:", "array", "memory",
     "link", "turns", "prompt t/s")
@@ -32,10 +33,8 @@ def _cells(row):
         rate_text(1/row.prefill_s) if row.prefill_s else "-")
 
 
-def _align(table):
-    widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
-    return [f"{line[0]:<{widths[0]}}  " + "  ".join(f"{cell:>{width}}" for cell, width in
-            zip(line[1:], widths[1:], strict=True)) for line in table]
+def _aligned(head, rows):
+    return table(head, rows, "<" + ">"*(len(head) - 1))
 
 
 def board_text(model, rows):
@@ -57,18 +56,19 @@ def board_text(model, rows):
         "format": f"W4{model.activations.upper()}, G = {model.group_size}; linear layers alone: attention, norms and "
                   f"sampling are the host's",
     }
-    lines = [f"{board.title}: modelled, not measured", *(f"  {name:<7} {text}" for name, text in facts.items()), "",
-        *_align([COLUMNS, *map(_cells, rows)])]
+    lines = [f"{board.title}: modelled, not measured",
+        *(paragraph(f"  {name:<7} {text}", " "*10) for name, text in facts.items()), "",
+        _aligned(COLUMNS, [_cells(row) for row in rows])]
     if any(not row.fits for row in rows):
-        lines.append(f"does not fit: the weights are more than the {size_text(model.mem_bytes)} of memory; the rate is "
-                     "what it would be if they did")
+        lines.append(paragraph(f"does not fit: the weights are more than the {size_text(model.mem_bytes)} of memory; "
+            "the rate is what it would be if they did"))
     worst = max(rows, key=lambda row: (row.link_s + row.turn_s)/row.token_s)
     share = (worst.link_s + worst.turn_s)/worst.token_s
-    lines.append(f"link: bytes at its rate; turns: waits for answers. Together up to {share:.0%} of a token "
-                 f"({worst.model}).")
+    lines.append(paragraph(f"link: bytes at its rate; turns: waits for answers. Together up to {share:.0%} of a token "
+        f"({worst.model})."))
     partial = "go back as partial sums, an INT32 a group."
-    lines.append(f"Results of layers up to k = {config.k_max} go back as FP32, those of longer ones {partial}"
-                 if config.fused else f"Results {partial}")
+    lines.append(paragraph(f"Results of layers up to k = {config.k_max} go back as FP32, those of longer ones {partial}"
+        if config.fused else f"Results {partial}"))
     return "\n".join(lines)
 
 
@@ -82,13 +82,13 @@ def all_boards_text(models, rows):
         Of each.
     """
     head  = ("board", "MHz", "clock", "memory rate", "link", *(row.model for row in rows[0]))
-    table = [head]
+    lines = []
     for model, found in zip(models, rows, strict=True):
         routed = "routed" if "routed" in model.clock_text and "not routed" not in model.clock_text else "aim"
         memory = "simulated" if model.memory_measured else "assumed"
-        table.append((model.board.name, f"{model.clock_hz/1e6:.4g}", routed, memory, model.link,
+        lines.append((model.board.name, f"{model.clock_hz/1e6:.4g}", routed, memory, model.link,
             *(rate_text(1/row.token_s) + (" " if row.fits else "*") for row in found)))
-    return "\n".join(["tokens a second, decoding: modelled, not measured", *_align(table),
+    return "\n".join(["tokens a second, decoding: modelled, not measured", _aligned(head, lines), *map(paragraph, (
         "* the weights do not fit the board's memory; the rate is what it would be if they did",
         "aim: the clock that the board is built for, not routed; assumed: from another memory, which was simulated",
-        "`mixpe bench --board BOARD` shows the parts"])
+        "`mixpe bench --board BOARD` shows the parts"))])

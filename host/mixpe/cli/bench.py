@@ -14,6 +14,7 @@ from mixpe.bench.measure import bare_read_rate, measure
 from mixpe.errors import RangeError
 from mixpe.plan.kinds import KINDS
 from mixpe.progress import Progress
+from mixpe.terminal import paragraph, table
 
 DESCRIPTION = """\
 Run linear layers of real models as jobs on a device and count cycles: decode (one token) and prefill, partials and
@@ -59,18 +60,18 @@ def _row(row):
 
 
 def _print_table(rows, config, read_rate):
-    print(f"array {config.name}, port {config.port_bits} bits, {config.read_ports} read ports; a bare reader of one "
-        f"port gets {read_rate:.4f} beats a cycle")
-    print(f"{'layer':24} {'n × k':>13} {'phase':8}{'mode':9}{'act':4}{'m':>3} {'cycles':>9} {'÷ceiling':>9} "
-        f"{'beats/cyc':>9} {'busy':>6} {'model':>7}  bound by")
+    print(paragraph(f"array {config.name}, port {config.port_bits} bits, {config.read_ports} read ports; a bare reader "
+        f"of one port gets {read_rate:.4f} beats a cycle"))
+    lines = []
     for row in rows:
         case, layer = row.case, row.case.layer
-        shape = f"{layer.n_run}{'*' if layer.is_cut else ' '}× {layer.k}"
-        ceiling = f"{row.over_ceiling:9.3f}" if case.phase == "decode" else f"{'':9}"
-        print(f"{layer.label:24} {shape:>13} {case.phase:8}{case.mode:9}{case.activations:4}{row.m:3} {row.cycles:9} "
-            f"{ceiling} {row.stream_rate:9.4f} {row.busy_share:6.1%} {row.prediction_error:+7.2%}  {row.bound}")
-    print("* n cut; cycles grow with n.  ÷ceiling: cycles over (bytes of weights, scales and zeros ÷ the bare reader's "
-        "rate).\nbeats/cyc: read beats a cycle over the whole job.  model: predicted over measured cycles − 1.")
+        lines.append((layer.label, f"{layer.n_run}{'*' if layer.is_cut else ' '}× {layer.k}", case.phase, case.mode,
+            case.activations, str(row.m), str(row.cycles), f"{row.over_ceiling:.3f}" if case.phase == "decode" else "",
+            f"{row.stream_rate:.4f}", f"{row.busy_share:.1%}", f"{row.prediction_error:+.2%}", row.bound))
+    head = ("layer", "n × k", "phase", "mode", "act", "m", "cycles", "÷ceil", "beats", "busy", "model", "bound by")
+    print(table(head, lines, "<><<<>>>>>><", heading=2, wrap=(11,)))
+    print(paragraph("* n cut; cycles grow with n.  ÷ceil: cycles over (bytes of weights, scales and zeros ÷ the bare "
+        "reader's rate).  beats: read a cycle over the whole job.  model: predicted over measured cycles − 1."))
 
 
 def _host_and_link(device):
@@ -80,17 +81,17 @@ def _host_and_link(device):
 
 def _print_link(results):
     link, remote, host = results["link"], results.get("remote_client"), results["host"]
-    print(f"link: upload {link['upload_bytes_per_s']/1e6:.2f} MB/s, {link['upload_payload']:.1%} of the bytes payload; "
-        f"read-back {link['download_bytes_per_s']/1e6:.2f} MB/s")
+    print(paragraph(f"link: upload {link['upload_bytes_per_s']/1e6:.2f} MB/s, {link['upload_payload']:.1%} of the "
+        f"bytes payload; read-back {link['download_bytes_per_s']/1e6:.2f} MB/s"))
     if remote:
-        print(f"LiteX RemoteClient on the same link: upload {remote['upload_bytes_per_s']/1e6:.4f} MB/s "
+        print(paragraph(f"LiteX RemoteClient on the same link: upload {remote['upload_bytes_per_s']/1e6:.4f} MB/s "
             f"({link['upload_bytes_per_s']/remote['upload_bytes_per_s']:.0f}× slower), read-back "
             f"{remote['download_bytes_per_s']/1e6:.4f} MB/s "
-            f"({link['download_bytes_per_s']/remote['download_bytes_per_s']:.0f}× slower)")
-    print(f"host: packing takes {host['pack_over_copy']:.1f}× the time of copying the float matrix, quantising "
-        f"{host['quantize_over_copy']:.1f}×")
+            f"({link['download_bytes_per_s']/remote['download_bytes_per_s']:.0f}× slower)"))
+    print(paragraph(f"host: packing takes {host['pack_over_copy']:.1f}× the time of copying the float matrix, "
+        f"quantising {host['quantize_over_copy']:.1f}×"))
     rates = ", ".join(f"{name} {rate/1e6:.0f}" for name, rate in results["load"].items())
-    print(f"host: from a GGUF file to weight streams, MB of file in a second of one core: {rates}")
+    print(paragraph(f"host: from a GGUF file to weight streams, MB of file in a second of one core: {rates}"))
 
 
 def run_boards(args):
@@ -171,5 +172,5 @@ def run(args):
     _print_table(rows, config, read_rate)
     if not args.no_link:
         _print_link(results)
-    print(f"figures and data: {', '.join(str(folder / name) for name in [*figures, 'bench.json'])}")
+    print(paragraph(f"figures and data: {', '.join(str(folder / name) for name in [*figures, 'bench.json'])}"))
     return 0

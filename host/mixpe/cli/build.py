@@ -16,8 +16,7 @@ misses its clock is refused. The tools take minutes to an hour; the first call o
 
 def add_parser(subparsers):
     """Add the command to `argparse` sub-parsers."""
-    p = subparsers.add_parser("build", help="make a board's bitstream", description=DESCRIPTION,
-                              formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = subparsers.add_parser("build", help="make a board's bitstream", description=DESCRIPTION)
     p.add_argument("board", metavar="BOARD", help="a board that `mixpe boards` lists")
     p.add_argument("--no-compile", action="store_true", help="write Verilog, constraints and scripts only")
     p.add_argument("--seed", type=int, default=1, metavar="N", help="of the placer (1)")

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """``mixpe chat``: a conversation with a language model, its linear layers on a device."""
 
-import importlib
-import importlib.util
 import sys
 from contextlib import closing
 
+from mixpe.cli.prompt import history_file, line_editing
 from mixpe.errors import MixpeError
 from mixpe.lm import LlamaModel, checkpoint
 from mixpe.lm.conversation import Conversation
@@ -14,8 +13,9 @@ from mixpe.lm.text import tokenizer_of
 from mixpe.plan.kinds import KINDS
 
 DESCRIPTION = """\
-Talk with a model that has a chat template. Answers appear as they are made; Ctrl-C ends an answer, /reset forgets the
-conversation, /exit or Ctrl-D leaves. With --prompt one message is answered."""
+Talk with a model that has a chat template. Answers appear as they are made, with their tokens a second below; Ctrl-C
+ends an answer, /reset forgets the conversation, /exit or Ctrl-D leaves. The arrow keys find earlier messages, also
+those of the last time, which are kept for their owner alone. With --prompt one message is answered."""
 
 HELP = "/exit leaves, /reset forgets the conversation"
 
@@ -47,8 +47,15 @@ def add_parser(subparsers):
     p.add_argument("--temperature", type=float, default=0.0, metavar="T", help="0 takes the likeliest token (default)")
     p.add_argument("--top-p", type=float, default=1.0, metavar="P", help="draw from the likeliest share P (1)")
     p.add_argument("--seed", type=int, default=0, metavar="S", help="of the draws (0)")
+    p.add_argument("--no-history", action="store_true", help="do not keep what is typed for the next time")
     p.add_argument("--stats", action="store_true", help="say what an answer cost, on standard error")
     return p
+
+
+def _speed(found):
+    """One line on what an answer took."""
+    rate = f", {found.decode.tokens/found.decode.seconds:.3g} a second" if found.decode.tokens else ""
+    return f"[{found.generated} tokens{rate}; the first after {found.prefill.seconds:.3g} s]"
 
 
 def _answer(conversation, text, args):
@@ -64,13 +71,13 @@ def _answer(conversation, text, args):
     print(flush=True)
     if args.stats:
         print(conversation.generation.statistics().table(), file=sys.stderr)
+    elif args.prompt is None and sys.stderr.isatty():
+        print(_speed(conversation.generation.statistics()), file=sys.stderr)
 
 
 def _talk(model, args):
     """Read and answer messages until the user leaves."""
     terminal = sys.stdin.isatty()
-    if terminal and importlib.util.find_spec("readline"):
-        importlib.import_module("readline")  # gives the prompt its history
     print(f"{args.model} on {args.device}; {HELP}", file=sys.stderr)
     conversation = Conversation(model, args.system)
     while True:
@@ -103,7 +110,8 @@ def run(args):
                                     decoder=args.decoder, context=args.context) as model:
         model.tokenizer = tokenizer
         if args.prompt is None:
-            _talk(model, args)
+            with line_editing(None if args.no_history else history_file("chat")):
+                _talk(model, args)
         else:
             _answer(Conversation(model, args.system), args.prompt, args)
     return 0

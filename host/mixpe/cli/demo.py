@@ -10,6 +10,7 @@ from mixpe.bench.block import block_inputs, held_out_text, load_layers, run_bloc
 from mixpe.errors import RangeError
 from mixpe.lm import checkpoint
 from mixpe.plan.kinds import KINDS
+from mixpe.terminal import paragraph, table
 
 DESCRIPTION = """\
 Quantise all linear layers of a language model, load them into a device, and run those of one decoder block on the
@@ -33,13 +34,13 @@ def add_parser(subparsers):
 
 def print_table(rows):
     """One line a layer. The port's peak is one beat a cycle."""
-    print(f"{'layer':<17} {'m':>3} {'k':>5} {'n':>5} {'partials':>9} {'wrong':>6} {'outputs':>8} {'wrong':>6} "
-        f"{'SQNR dB':>8} {'cycles':>8} {'beats/cycle':>12}")
+    lines = []
     for name, row in rows.items():
         rate = f"{row['beats_per_cycle']:.3f} of 1" if row["beats_per_cycle"] else "-"
-        m, k, n = row["shape"]
-        print(f"{name:<17} {m:>3} {k:>5} {n:>5} {row['partials']:>9} {row['mismatches']:>6} {row['outputs']:>8} "
-            f"{row['output_mismatches']:>6} {row['sqnr_db'] or 0:>8.2f} {row['cycles'] or '-':>8} {rate:>12}")
+        lines.append((name, *map(str, row["shape"]), str(row["partials"] + row["outputs"]),
+            str(row["mismatches"] + row["output_mismatches"]), f"{row['sqnr_db'] or 0:.2f}", str(row["cycles"] or "-"),
+            rate))
+    print(table(("layer", "m", "k", "n", "compared", "wrong", "SQNR dB", "cycles", "beats/cycle"), lines, "<>>>>>>>>"))
 
 
 def run(args):
@@ -61,8 +62,8 @@ def run(args):
     with mixpe.open(args.device) as device:
         info = device.info()
         if verbose:
-            print(f"device: {args.device}, {info['rows']} rows x {info['lanes']} lanes, "
-                f"memory port of {info['port_bits']} bits at {info['clock_hz']/1e6:g} MHz")
+            print(paragraph(f"device: {args.device}, {info['rows']} rows x {info['lanes']} lanes, "
+                f"memory port of {info['port_bits']} bits at {info['clock_hz']/1e6:g} MHz"))
         start  = time.perf_counter()
         layers = load_layers(device, tensors, args.group_size, args.activations)
         size   = sum(layer.weight_bytes for layer in layers.values())

@@ -15,6 +15,7 @@ from mixpe.lm.weights import Weights
 from mixpe.models import corpus, topics
 from mixpe.plan.kinds import KINDS
 from mixpe.progress import Progress
+from mixpe.terminal import paragraph
 from mixpe.text import ByteTokenizer
 
 DESCRIPTION = """\
@@ -125,7 +126,7 @@ def _tokens(args, opened, tokenizer):
     print(f"\n{count['tokens']} tokens of {count['bytes']} bytes judged, in {count['windows']} windows of "
           f"{len(joined)} bytes")
     for note in notes:
-        print(note)
+        print(paragraph(note))
     return 0
 
 
@@ -162,8 +163,8 @@ def _bytes(args, opened):
     print(f"\ngzip -9: {joined_bits:.4f} bits/byte (files joined), {alone:.4f} (each alone)")
     print(f"text: {len(text)} bytes in {len(files)} files, {pieces} windows of it judged")
     if notes.get("changed_files") or notes.get("missing_files"):
-        print(f"this interpreter's library is not the one of the training: {notes['changed_files']} held-out files "
-              f"differ, {notes['missing_files']} are missing")
+        print(paragraph(f"this interpreter's library is not the one of the training: {notes['changed_files']} held-out "
+            f"files differ, {notes['missing_files']} are missing"))
     if args.png is not None:
         print(f"figure: {args.png}")
     return 0

@@ -11,6 +11,7 @@ from pathlib import Path
 from mixpe.errors import ConfigError
 from mixpe.explore.model import SEED, energy_layer, fidelity
 from mixpe.progress import Progress
+from mixpe.terminal import table
 
 DESCRIPTION = """\
 Synthesise, place and route MixPE and every design that it is compared with, in one flow; measure the fidelity of each
@@ -156,13 +157,14 @@ def label(row):
 
 
 def _print(rows):
+    lines = []
     for row in rows:
         if row["status"] != "ok":
-            print(f"{label(row):58} {row['device']:12} {row['status']}: {row['error']}")
+            lines.append((label(row), row["device"], *[""]*4, f"{row['status']}: {row['error']}"))
             continue
-        fmax = "     –" if row["fmax_mhz"] is None else f"{row['fmax_mhz']:6.1f}"
-        print(f"{label(row):58} {row['device']:12} {row['luts']:8.0f} LUT "
-              f"{row['luts_per_mac']:7.1f} LUT/MAC {row['dsps']:4.0f} DSP {fmax} MHz")
+        lines.append((label(row), row["device"], f"{row['luts']:.0f}", f"{row['luts_per_mac']:.1f}",
+            f"{row['dsps']:.0f}", "–" if row["fmax_mhz"] is None else f"{row['fmax_mhz']:.1f}", ""))
+    print(table(("design", "device", "LUT", "LUT/MAC", "DSP", "MHz", ""), lines, "<<>>>><", wrap=(0, 6)))
 
 
 def run(args):
@@ -213,12 +215,14 @@ def run(args):
         print(json.dumps({"points": rows, "fidelity": found, "energy": energies}, indent=1))
     else:
         _print(rows)
-        for row in found:
-            ratio = "" if row["sqnr_db"] is None else f"{row['sqnr_db']:6.2f} dB"
-            print(f"{row['arithmetic']:22} {ratio:10} {row['bits_per_byte']:.4f} bits per byte")
-        for row in energies:
-            text = f"{row['energy_per_mac']:.1f} weighted toggles a MAC" if row["status"] == "ok" else row["error"]
-            print(f"{label(row):58} {row['device']:12} {text}")
+        if found:
+            print("\n" + table(("arithmetic", "SQNR dB", "bits per byte"), [(row["arithmetic"],
+                "" if row["sqnr_db"] is None else f"{row['sqnr_db']:.2f}", f"{row['bits_per_byte']:.4f}")
+                for row in found], "<>>"))
+        if energies:
+            print("\n" + table(("design", "device", "weighted toggles a MAC"), [(label(row), row["device"],
+                f"{row['energy_per_mac']:.1f}" if row["status"] == "ok" else row["error"]) for row in energies], "<<<",
+                wrap=(0, 2)))
     failed = [row for row in (*rows, *energies) if row["status"] not in RESULTS]
     for row in failed:
         print(f"failed: {label(row)}: {row['status']}: {row['error']}", file=sys.stderr)

@@ -14,6 +14,7 @@ from mixpe.lm.text import tokenizer_of
 from mixpe.lm.weights import Weights
 from mixpe.models import corpus
 from mixpe.plan.kinds import KINDS
+from mixpe.terminal import paragraph
 from mixpe.text import ByteTokenizer
 
 DESCRIPTION = """\
@@ -54,7 +55,8 @@ def add_parser(subparsers):
     p.add_argument("--seed", type=int, default=0, metavar="S", help="of the draws (0)")
     p.add_argument("--board-mhz", type=float, default=50.0, metavar="F",
                    help="clock of the board that the cost is modelled for, in MHz (50)")
-    p.add_argument("--board-link", default="serial-3M", choices=LINKS, help="its link (serial-3M)")
+    p.add_argument("--board-link", default="serial-3M", choices=LINKS, metavar="LINK",
+                   help=f"its link: {', '.join(LINKS)} (serial-3M)")
     p.add_argument("--json", action="store_true", help="print one JSON object at the end instead of text as it is made")
     p.set_defaults(run=run)
     return p
@@ -120,5 +122,5 @@ def run(args):
         return 0
     out.write(b"\n")
     out.flush()
-    print(f"\n{statistics.table()}\n{board.text(statistics)}", file=sys.stderr)
+    print(f"\n{statistics.table()}\n{paragraph(board.text(statistics))}", file=sys.stderr)
     return 0

@@ -6,6 +6,7 @@ from importlib import metadata
 
 import mixpe
 from mixpe.devices.memory import size_text
+from mixpe.terminal import paragraph
 from mixpe_gateware.contract.config import OPTIONAL_PARTS
 from mixpe_gateware.contract.digest import VERSION, digest
 
@@ -46,7 +47,7 @@ def run(args):
         print(json.dumps(about, indent=1))
         return 0
     optional = "".join(f"; with {part} {value}" for part, value in about["optional_digests"].items())
-    print(f"mixpe {about['mixpe']}, contract version {VERSION} ({about['contract_digest']}{optional})")
+    print(paragraph(f"mixpe {about['mixpe']}, contract version {VERSION} ({about['contract_digest']}{optional})", "  "))
     if args.device:
         print(device_text(about["device"]))
     return 0

@@ -10,6 +10,7 @@ import warnings
 from importlib import metadata
 from pathlib import Path
 
+from mixpe.cli.help import Paragraphs
 from mixpe.errors import MixpeError
 
 DESCRIPTION = "Quantised LLM layers on an FPGA, on its simulation, or on the numpy reference."
@@ -68,6 +69,7 @@ def make_parser():
             module.add_parser(subparsers)
             for added in set(subparsers.choices) - before:
                 subparsers.choices[added].set_defaults(run=module.run)
+                subparsers.choices[added].formatter_class = Paragraphs
     return parser
 
 

@@ -4,6 +4,7 @@
 import json
 
 from mixpe.formats.packaged import MODELS
+from mixpe.terminal import table
 
 DESCRIPTION = """\
 List the models that --model takes by name: the one in this package, and those that other Python packages bring. Any
@@ -24,8 +25,6 @@ def run(args):
         print(json.dumps({model.name: {"what": model.what, "path": None if path is None else str(path),
             "install": model.install} for model, path in found}, indent=1))
         return 0
-    names = max(len(model.name) for model in MODELS)
-    whats = max(len(model.what) for model in MODELS)
-    for model, path in found:
-        print(f"{model.name:<{names}}  {model.what:<{whats}}  {path or f'not installed: {model.install}'}")
+    print(table(("name", "what", "where"), [(model.name, model.what, str(path or f"not installed: {model.install}"))
+        for model, path in found], "<<<", wrap=(1, 2)))
     return 0

@@ -2,18 +2,19 @@
 """``mixpe open``: a Python prompt with an open device."""
 
 import code
-import importlib.util
 import sys
 
 import numpy as np
 
 import mixpe
 from mixpe.cli.info import device_text
+from mixpe.cli.prompt import history_file, line_editing
 from mixpe.errors import MixpeError
 
 DESCRIPTION = """\
-Open a device and give a Python prompt with it: `device`, and `mixpe` and `np`. An error of the device is one line
-there, and the device stays open. Ctrl-D closes it. With -c the statements are run instead, and an error ends them."""
+Open a device and give a Python prompt with it: `device`, and `mixpe` and `np`. Tab completes names, the arrow keys
+find earlier lines, also those of the last time. An error of the device is one line there, and the device stays open.
+Ctrl-D closes it. With -c the statements are run instead, and an error ends them."""
 
 EXAMPLE = """\
 >>> matrix = mixpe.quantize(np.random.randn(64, 128).astype(np.float32))
@@ -49,8 +50,7 @@ def run(args):
         if args.code is not None:
             exec(compile(args.code, "-c", "exec"), names)  # our user's own statements, as with python -c
             return 0
-        if importlib.util.find_spec("readline"):
-            importlib.import_module("readline")  # gives the prompt its history
-        Prompt(names).interact(f"{device_text(device.info())}\n\n{EXAMPLE}", exitmsg="closed")
+        with line_editing(history_file("open"), names):
+            Prompt(names).interact(f"{device_text(device.info())}\n\n{EXAMPLE}", exitmsg="closed")
     return 0
 

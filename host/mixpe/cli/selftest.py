@@ -5,6 +5,7 @@ import json
 
 import mixpe
 from mixpe.devices.memory import size_text
+from mixpe.terminal import paragraph
 
 DESCRIPTION = """\
 Test a device: the link through a scratch register, data and address lines of the memory, patterns in blocks over the
@@ -28,12 +29,13 @@ def run(args):
     with mixpe.open(args.device) as device:
         info = device.info()
         if not args.json:
-            print(f"{args.device}: {info['rows']} rows x {info['lanes']} lanes at {info['clock_hz']/1e6:g} MHz, "
-                  f"{size_text(info['mem_bytes'])} of memory, contract {info['contract_digest']}")
+            print(paragraph(f"{args.device}: {info['rows']} rows x {info['lanes']} lanes at "
+                f"{info['clock_hz']/1e6:g} MHz, {size_text(info['mem_bytes'])} of memory, contract "
+                f"{info['contract_digest']}"))
         for check in run_selftest(device):
             done.append(check)
             if not args.json:
-                print(check, flush=True)
+                print(paragraph(str(check), " "*6), flush=True)
     passed = len(done) == len(CHECKS) and all(check.ok for check in done)
     if args.json:
         print(json.dumps({"device": info, "passed": passed, "checks": [vars(check) for check in done]}, indent=1))

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """``mixpe sim``: start the simulated SoC and leave it running."""
 
-import argparse
 import json
 import sys
 
@@ -19,6 +18,7 @@ litex_server --uart --uart-port=socket://127.0.0.1:PORT. One client at a time. N
 EPILOG = """\
 The simulation's clock stands still while no byte moves and no job runs, so it takes no processor time then; --no-idle
 lets it run. With --cpu-type vexriscv LiteX's BIOS has its console in this terminal.
+
 Builds are kept in $MIXPE_CACHE, or mixpe/sim in the user's cache folder."""
 
 # Numbers that follow neither the memory nor what the simulation wants.
@@ -29,7 +29,7 @@ CONFIG_HELP = {each.name: each.brief + ("" if each.default is None else f" ({eac
 def add_parser(subparsers):
     """Add the command to `argparse` sub-parsers."""
     p = subparsers.add_parser("sim", help="start the simulated SoC and leave it running", description=DESCRIPTION,
-                              epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+                              epilog=EPILOG)
     p.add_argument("--link", default=None, choices=("uart", "etherbone"),
                    help="uart: UARTBone on a TCP port of 127.0.0.1 (default); etherbone: LiteEth and its Etherbone "
                         "bridge on a simulated wire, behind a UDP port of 127.0.0.2")

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from mixpe.errors import ModelError
 from mixpe.formats import safetensors
+from mixpe.formats.brief import brief
 from mixpe.formats.convert import REQUANTISED, keeps_its_codes, requantize_into, stored_form, stored_matrix
 from mixpe.formats.hf_config import config_of
 from mixpe.formats.huggingface import CONFIG
@@ -49,7 +50,15 @@ def companions(checkpoint):
 
 
 def _refuse_special(path):
-    """Refuse a target that is a link, or neither a file nor a folder."""
+    """Refuse a target that is a link, neither a file nor a folder, or no name at all."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        pass
+    except NotADirectoryError:
+        raise ModelError(f"{path.parent} is no folder; make it first") from None
+    except OSError as error:
+        raise ModelError(f"{brief(str(path))} cannot be written: {error.strerror}") from error
     if path.is_symlink():
         raise ModelError(f"{path} is a link; name the place itself, which is written anew")
     if path.exists() and not (path.is_file() or path.is_dir()):

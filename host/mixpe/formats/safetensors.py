@@ -13,6 +13,7 @@ Source: the format section of https://github.com/huggingface/safetensors.
 import json
 import math
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -185,7 +186,22 @@ class Writer:
             self._file = open(self._part, "wb")
         except OSError as error:
             raise ModelError(f"{self._path} cannot be written: {error.strerror}") from error
-        self._file.write(len(text).to_bytes(8, "little") + text)
+        try:
+            self._put(len(text).to_bytes(8, "little") + text)
+        except ModelError:
+            self._drop()
+            raise
+
+    def _put(self, data):
+        try:
+            self._file.write(data)
+        except OSError as error:
+            raise ModelError(f"{self._path} cannot be written: {error.strerror}") from error
+
+    def _drop(self):
+        with suppress(OSError):  # closing writes what is left, on the disk that is full
+            self._file.close()
+        self._part.unlink()
 
     def write(self, name, array):
         """Write a tensor, or the next piece of it.
@@ -199,24 +215,26 @@ class Writer:
         if name != first or array.nbytes > self._left[name]:
             raise ModelError(f"{self._path}: {array.nbytes} bytes of {name} do not follow; next is {first} with "
                              f"{self._left.get(first, 0)}")
-        try:
-            self._file.write(np.ascontiguousarray(array).data)
-        except OSError as error:
-            raise ModelError(f"{self._path} cannot be written: {error.strerror}") from error
+        self._put(np.ascontiguousarray(array).data)
         self._left[name] -= array.nbytes
 
     def __enter__(self):
         return self
 
     def __exit__(self, kind, *_exception):
-        self._file.close()
         missing = [name for name, left in self._left.items() if left]
-        if kind is None and not missing:
-            os.replace(self._part, self._path)
+        if kind is not None or missing:
+            self._drop()
+        if kind is not None:
             return
-        self._part.unlink()
-        if kind is None:
+        if missing:
             raise ModelError(f"{self._path} lacks {missing[0]}")
+        try:
+            self._file.close()
+            os.replace(self._part, self._path)
+        except OSError as error:
+            self._part.unlink(missing_ok=True)
+            raise ModelError(f"{self._path} cannot be written: {error.strerror}") from error
 
 
 def save(path, tensors, metadata=None):

@@ -122,6 +122,10 @@ class FloatTensor(Tensor):
         self._data  = data
         self._order = order
 
+    def transposed(self):
+        """The same numbers with rows and columns exchanged, for a matrix without an order of its own."""
+        return FloatTensor(self.name, self.layout, self._data.T)
+
     def stored(self, rows):
         """Rows as they are stored, BF16 as uint16."""
         return self._data[rows if self._order is None else self._order[rows]]

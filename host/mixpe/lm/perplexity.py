@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 
+from mixpe import terminal
 from mixpe.errors import ModelError
 from mixpe.formats.tensor import FloatTensor
 from mixpe.lm.evaluate import log2_softmax, windows
@@ -144,11 +145,10 @@ def evaluate_tokens(checkpoint, tokenizer, text, *, limit=4, most=None, activati
 
 def table(rows):
     """Rows of `evaluate_tokens` as aligned text."""
-    cells = [("weights", "activations", "arithmetic", "nats/token", "bits/byte", "cost")]
+    cells = []
     for row in rows:
         cells.append((row["weights"], (row["activations"] or "float32").upper(), row["arithmetic"],
             f"{row['nats_per_token']:.4f}", f"{row['bits_per_byte']:.4f}",
             f"{row['cost_percent']:+.2f} %" if row["activations"] else ""))
-    widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
-    return "\n".join("  ".join([f"{line[0]:<{widths[0]}}", f"{line[1]:<{widths[1]}}", f"{line[2]:<{widths[2]}}",
-        *(f"{cell:>{width}}" for cell, width in zip(line[3:], widths[3:], strict=True))]) for line in cells)
+    return terminal.table(("weights", "activations", "arithmetic", "nats/token", "bits/byte", "cost"), cells, "<<<>>>",
+        wrap=(0, 2))

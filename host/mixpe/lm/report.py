@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What `evaluate` found, as an aligned table and as a figure."""
 
+from mixpe import terminal
+
 SERIES = {  # quantiser and format: marker and colour, which survive greyscale and colour blindness
     ("nearest", "W4A8"):  ("o", "#0072b2"),
     ("nearest", "W4A16"): ("s", "#56b4e9"),
@@ -14,16 +16,12 @@ NAMES = {"nearest": "round to nearest", "gptq": "GPTQ", None: ""}
 
 def table(rows):
     """Rows of `evaluate.evaluate` as aligned text."""
-    cells = [("format", "G", "quantiser", "bits/byte", "perplexity", "cost")]
+    cells = []
     for row in rows:
         cells.append((row["format"], str(row["group_size"] or ""), NAMES[row["quantiser"]],
                       f"{row['bits_per_byte']:.4f}", f"{row['perplexity']:.3f}",
                       f"{row['cost_percent']:+.2f} %" if row["quantiser"] else ""))
-    widths = [max(len(line[i]) for line in cells) for i in range(len(cells[0]))]
-    return "\n".join(
-        f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:<{widths[2]}}  {d:>{widths[3]}}  {e:>{widths[4]}}  {f:>{widths[5]}}"
-        for a, b, c, d, e, f in cells
-    )
+    return terminal.table(("format", "G", "quantiser", "bits/byte", "perplexity", "cost"), cells, "<><>>>")
 
 
 def figure(rows, gzip_bits, path):

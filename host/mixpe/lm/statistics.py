@@ -9,6 +9,8 @@ import dataclasses
 import time
 from dataclasses import dataclass
 
+from mixpe.terminal import table
+
 
 def _ask(device, method):
     """What a device's method tells, as dict of name → int; None if it has none."""
@@ -109,12 +111,8 @@ class Statistics:
 
     def table(self):
         """Aligned text, one figure a line; what the device does not report is said to be so."""
-        lines = [("", "prompt", "text")]
-        for label, name in self._figures():
-            lines.append((label, _cell(self.prefill, name), _cell(self.decode, name)))
-        widths = [max(len(line[i]) for line in lines) for i in range(3)]
-        return "\n".join(f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}" for a, b, c in lines)
-
+        return table(("", "prompt", "text"), [(label, _cell(self.prefill, name), _cell(self.decode, name))
+            for label, name in self._figures()], "<>>")
 
     def _figures(self):
         """Labels and names of what there is to say."""

@@ -4,6 +4,7 @@
 from mixpe.devices.memory import size_text
 from mixpe.program.fences import fences
 from mixpe.program.place import SESSION, Place
+from mixpe.terminal import paragraph, table
 from mixpe_gateware.contract.descriptor import Opcode
 from mixpe_gateware.contract.program.records import (
     A_SCALED,
@@ -69,17 +70,16 @@ def _cells(index, line, waits):
 
 def text(program):
     """A program as an aligned table, with a summary behind it: str."""
-    rows = [HEAD, *(_cells(index, line, waits)
-        for index, (line, waits) in enumerate(zip(program.lines, fences(program.lines), strict=True), 1))]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
-    lines  = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    takes  = summary(program)
-    lines += [
+    rows  = [_cells(index, line, waits)
+        for index, (line, waits) in enumerate(zip(program.lines, fences(program.lines), strict=True), 1)]
+    takes = summary(program)
+    lines = [
+        table(HEAD, rows, "<"*len(HEAD), below=(5, 6)),
         "",
-        (f"{takes['records']} records, {size_text(takes['bytes'])}; "
-         f"{takes['prompt_records']} of them for a prompt's token whose successor is known"),
-        (f"{takes['context']} positions; a session takes {size_text(takes['state_bytes'])}, "
-         f"of which its cache has {size_text(takes['cache_bytes'])}"),
+        paragraph(f"{takes['records']} records, {size_text(takes['bytes'])}; "
+            f"{takes['prompt_records']} of them for a prompt's token whose successor is known"),
+        paragraph(f"{takes['context']} positions; a session takes {size_text(takes['state_bytes'])}, "
+            f"of which its cache has {size_text(takes['cache_bytes'])}"),
         f"weights {size_text(takes['weight_bytes'])}, beside them {size_text(takes['constant_bytes'])}",
     ]
     return "\n".join(lines)

@@ -15,6 +15,8 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
+from mixpe.tools.cachefolder import check_tool_folder
+
 SOURCE = re.compile(r"^(read_verilog .*?)(/\S+)$", re.MULTILINE)
 CLOCK  = re.compile(r'ctx\.addClock\("(\w+)", ([\d.]+)\)')
 NET    = re.compile(r'^ {8}"(\w+)": \{$', re.MULTILINE)
@@ -24,6 +26,7 @@ NET    = re.compile(r'^ {8}"(\w+)": \{$', re.MULTILINE)
 def scratch_folder(root):
     """A temporary folder in ``root/work``, which must not be in /tmp for the tools to see it: Path."""
     parent = Path(root)/"work"
+    check_tool_folder(parent, "set MIXPE_CACHE to another one")
     parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=parent) as folder:
         yield Path(folder)
