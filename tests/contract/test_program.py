@@ -322,7 +322,7 @@ def test_other_bits_are_unsupported():
     runs = Runs()
     words = run_words(program_addr=PROGRAM_AT, tokens_addr=TOKENS, state_addr=START, state_bytes=0x1000, token=3,
         position=0, identity=golden.IDENTITY, count=1, prompt=False, tag=0)
-    for index, bit in ((0, 9), (0, 31), (7, 17)):
+    for index, bit in ((0, 9), (0, 31), (7, 18)):
         changed = list(words)
         changed[index] |= 1 << bit
         assert runs.runner.run(changed) == JobCode.UNSUPPORTED
@@ -346,7 +346,7 @@ def test_any_damaged_bit_ends_the_run_before_its_record(record, place):
     (JobCode.PROGRAM, 0, 0, 1), (JobCode.PROGRAM, 0, 2, 0), (JobCode.PROGRAM, 0, 2, 4097), (JobCode.PROGRAM, 0, 3, 0),
     (JobCode.PROGRAM, 0, 3, 6), (JobCode.MEMORY, 0, 2, 4096), (JobCode.MEMORY, 0, 8, 0x1001),
     (JobCode.PROGRAM, 1, 0, 4), (JobCode.PROGRAM, 1, 13, 0x10C | 1 << 8), (JobCode.PROGRAM, 1, 13, 0x140),
-    (JobCode.PROGRAM, 1, 13, 0x142), (JobCode.MEMORY, 2, 8, 0x801), (JobCode.UNSUPPORTED, 2, 7, 1 << 15),
+    (JobCode.PROGRAM, 1, 13, 0x152), (JobCode.MEMORY, 2, 8, 0x801), (JobCode.UNSUPPORTED, 2, 7, 1 << 15),
     (JobCode.MEMORY, 2, 3, 0xFFFFFFF0), (JobCode.PROGRAM, 3, 4, 8), (JobCode.MEMORY, 4, 3, 0x10000),
 ])
 def test_a_record_that_cannot_be_ends_the_run(code, record, word, value):

@@ -91,7 +91,7 @@ def test_published_models_compile(name, activations):
     assert context == 2048
     for position, token in ((0, 0), (context - 1, program.architecture.vocab_size - 1)):
         for record in words[1:].tolist():
-            found  = moved(patched(record, position, token), state)
+            found  = moved(patched(record, position, token, position > 0), state)
             opcode = OP.field("opcode").of(record[0])
             if opcode == Opcode.VECTOR:
                 code = VectorRecord.of(found).check(CONFIG, memory)

@@ -224,6 +224,22 @@ def test_sampling_is_from_the_largest(model, prompt):
         assert made == tokens
 
 
+def test_the_largest_alone_is_found_where_the_others_are_not_wanted(model, prompt):
+    with model.session() as session:
+        first = session.read(prompt)
+        with pytest.raises(ModelError, match="listed=True"):
+            session.top()
+        made = session.go_on(first, 3, listed=True)
+        found, logits = session.top()
+        assert found[0] == made[2] and len(found) == 64 and (np.diff(logits) <= 0).all()
+        session.length -= 3
+        assert session.go_on(first, 3) == made
+        with pytest.raises(ModelError, match="listed=True"):
+            session.top()
+        session.length -= len(prompt) + 3
+        assert session.read(prompt, listed=True) == first == session.top()[0][0]
+
+
 def test_tokens_that_may_not_be_chosen(model, prompt):
     """The likeliest of those that may, wherever in a run it would have been another one."""
     free = list(model.generate_tokens(prompt, 16))
@@ -325,9 +341,9 @@ def test_a_talk_does_not_read_its_past_again(tmp_path, device, small):
     with LlamaModel.from_pretrained(tmp_path, device, group_size=32, decoder="device") as model:
         talk, passes, run = Conversation(model), [], model._decoder.program.run
 
-        def counted(session, tokens, position, count, prompt):
+        def counted(session, tokens, position, count, *how):
             passes.append((position, count))
-            return run(session, tokens, position, count, prompt)
+            return run(session, tokens, position, count, *how)
 
         model._decoder.program.run = counted
         first  = "".join(talk.ask("ab", 6))

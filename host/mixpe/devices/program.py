@@ -135,7 +135,7 @@ class DeviceProgram:
         """
         return SessionRegion(self)
 
-    def run(self, session, tokens, position, count, prompt):
+    def run(self, session, tokens, position, count, prompt, listed=False):
         """Run passes.
 
         Parameters
@@ -148,6 +148,8 @@ class DeviceProgram:
         count : int
             Passes; with a prompt, its tokens.
         prompt : bool
+        listed : bool
+            `SessionRegion.top` is wanted.
 
         Returns
         -------
@@ -155,7 +157,7 @@ class DeviceProgram:
         """
         run = Run(program_addr=self._records.addr, tokens_addr=session.tokens_addr, state_addr=session.state_addr,
             state_bytes=self.program.session.size, token=int(tokens[0]), position=position, identity=self.identity,
-            count=count, prompt=prompt, limit_cycles=count*self._pass_cycles(position + count))
+            count=count, prompt=prompt, listed=listed, limit_cycles=count*self._pass_cycles(position + count))
         device, start = self.device, time.perf_counter()
         with device.turn:
             device.prepare(list(self._layers.values()))
@@ -202,7 +204,7 @@ class SessionRegion:
         return self._read(self.tokens_addr + 4*first, 4*count).view("<u4").tolist() if count else []
 
     def top(self):
-        """The largest logits of the last pass.
+        """The largest logits of the last pass, of a run that listed them.
 
         Returns
         -------

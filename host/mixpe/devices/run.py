@@ -13,6 +13,8 @@ class Run:
 
     Attributes
     ----------
+    listed : bool
+        The largest logits are listed.
     limit_cycles : int
         More than it takes, for the limit of the wait.
     """
@@ -26,6 +28,7 @@ class Run:
     identity: int
     count: int
     prompt: bool
+    listed: bool
     limit_cycles: int
     tag: int = 0
 

@@ -9,10 +9,18 @@ from mixpe.program.embedding import embed, rows_per_job
 from mixpe.program.jobs import HEAD
 from mixpe.program.layer import LayerLines
 from mixpe.program.layout import CONTEXT_STEP, SessionLayout
-from mixpe.program.line import vector
+from mixpe.program.line import Patch, vector
 from mixpe.program.linear import Matrix
 from mixpe_gateware.contract.config import GROUP_MIN
-from mixpe_gateware.contract.program.records import A_SCALED, HEAD_MAX, RECORD_BYTES, RECORDS_MAX, TOP, Function
+from mixpe_gateware.contract.program.records import (
+    A_SCALED,
+    HEAD_MAX,
+    RECORD_BYTES,
+    RECORDS_MAX,
+    TOP,
+    Function,
+    Source,
+)
 from mixpe_gateware.contract.program.vector import CHOICE_LIMIT
 
 EMBEDDING  = "embedding"  # section of an embedding of its own
@@ -136,7 +144,7 @@ def compile_program(architecture, config, plans, embedding=None, *, activations=
     lines += make.linear(HEAD, "normed", "logits")
     vocabulary = architecture.vocab_size
     lines.append(vector("head", Function.SELECT, a=session["logits"], out=session["top"], n=vocabulary,
-        constant=min(TOP, vocabulary), options=A_SCALED))
+        constant=1, options=A_SCALED, patches=(Patch("constant", Source.LISTED, min(TOP, vocabulary) - 1),)))
     if len(lines) >= RECORDS_MAX:
         raise ConfigError(f"a program has at most {RECORDS_MAX} records, this model needs {len(lines) + 1}")
     sections = {matrix.section: matrix for some in (*jobs.values(), [table]) for matrix in some}

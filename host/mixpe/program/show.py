@@ -20,7 +20,8 @@ from mixpe_gateware.contract.program.words import table_of
 
 OPTIONS = {A_SCALED: "a scaled", B_SCALED: "b scaled", HAS_B: "b", B_ONE_ROW: "one row", NARROW: "A8",
     MEASURE: "measure"}
-SOURCES = {Source.POSITION: "position", Source.COUNT: "count", Source.TOKEN_BLOCK: "block", Source.TOKEN_ROW: "row"}
+SOURCES = {Source.POSITION: "position", Source.COUNT: "count", Source.TOKEN_BLOCK: "block", Source.TOKEN_ROW: "row",
+    Source.LISTED: "listed"}
 FLOATS  = {"NORM": ("constant", "epsilon"), "QUERY": ("constant",)}
 SILENT  = ("flags", "out_bytes")  # that follow from the others
 HEAD    = ("record", "where", "op", "waits for", "results", "operands", "patches")

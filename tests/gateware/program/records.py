@@ -65,7 +65,7 @@ def select(number, base=100, stride=7, code=JobCode.OK):
 def random_record(rng, number, fences=4):
     """Any engine, patches and addresses; one in `fences` of each fence."""
     opcode  = ENGINES[int(rng.integers(3))]
-    patches = [(int(rng.choice([1, 2, 5, 7, 9, 10, 11])), Source(int(rng.integers(4))),
+    patches = [(int(rng.choice([1, 2, 5, 7, 9, 10, 11])), Source(int(rng.integers(len(Source)))),
         int(rng.choice([0, 1, 64, 0xFFFFFF, int(rng.integers(1 << 24))]))) for _ in range(int(rng.integers(4)))]
     words    = {f"w{index}": int(rng.integers(1 << 32)) for index in (1, 2, 5, 7, 9, 10, 11)}
     relative = {int(word) for word in rng.choice([1, 2, 5, 7, 9, 10, 11], int(rng.integers(5)))} | {3}
@@ -111,11 +111,11 @@ def opcode_of(words):
     return Opcode(OP.field("opcode").of(words[0]))
 
 
-def seen_words(words, position, token, state_addr=STATE_ADDR):
+def seen_words(words, position, token, listed=False, state_addr=STATE_ADDR):
     """What an engine sees of a record: 12 words."""
     found = list(words)
     values = {Source.POSITION: position, Source.COUNT: position + 1, Source.TOKEN_BLOCK: token >> 3,
-        Source.TOKEN_ROW: token & 7}
+        Source.TOKEN_ROW: token & 7, Source.LISTED: int(listed)}
     for place in PATCHES:
         word, source, stride = (PATCH.field(name).of(words[place]) for name in ("word", "source", "stride"))
         if stride:
@@ -139,7 +139,7 @@ class Outcome:
     run_record: int = 0
 
 
-def expected(program, *, count=1, token=3, position=0, prompt=None):
+def expected(program, *, count=1, token=3, position=0, prompt=None, listed=False):
     """Run a good program without a machine; `prompt` are tokens in memory.
 
     Returns
@@ -154,7 +154,7 @@ def expected(program, *, count=1, token=3, position=0, prompt=None):
             return found
         ends  = prompt and turn < count - 1 and program.prompt_records
         for index, words in enumerate(program.records[:ends - 1 if ends else None], 1):
-            seen = seen_words(words, position, token)
+            seen = seen_words(words, position, token, listed)
             found.begun.append((words, seen))
             if seen[CODE] & 15:
                 found.code, found.run_record = JobCode(seen[CODE] & 15), index

@@ -49,10 +49,10 @@ def _require(good, code):
         raise Failed(code)
 
 
-def patched(words, position, token):
+def patched(words, position, token, listed):
     """A record's words with its patches added, modulo 2^32: list of int; None where a patch means nothing."""
     factors = {Source.POSITION: position, Source.COUNT: position + 1, Source.TOKEN_BLOCK: token >> 3,
-        Source.TOKEN_ROW: token & 7}
+        Source.TOKEN_ROW: token & 7, Source.LISTED: int(listed)}
     words = list(words)
     for index in PATCHES:
         place, source, stride = (PATCH.field(name).of(words[index]) for name in ("word", "source", "stride"))
@@ -107,7 +107,8 @@ class ProgramRunner:
         try:
             _require(not words[0] & ~RUN_OP and not words[7] & ~COUNT.mask, JobCode.UNSUPPORTED)
             run    = {word.name: int(value) for word, value in zip(RUN_WORDS, words, strict=True)}
-            count, prompt = (COUNT.field(name).of(run["count"]) for name in ("count", "prompt"))
+            count, prompt, run["listed"] = (COUNT.field(name).of(run["count"]) for name in
+                ("count", "prompt", "listed"))
             self._check_regions(run, count, prompt)
             header = self._header(run, count)
             memory = SessionMemory(self._data, run["state_addr"], run["state_bytes"], self._written)
@@ -173,7 +174,7 @@ class ProgramRunner:
 
     def _execute(self, words, run, position, token, memory):
         opcode = OP.field("opcode").of(words[0])
-        words  = patched(words, position, token)
+        words  = patched(words, position, token, run["listed"])
         if opcode not in (Opcode.GEMM, Opcode.VECTOR, Opcode.ATTENTION) or words is None:
             return JobCode.PROGRAM
         words = moved(words, run["state_addr"])[:CHECK]

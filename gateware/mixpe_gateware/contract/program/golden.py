@@ -141,8 +141,9 @@ def program():
         record_words(Opcode.GEMM, {"weights_addr": 64, "act_addr": 0, "out_addr": 0x800, "n": 8, "k": D, "m": 1,
             "flags": 0x17, "out_bytes": 32}, relative=("act_addr", "out_addr"), after_vector=1,
             patches=(("act_addr", Source.POSITION, 16),)),
-        record_words(Opcode.VECTOR, {"a_addr": 0, "out_addr": 0x100, "n": D, "rows": 1, "constant": 4,
-            "out_bytes": 32}, relative=("a_addr", "out_addr"), function=Function.SELECT, after_gemm=1),
+        record_words(Opcode.VECTOR, {"a_addr": 0, "out_addr": 0x100, "n": D, "rows": 1, "constant": 1,
+            "out_bytes": 32}, relative=("a_addr", "out_addr"), function=Function.SELECT, after_gemm=1,
+            patches=(("constant", Source.LISTED, 3),)),
         record_words(Opcode.VECTOR, {"a_addr": 0, "out_addr": 0x400, "n": D, "rows": 1, "out_bytes": row},
             relative=("a_addr", "out_addr"), function=Function.ADD, after_vector=1,
             patches=(("out_addr", Source.POSITION, row),)),
@@ -173,13 +174,14 @@ def _runs(integers, config):
         found.append(data[SESSION:].copy())
 
     load(program())
-    for change in ({}, {"prompt": True, "count": 4, "position": 5}, {"position": 9, "count": 1, "token": 31},
+    for change in ({}, {"listed": True, "count": 2}, {"prompt": True, "count": 4, "position": 5},
+            {"position": 9, "count": 1, "token": 31},
             {"program_addr": at + 1}, {"tokens_addr": SESSION + 2}, {"program_addr": MEM_BYTES - 32},
             {"state_addr": MEM_BYTES - 0x800}, {"tokens_addr": MEM_BYTES - 16}, {"count": 0},
             {"identity": IDENTITY + 1}, {"state_bytes": 0xFFC},
             {"position": CONTEXT - 4}, {"position": CONTEXT - 5}, {"token": D}):
         run(**change)
-    for index, word, value in ((0, 2, 0), (0, 2, 4097), (0, 3, 6), (0, 0, 1), (1, 0, 5), (1, 14, 0x10C), (1, 14, 0x141),
+    for index, word, value in ((0, 2, 0), (0, 2, 4097), (0, 3, 6), (0, 0, 1), (1, 0, 5), (1, 14, 0x10C), (1, 14, 0x151),
             (2, 8, 0x801), (2, 7, 0x8000), (3, 4, 8), (4, 3, 0x10000)):
         changed = program()
         changed[index][word] = value

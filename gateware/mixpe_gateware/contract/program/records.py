@@ -63,6 +63,7 @@ class Source(IntEnum):
     COUNT       = 1  # position + 1
     TOKEN_BLOCK = 2  # token >> 3, its block of the packed stream
     TOKEN_ROW   = 3  # token & 7, its channel there
+    LISTED      = 4  # 1 in a run that lists the largest logits, else 0
 
 
 # Options of VECTOR, bits of the field `options`.

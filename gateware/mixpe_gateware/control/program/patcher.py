@@ -48,7 +48,7 @@ class RecordPatcher(LiteXModule):
         A word for the slot.
     source : Endpoint(RECORD_LAYOUT), out
         The record is in its slot; taken at once.
-    position : Signal(32), token : Signal(32), in
+    position : Signal(32), token : Signal(32), listed : Signal(), in
     state_addr, state_bytes : Signal(32), in
         The session's memory.
     hold : Signal(), in
@@ -72,6 +72,7 @@ class RecordPatcher(LiteXModule):
         self.source    = source = stream.Endpoint(RECORD_LAYOUT)
         self.position  = Signal(32)
         self.token     = Signal(32)
+        self.listed    = Signal()
         self.state_addr, self.state_bytes = Signal(32), Signal(32)
         self.hold      = Signal()
         self.idle      = Signal()
@@ -148,7 +149,7 @@ class RecordPatcher(LiteXModule):
         data, word = self.data, self.word
         target, origin, stride = (part(PATCH.field(name), data) for name in ("word", "source", "stride"))
         place   = Signal(4)
-        source  = Signal(2)
+        source  = Signal(max=len(Source))
         summand = Signal(32)
         factor  = Signal(32)
         total   = Signal(32)
@@ -176,6 +177,7 @@ class RecordPatcher(LiteXModule):
                 int(Source.COUNT):       NextValue(factor, self.position + 1),
                 int(Source.TOKEN_BLOCK): NextValue(factor, self.token >> 3),
                 int(Source.TOKEN_ROW):   NextValue(factor, self.token[:3]),
+                int(Source.LISTED):      NextValue(factor, self.listed),
             }),
             NextState("ADD"),
         )
