@@ -137,6 +137,7 @@ class Outcome:
     begun: list = field(default_factory=list)    # (record's words, what its engine sees), in the program's order
     run_tokens: int = 0
     run_record: int = 0
+    behind: tuple = ()                           # what its engine would see of the record behind one that failed
 
 
 def expected(program, *, count=1, token=3, position=0, prompt=None, listed=False):
@@ -153,11 +154,14 @@ def expected(program, *, count=1, token=3, position=0, prompt=None, listed=False
             found.code = JobCode.PROGRAM
             return found
         ends  = prompt and turn < count - 1 and program.prompt_records
-        for index, words in enumerate(program.records[:ends - 1 if ends else None], 1):
+        records = program.records[:ends - 1 if ends else None]
+        for index, words in enumerate(records, 1):
             seen = seen_words(words, position, token, listed)
             found.begun.append((words, seen))
             if seen[CODE] & 15:
                 found.code, found.run_record = JobCode(seen[CODE] & 15), index
+                if index < len(records):
+                    found.behind = seen_words(records[index], position, token, listed)
                 return found
         found.run_tokens += 1
         position += 1
