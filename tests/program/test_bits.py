@@ -24,8 +24,8 @@ class Seen:
         execute = ProgramRunner._execute
         seen    = self
 
-        def noted(runner, words, run, position, token, memory):
-            code = execute(runner, words, run, position, token, memory)
+        def noted(runner, words, run, *where):
+            code, memory = execute(runner, words, run, *where), where[-1]
             seen._note_record(runner, words, run, memory)
             return code
 

@@ -15,6 +15,8 @@ class Run:
     ----------
     listed : bool
         The largest logits are listed.
+    more : bool
+        A prompt goes on behind it, and nothing is chosen.
     limit_cycles : int
         More than it takes, for the limit of the wait.
     """
@@ -29,6 +31,7 @@ class Run:
     count: int
     prompt: bool
     listed: bool
+    more: bool
     limit_cycles: int
     tag: int = 0
 

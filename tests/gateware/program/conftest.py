@@ -80,7 +80,7 @@ def run_and_compare(check_begun):
             harness.load(np.array(prompt, "<u4"), TOKENS_ADDR)
         harness.load(program.words(), PROGRAM_ADDR)
         outcome = expected(program, prompt=prompt, **{name: value for name, value in fields.items()
-            if name in ("count", "token", "position", "listed")})
+            if name in ("count", "token", "position", "listed", "more")})
         before = np.array(harness.memory)
         harness.post(run_of(tag=tag, prompt=bool(prompt), **fields))
         (found, code, _), = harness.run(1, limit_cycles=LIMIT_CYCLES)

@@ -6,7 +6,11 @@ the tokens are read from memory and the passes but the last end before the outpu
 ran to the end is the next token: it is written to memory behind the ones before, and the position counts up.
 
     prompt = 0   count passes from `token`;              tokens_addr ← count tokens that were chosen
-    prompt = 1   count passes, of tokens_addr's tokens;  behind these ← the token that the last one's logits chose
+    prompt = 1   count passes, of tokens_addr's tokens;  behind these ← the token that the last one's logits chose,
+                 but with `more`
+
+Of a program with several tokens a pass, `count` counts tokens; a run that ends within a pass has no choice. Those of a
+pass that was not completed do not count, though `run_tokens` may have counted them.
 
 `listed` is what the patches of that name multiply: a program has SELECT find as many as it lists, or one.
 
@@ -40,6 +44,7 @@ RUN_WORDS = (
     RunWord("count",        "passes, and how tokens come", (
         Field("count",  0,  16, "passes"),
         Field("prompt", 16, 1,  "tokens are read, not chosen"),
+        Field("more",   18, 1,  "of a prompt: its last pass too ends early, nothing is chosen"),
         Field("listed", 17, 1,  "the largest logits are listed; else the largest alone is found"),
     )),
     RunWord("state_bytes",  "size of the session's memory"),
@@ -52,7 +57,7 @@ RUN_TOKENS, RUN_RECORD = "run_tokens", "run_record"
 
 
 def run_words(*, program_addr, tokens_addr, state_addr, state_bytes, token, position, identity, count, prompt, tag,
-              listed=False):
+              listed=False, more=False):
     """Words of a RUN descriptor, in the order in which they are written: list of int.
 
     Raises
@@ -62,5 +67,5 @@ def run_words(*, program_addr, tokens_addr, state_addr, state_bytes, token, posi
     """
     word = RUN_WORDS[7]
     counted = sum(word.field(name).put(int(value)) for name, value in
-        {"count": count, "prompt": prompt, "listed": listed}.items())
+        {"count": count, "prompt": prompt, "listed": listed, "more": more}.items())
     return [Opcode.RUN, program_addr, tokens_addr, state_addr, token, position, identity, counted, state_bytes, tag]

@@ -18,6 +18,7 @@ from mixpe_gateware.contract.program.records import (
     PATCHES,
     RECORDS_MAX,
     RELATIVE,
+    ROWS_MAX,
     Source,
 )
 
@@ -48,7 +49,7 @@ class RecordPatcher(LiteXModule):
         A word for the slot.
     source : Endpoint(RECORD_LAYOUT), out
         The record is in its slot; taken at once.
-    position : Signal(32), token : Signal(32), listed : Signal(), in
+    position : Signal(32), token : Signal(32), row : Signal(max=ROWS_MAX), listed : Signal(), in
     state_addr, state_bytes : Signal(32), in
         The session's memory.
     hold : Signal(), in
@@ -73,6 +74,7 @@ class RecordPatcher(LiteXModule):
         self.position  = Signal(32)
         self.token     = Signal(32)
         self.listed    = Signal()
+        self.row       = Signal(max=ROWS_MAX)
         self.state_addr, self.state_bytes = Signal(32), Signal(32)
         self.hold      = Signal()
         self.idle      = Signal()
@@ -178,6 +180,7 @@ class RecordPatcher(LiteXModule):
                 int(Source.TOKEN_BLOCK): NextValue(factor, self.token >> 3),
                 int(Source.TOKEN_ROW):   NextValue(factor, self.token[:3]),
                 int(Source.LISTED):      NextValue(factor, self.listed),
+                int(Source.ROW):         NextValue(factor, self.row),
             }),
             NextState("ADD"),
         )

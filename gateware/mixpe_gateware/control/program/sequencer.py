@@ -106,6 +106,7 @@ class Sequencer(LiteXModule):
             patcher.hold.eq(~control.patching),
             patcher.position.eq(control.words["position"]),
             patcher.token.eq(control.words["token"]),
+            patcher.row.eq(control.row),
             patcher.listed.eq(control.words["count"][COUNT.field("listed").lsb]),
             patcher.state_addr.eq(control.words["state_addr"]),
             patcher.state_bytes.eq(control.words["state_bytes"]),
