@@ -25,6 +25,7 @@ from mixpe_gateware.contract.program.records import (
     A_SCALED,
     B_ONE_ROW,
     B_SCALED,
+    COLUMNS,
     HAS_B,
     HEADER,
     MEASURE,
@@ -171,6 +172,25 @@ def test_the_largest_in_falling_order():
         np.testing.assert_array_equal(pairs[:, 1].copy().view(np.float32), 8*values[order])
 
 
+@pytest.mark.parametrize("rows, n", [(1, 32), (2, 96), (4, 64), (5, 33), (64, 40)])
+def test_operands_by_columns_are_the_same_by_rows(rows, n):
+    bench = Bench(rows)
+    a, b  = bench.floats(A, n, rows), bench.floats(B, n, rows)
+    bench.state.units[:] = bench.rng.integers(-3, 3, 64)
+    scaled = A_SCALED | B_SCALED
+    for function, options, turned in ((Function.ADD, HAS_B | A_SCALED | MEASURE, (A,)), (Function.ADD, A_SCALED, (A,)),
+            (Function.SILU, scaled, (A, B))):
+        made = []
+        for columns in (COLUMNS, 0):
+            for address, values in ((A, a), (B, b)):
+                if address in turned:
+                    bench.put(address, values if columns else values.T)
+            assert bench.vector(function, options | columns, n=n, rows=rows)[0] == JobCode.OK
+            made.append((bench.found(OUT, np.uint32, rows, n).copy(), bench.state.squares[:rows].copy()))
+        for found, expected in zip(*made, strict=True):
+            np.testing.assert_array_equal(found, expected)
+
+
 @pytest.mark.parametrize("code, function, change", [
     (JobCode.PROGRAM, 8, {}),
     (JobCode.PROGRAM, Function.ADD, {"n": 31}),
@@ -283,6 +303,41 @@ def test_a_prompt_ends_before_the_head_and_then_chooses():
     assert all_.tokens(1, TOKENS + 12) == one.tokens(1)
 
 
+def test_more_of_a_prompt_follows():
+    whole, parts = Runs(end_never), Runs(end_never)
+    for runs in (whole, parts):
+        runs.data[TOKENS:TOKENS + 20] = np.array([5, 9, 31, 0, 7], "<u4").view(np.uint8)
+    assert whole.run(count=5, prompt=True) == JobCode.OK
+    assert parts.run(count=3, prompt=True, more=True) == JobCode.OK and parts.runner.run_tokens == 3
+    assert parts.tokens(5) == [5, 9, 31, 0, 7] and parts.runner.records == 3*2
+    assert parts.run(count=2, prompt=True, position=3, tokens_addr=TOKENS + 12) == JobCode.OK
+    np.testing.assert_array_equal(whole.data, parts.data)
+
+
+def test_passes_of_several_tokens():
+    """The first record is run for each token, to rows of its own; what follows once, at the last one's position."""
+    def three(records):
+        records = end_never(records)
+        records[0][11], records[0][13] = 3, 2
+        records[1][3]  = 0xC00
+        records[1][15] = 3 | Source.ROW << 4 | 4*golden.D << 8
+        return records
+    runs = Runs(three)
+    runs.data[TOKENS:TOKENS + 24] = np.array([5, 9, 31, 0, 7, 2], "<u4").view(np.uint8)
+    assert runs.run(count=6, prompt=True, position=4) == JobCode.OK
+    assert (runs.runner.run_tokens, runs.runner.records) == (6, 2*(2*1) + 2 + 4)
+    assert [job.act_addr for job in runs.jobs] == [START + 16*position for position in (6, 9)]
+    one = Runs(end_never)
+    rows = []
+    for position, token in enumerate([0, 7, 2], 7):
+        assert one.run(token=token, position=position) == JobCode.OK
+        rows.append(one.data[START:START + 4*golden.D].copy())
+    np.testing.assert_array_equal(runs.data[START + 0xC00:START + 0xC00 + 12*golden.D], np.concatenate(rows))
+    assert runs.run(count=3, prompt=True, more=True) == JobCode.OK and len(runs.jobs) == 3
+    for change in ({"count": 2, "prompt": True}, {"count": 3}):  # no choice within a pass
+        assert runs.run(**change) == JobCode.PROGRAM
+
+
 def test_a_text_ends_with_its_token():
     free = Runs(end_never)
     free.run(count=8)
@@ -322,7 +377,7 @@ def test_other_bits_are_unsupported():
     runs = Runs()
     words = run_words(program_addr=PROGRAM_AT, tokens_addr=TOKENS, state_addr=START, state_bytes=0x1000, token=3,
         position=0, identity=golden.IDENTITY, count=1, prompt=False, tag=0)
-    for index, bit in ((0, 9), (0, 31), (7, 17)):
+    for index, bit in ((0, 9), (0, 31), (7, 19)):
         changed = list(words)
         changed[index] |= 1 << bit
         assert runs.runner.run(changed) == JobCode.UNSUPPORTED
@@ -346,7 +401,9 @@ def test_any_damaged_bit_ends_the_run_before_its_record(record, place):
     (JobCode.PROGRAM, 0, 0, 1), (JobCode.PROGRAM, 0, 2, 0), (JobCode.PROGRAM, 0, 2, 4097), (JobCode.PROGRAM, 0, 3, 0),
     (JobCode.PROGRAM, 0, 3, 6), (JobCode.MEMORY, 0, 2, 4096), (JobCode.MEMORY, 0, 8, 0x1001),
     (JobCode.PROGRAM, 1, 0, 4), (JobCode.PROGRAM, 1, 13, 0x10C | 1 << 8), (JobCode.PROGRAM, 1, 13, 0x140),
-    (JobCode.PROGRAM, 1, 13, 0x142), (JobCode.MEMORY, 2, 8, 0x801), (JobCode.UNSUPPORTED, 2, 7, 1 << 15),
+    (JobCode.PROGRAM, 1, 13, 0x162), (JobCode.PROGRAM, 0, 11, 0), (JobCode.PROGRAM, 0, 11, 65),
+    (JobCode.PROGRAM, 0, 13, 0), (JobCode.PROGRAM, 0, 13, 4), (JobCode.MEMORY, 2, 8, 0x801),
+    (JobCode.UNSUPPORTED, 2, 7, 1 << 15),
     (JobCode.MEMORY, 2, 3, 0xFFFFFFF0), (JobCode.PROGRAM, 3, 4, 8), (JobCode.MEMORY, 4, 3, 0x10000),
 ])
 def test_a_record_that_cannot_be_ends_the_run(code, record, word, value):
@@ -383,4 +440,4 @@ def test_names_are_those_of_the_tables():
     assert words == [1 | 1 << 8 | 1 << 26, 5, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 3 | 1 << 4 | 9 << 8, 0, 0]
     with pytest.raises(KeyError):
         record_words(Opcode.GEMM, {}, relative=("n",))
-    assert len(HEADER) == 11
+    assert len(HEADER) == 13

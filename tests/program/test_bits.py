@@ -24,8 +24,8 @@ class Seen:
         execute = ProgramRunner._execute
         seen    = self
 
-        def noted(runner, words, run, position, token, memory):
-            code = execute(runner, words, run, position, token, memory)
+        def noted(runner, words, run, *where):
+            code, memory = execute(runner, words, run, *where), where[-1]
             seen._note_record(runner, words, run, memory)
             return code
 
@@ -67,7 +67,7 @@ def test_every_number_is_the_models(monkeypatch, folder, device, name, activatio
         with model.session() as session:
             for token in tokens:
                 logits = model.forward([[token]], cache)[0, 0]
-                choice, = session.go_on(token, 1)
+                choice, = session.go_on(token, 1, listed=True)
                 assert seen.device == seen.host and len(seen.host) == 5
                 np.testing.assert_array_equal(raised(seen.last, seen.units), logits)
                 top = np.argsort(-logits, kind="stable")[:64]

@@ -85,13 +85,22 @@ def test_published_models_compile(name, activations):
     if memory >> 32:
         addresses = {section: address % (1 << 31)//64*64 for section, address in addresses.items()}  # sizes alone count
         state, memory = 1 << 31, (1 << 32) - 64
-    words, identity = assemble(program, addresses, ends=[2, 5])
-    assert words.shape == (program.records, 16) and program.records == RECORDS[name]
     context = program.context
-    assert context == 2048
-    for position, token in ((0, 0), (context - 1, program.architecture.vocab_size - 1)):
+    assert context == 2048 and program.records == RECORDS[name]
+    check_records(program, addresses, state, memory, ((0, 0), (context - 1, program.architecture.vocab_size - 1)))
+    rows = CONFIG.rows//2 if activations == "a16" else CONFIG.rows
+    assert program.block.rows == rows and program.block.session is program.session
+    check_records(program.block, addresses, state, memory, ((rows - 1, 0), (context - 1, 1)))
+    assert [line.opcode for line in program.block.lines].count(Opcode.GEMM) == [line.opcode for line in
+        program.lines].count(Opcode.GEMM), "weights are read once for all tokens of a pass"
+
+
+def check_records(program, addresses, state, memory, places):
+    words, identity = assemble(program, addresses, ends=[2, 5])
+    assert words.shape == (program.records, 16)
+    for position, token in places:
         for record in words[1:].tolist():
-            found  = moved(patched(record, position, token), state)
+            found  = moved(patched(record, position, token, position > 0, program.rows - 1), state)
             opcode = OP.field("opcode").of(record[0])
             if opcode == Opcode.VECTOR:
                 code = VectorRecord.of(found).check(CONFIG, memory)
@@ -101,7 +110,7 @@ def test_published_models_compile(name, activations):
                 code = check_job(Job.from_words([1, *found[1:10]]), CONFIG, memory)
                 assert state <= found[3] and found[3] + found[8] <= state + program.session.size
             assert code == JobCode.OK
-    assert identity == words[0, 1] and words[0, 6:8].tolist() == [2, 5]
+    assert identity == words[0, 1] and words[0, 6:8].tolist() == [2, 5] and words[0, 11] == program.rows
 
 
 def test_a_program_is_of_its_weights_and_places():
@@ -129,9 +138,10 @@ def begins(lines, waits):
 
 
 @pytest.mark.parametrize("name", ["SmolLM2-135M", "Qwen3-0.6B"])
-def test_nothing_is_read_or_written_too_early(name):
+@pytest.mark.parametrize("block", [False, True])
+def test_nothing_is_read_or_written_too_early(name, block):
     program = compiled(name)
-    lines   = program.lines[:60]
+    lines   = program.block.lines[:120] if block else program.lines[:60]
     for index, ended in enumerate(begins(lines, fences(lines))):
         line = lines[index]
         for other in set(range(index)) - ended:
@@ -185,6 +195,10 @@ def test_the_command(capsys):
     table, _, takes = capsys.readouterr().out.partition("\n\n")
     assert table.splitlines()[0].split()[:3] == ["record", "where", "op"] and len(table.splitlines()) == 64
     assert "weights += block·2368" in table and "64 records, 4 KiB; 47 of them" in takes and "64 positions" in takes
+    assert "passes of 4 tokens: 123 records" in takes
+    assert main(["program", "--context", "64", "--prompt"]) == 0
+    table, _, takes = capsys.readouterr().out.partition("\n\n")
+    assert "columns" in table and "out += turn·1024" in table and "the first 3 records for each" in takes
     assert main(["program", "--json", "--activations", "a8g"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["records"] == 64 == len(found["program"]) + 1 and found["context"] == 256

@@ -16,6 +16,7 @@ SMALL     = {"decoder": True, "minima": True, "k_max": 512, "rows": 4, "scalers"
     "buffer_beats": 256, "queue_depth": 4}
 PORTS     = {16: 32, 32: 32, 64: 64, 128: 128}  # width of a beat, by that of the memory
 LIMIT     = 1_000_000  # cycles of a run
+CYCLES    = [51949, 20860, 43568, 49913]
 
 
 class Twin:
@@ -27,6 +28,7 @@ class Twin:
         self.harness = Harness(self.device.config, MEM_BYTES, chunk_beats=16)
         self.records = self.seed = 0
         self.stall   = 0.0
+        self.cycles  = []  # of each run
         self._run, self.device.run_program = self.device.run_program, self.run
 
     def run(self, run):
@@ -37,7 +39,8 @@ class Twin:
         harness.setup(seed=self.seed, stall=self.stall, latency_cycles=2 + 7*self.seed % 30)
         before = harness.events()["records"]
         harness.post(run)
-        (_, code, _), = harness.run(1, limit_cycles=LIMIT)
+        (_, code, cycles), = harness.run(1, limit_cycles=LIMIT)
+        self.cycles.append(cycles)
         assert code == end.code
         assert harness.registers() == {RUN_TOKENS: end.passes, RUN_RECORD: end.record}
         wrong = np.flatnonzero(harness.memory != memory)
@@ -83,6 +86,18 @@ def test_models(name, activations, stall, folder, twin):
     speak(found, folder(name), activations)
 
 
+def test_cycles_of_a_prompt_and_of_what_follows(folder, twin):
+    """Without stalls always the same: two passes of two tokens, one token, two that follow, two with a list."""
+    found = twin(128)
+    with LlamaModel.from_pretrained(folder("smollm2"), found.device, group_size=32, decoder="device") as model, \
+            model.session() as session:
+        first = session.read([3, 1, 4, 1])
+        session.read([5])
+        session.go_on(first, 2)
+        session.go_on(first, 2, listed=True)
+    assert found.cycles == CYCLES
+
+
 @pytest.mark.parametrize("memory_bits", [16, 32, 64])
 def test_widths_of_the_memory(memory_bits, folder, twin):
     found = twin(memory_bits)
@@ -105,7 +120,7 @@ def test_the_simulated_soc(folder):
             made.append((first, rest, state.tobytes()))
             counters, records = device.counters(), session._region.program.program.records
     assert made[0] == made[1]
-    assert counters["jobs"] == 2 and counters["errors"] == 0
+    assert counters["jobs"] == 3 and counters["errors"] == 0  # a token of the prompt alone, its pairs, the rest
     assert 6*(records - 1) < counters["records"] < 14*records
     assert 0 < counters["busy_attention"] < counters["busy_vector"] < counters["cycles"]
     assert 0 < counters["wait_record"] < counters["cycles"]//20, "records are ready before they are needed"

@@ -113,7 +113,7 @@ def test_a_damaged_program_ends_with_its_code_and_changes_nothing_else(model, pr
     device, program = model.device, program_of(model)
     with model.session() as session:
         first = session.read(prompt)
-        at = program._records.addr + RECORD_BYTES*record + 20
+        at = program._records[0].region.addr + RECORD_BYTES*record + 20
         device.link.memory[at] ^= 4
         before = snapshot(device)
         with pytest.raises(JobError, match=f"after 0 of them, at record {record}: a program that is damaged") as error:
@@ -135,9 +135,11 @@ def test_a_damaged_program_ends_with_its_code_and_changes_nothing_else(model, pr
 def test_a_program_of_another_model_is_not_run(model, folder, prompt):
     with LlamaModel.from_pretrained(folder("tinyllama"), model.device, group_size=32, decoder="device") as other:
         mine, its = program_of(model), program_of(other)
-        assert mine.identity != its.identity
+        assert mine._records[0].identity != its._records[0].identity
         with model.session() as session:
-            mine._records.addr, kept = its._records.addr, mine._records.addr
+            kept = [each.region for each in mine._records]
+            for each, other_one in zip(mine._records, its._records, strict=True):
+                each.region = other_one.region
             before = snapshot(model.device)
             with pytest.raises(JobError) as error:
                 session.read(prompt)
@@ -146,7 +148,8 @@ def test_a_program_of_another_model_is_not_run(model, folder, prompt):
             changed = np.flatnonzero(after != before)  # ids of the prompt alone
             first = session._region.tokens_addr
             assert not changed.size or (changed.min() >= first and changed.max() < first + 4*len(prompt))
-            mine._records.addr = kept
+            for each, region in zip(mine._records, kept, strict=True):
+                each.region = region
             session.read(prompt)
 
 
@@ -187,7 +190,7 @@ def test_after_trouble_on_the_link_nothing_is_taken_for_granted(model, device, p
         monkeypatch.undo()
         assert session.tokens == prompt
         program = program_of(model)
-        for region in (program._records, program._constants):
+        for region in (*[each.region for each in program._records], program._constants):
             device.link.memory[region.addr + 40] ^= 255
         layer = model.jobs["layers.0.o"].linear
         device.link.memory[layer.addrs[0] + 3] ^= 255
@@ -222,6 +225,22 @@ def test_sampling_is_from_the_largest(model, prompt):
             tokens.append(sampler(logits + kept))
             logits = model.forward([[tokens[-1]]], cache)[0, -1]
         assert made == tokens
+
+
+def test_the_largest_alone_is_found_where_the_others_are_not_wanted(model, prompt):
+    with model.session() as session:
+        first = session.read(prompt)
+        with pytest.raises(ModelError, match="listed=True"):
+            session.top()
+        made = session.go_on(first, 3, listed=True)
+        found, logits = session.top()
+        assert found[0] == made[2] and len(found) == 64 and (np.diff(logits) <= 0).all()
+        session.length -= 3
+        assert session.go_on(first, 3) == made
+        with pytest.raises(ModelError, match="listed=True"):
+            session.top()
+        session.length -= len(prompt) + 3
+        assert session.read(prompt, listed=True) == first == session.top()[0][0]
 
 
 def test_tokens_that_may_not_be_chosen(model, prompt):
@@ -325,9 +344,9 @@ def test_a_talk_does_not_read_its_past_again(tmp_path, device, small):
     with LlamaModel.from_pretrained(tmp_path, device, group_size=32, decoder="device") as model:
         talk, passes, run = Conversation(model), [], model._decoder.program.run
 
-        def counted(session, tokens, position, count, prompt):
+        def counted(session, tokens, position, count, *how):
             passes.append((position, count))
-            return run(session, tokens, position, count, prompt)
+            return run(session, tokens, position, count, *how)
 
         model._decoder.program.run = counted
         first  = "".join(talk.ask("ab", 6))

@@ -17,9 +17,10 @@ from mixpe_gateware.contract.widths import log2
 from mixpe_gateware.control.engine import Engine
 from mixpe_gateware.gemm.activations import ActivationMemory
 from mixpe_gateware.gemm.checker import JobChecker
+from mixpe_gateware.gemm.gate import TicketGate
 from mixpe_gateware.gemm.results import ResultSequencer
 from mixpe_gateware.gemm.sequencer import ArraySequencer
-from mixpe_gateware.gemm.tickets import TicketHandout
+from mixpe_gateware.gemm.tickets import TICKETS_AHEAD, TicketHandout
 from mixpe_gateware.gemm.weights import WeightBuffer, WeightStream
 from mixpe_gateware.stream.writer import ResultWriter
 
@@ -38,6 +39,12 @@ class GemmEngine(Engine):
         Words of a DRAM row.
     target : str
         FPGA family for vendor primitives in the processing elements, or ``"portable"``.
+
+    Attributes
+    ----------
+    let : Signal(), in
+        In builds with a decoder, a strobe for each descriptor, not before it: its activations may be read and its
+        results written. Its weights are read before.
     """
 
     def __init__(self, config, mem_bytes, weight_ports, act_port, out_port, *, chunk_beats=128, target="portable"):
@@ -54,7 +61,12 @@ class GemmEngine(Engine):
             target=target)
         self.results     = results     = ResultSequencer(config, address_bits)
         self.writer      = writer      = ResultWriter(config, out_port, fifo_depth=depth)
-        self.tickets     = TicketHandout(config, checker.source, {"activations": activations.sink,
+        first = activations.sink
+        if config.decoder:
+            self.gate = gate = TicketGate(first.description, config.queue_depth + TICKETS_AHEAD)
+            self.let, first = gate.let, gate.sink
+            self.comb += gate.source.connect(activations.sink)
+        self.tickets     = TicketHandout(config, checker.source, {"activations": first,
             "weights": weights.sink, "array": array.sink, "results": results.sink, "writer": writer.jobs})
 
         # Queue and ended jobs.

@@ -55,6 +55,7 @@ class Operands(LiteXModule):
 
         is_a, words = record.function, record.words
         quant, rotate = is_a[Function.QUANT], is_a[Function.ROTATE]
+        a_columns, b_columns = record.a_columns, record.b_columns
         self.a_plan, self.b_plan = a_plan, b_plan = Regions(), Regions()
         self.a_reader, self.b_reader = a_reader, b_reader = WordReader(config, a_port), WordReader(config, b_port)
         self.a = a_reader.source
@@ -72,13 +73,20 @@ class Operands(LiteXModule):
         self.comb += [
             a_plan.sink.valid.eq(a_wanted),
             a_plan.sink.place.eq(words["a_addr"][2:]),
-            a_plan.sink.words.eq(Mux(quant, words["n"], record.total)),
+            a_plan.sink.words.eq(Mux(quant | a_columns, words["n"], record.total)),
             a_plan.sink.chunks.eq(Mux(quant, words["rows"], 1)),
-            a_plan.sink.times.eq(Mux(quant | is_a[Function.APPEND] | is_a[Function.QUERY], 2, 1)),
+            a_plan.sink.times.eq(Mux(a_columns, words["rows"],
+                Mux(quant | is_a[Function.APPEND] | is_a[Function.QUERY], 2, 1))),
+            a_plan.sink.columns.eq(a_columns),
+            a_plan.sink.total.eq(record.total),
+            a_reader.step.eq(Mux(a_columns, words["rows"], 1)),
             b_plan.sink.valid.eq(b_wanted | rows_wanted),
             b_plan.sink.place.eq(words["b_addr"][2:]),
-            b_plan.sink.words.eq(Mux(rotate | record.one_row, words["n"], record.total)),
-            b_plan.sink.times.eq(Mux(record.one_row, words["rows"], 1)),
+            b_plan.sink.words.eq(Mux(rotate | record.one_row | b_columns, words["n"], record.total)),
+            b_plan.sink.times.eq(Mux(record.one_row | b_columns, words["rows"], 1)),
+            b_plan.sink.columns.eq(b_columns),
+            b_plan.sink.total.eq(record.total),
+            b_reader.step.eq(Mux(b_columns, words["rows"], 1)),
             b_plan.sink.chunks.eq(1),
             If(~b_wanted,
                 b_plan.sink.place.eq(words["a_addr"][2:]),

@@ -17,6 +17,7 @@ from mixpe_gateware.contract.program.records import (
     B_ONE_ROW,
     B_SCALED,
     CHOICE_BITS,
+    COLUMNS,
     HAS_B,
     HEAD_MAX,
     MEASURE,
@@ -55,6 +56,8 @@ class Record(LiteXModule):
     function : dict of Function: Signal(), out; options : dict of int: Signal(), out
     heads, reads_b, one_row : Signal(), out
         Rows are heads; there is a second operand; it is one row for all.
+    a_columns, b_columns : Signal(), out
+        An operand is read by columns.
     total : Signal, out
         rows·n.
     groups, table_pitch, product : Signal, out
@@ -70,8 +73,9 @@ class Record(LiteXModule):
         self.words  = {name: Signal(32, name=name) for name in PLACE if name not in ("n", "rows")}
         self.words |= {"n": Signal(CHOICE_BITS + 1), "rows": Signal(ROWS_MAX.bit_length())}
         self.function = {function: Signal(name=function.name.lower()) for function in Function}
-        self.options  = {bit: Signal() for bit in (A_SCALED, B_SCALED, HAS_B, B_ONE_ROW, NARROW, MEASURE)}
+        self.options  = {bit: Signal() for bit in (A_SCALED, B_SCALED, HAS_B, B_ONE_ROW, NARROW, MEASURE, COLUMNS)}
         self.heads, self.reads_b, self.one_row = Signal(), Signal(), Signal()
+        self.a_columns, self.b_columns = Signal(), Signal()
         self.total       = Signal(COUNT_BITS)
         self.groups      = Signal(max=K_LIMIT//GROUP_MIN + 1)
         self.table_pitch = Signal(len(self.groups) + 1)
@@ -92,6 +96,8 @@ class Record(LiteXModule):
             self.heads.eq(is_a[Function.ROTATE] | is_a[Function.APPEND] | is_a[Function.QUERY]),
             self.reads_b.eq((is_a[Function.ADD] & self.options[HAS_B]) | is_a[Function.NORM] | is_a[Function.SILU]
                 | is_a[Function.ROTATE]),
+            self.b_columns.eq(is_a[Function.SILU] & self.options[COLUMNS]),
+            self.a_columns.eq(self.b_columns | (is_a[Function.ADD] & self.options[COLUMNS])),
             self.one_row.eq(is_a[Function.NORM] | (is_a[Function.ADD] & self.options[B_ONE_ROW])),
         ]
         function, option = OP.field("function"), OP.field("options")

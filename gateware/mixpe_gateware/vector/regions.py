@@ -6,14 +6,15 @@ from litex.soc.interconnect import stream
 from migen import FSM, If, Mux, NextState, NextValue, Signal
 
 from mixpe_gateware.contract.program.records import ROWS_MAX
-from mixpe_gateware.vector.words import COUNT_BITS, PLACE_BITS
+from mixpe_gateware.vector.words import COUNT_BITS, PLACE_BITS, REGION_LAYOUT, STEP_BITS
 
 PLAN_LAYOUT = [("place", PLACE_BITS), ("words", COUNT_BITS), ("times", ROWS_MAX.bit_length()),
-    ("chunks", ROWS_MAX.bit_length()), ("swap", 1)]
+    ("chunks", ROWS_MAX.bit_length()), ("swap", 1), ("columns", 1), ("total", COUNT_BITS)]
 
 
 class Regions(LiteXModule):
-    """Chunks that follow each other, each read some times; with `swap` pairs of chunks, the second one first.
+    """Chunks that follow each other, each read some times; with `swap` pairs of chunks, the second one first; with
+    `columns` one chunk of `total` words, from which each time one of `times` columns is taken.
 
     A region in three cycles at most.
 
@@ -21,13 +22,13 @@ class Regions(LiteXModule):
     ----------
     sink : Endpoint(PLAN_LAYOUT), in
         `times` and `chunks` are one or more; with `swap` `chunks` counts pairs. Taken with the last region.
-    source : Endpoint([("place", 30), ("words", 23)]), out
+    source : Endpoint(REGION_LAYOUT), out
         Of a `WordReader`.
     """
 
     def __init__(self):
         self.sink   = sink   = stream.Endpoint(PLAN_LAYOUT)
-        self.source = source = stream.Endpoint([("place", PLACE_BITS), ("words", COUNT_BITS)])
+        self.source = source = stream.Endpoint(REGION_LAYOUT)
 
         # # #
 
@@ -37,6 +38,7 @@ class Regions(LiteXModule):
         second = Signal()            # of a pair has been read
         times  = Signal.like(sink.times)
         chunks = Signal.like(sink.chunks)
+        column = Signal(STEP_BITS)
         again, final = Signal(), Signal()
         self.comb += [
             behind.eq(place + sink.words),
@@ -44,6 +46,11 @@ class Regions(LiteXModule):
             final.eq(~again & (chunks == 1)),
             source.place.eq(Mux(second, first, place)),
             source.words.eq(sink.words),
+            source.span.eq(sink.words),
+            If(sink.columns,
+                source.span.eq(sink.total - times + 1),  # up to the column's last word
+                source.skip.eq(column),
+            ),
         ]
         self.fsm = fsm = FSM(reset_state="IDLE")
         fsm.act("IDLE",
@@ -51,6 +58,7 @@ class Regions(LiteXModule):
             NextValue(first, sink.place),
             NextValue(second, 0),
             NextValue(times, sink.times),
+            NextValue(column, 0),
             NextValue(chunks, sink.chunks),
             If(sink.valid, If(sink.swap, NextState("SWAP")).Else(NextState("READ"))),
         )
@@ -63,6 +71,7 @@ class Regions(LiteXModule):
             If(source.ready,
                 NextValue(second, sink.swap & ~second),
                 NextValue(times, times - 1),
+                NextValue(column, column + 1),
                 If(~again,
                     NextValue(place, behind),
                     NextValue(first, behind),

@@ -8,12 +8,16 @@ from litex.gen import LiteXModule
 from litex.soc.interconnect import stream
 from migen import Array, If, Mux, Signal
 
+from mixpe_gateware.contract.program.records import ROWS_MAX
 from mixpe_gateware.contract.widths import log2
 from mixpe_gateware.stream.reader import RegionReader
 
 PLACE_BITS = 30  # of a word's offset
 COUNT_BITS = 23  # of a region's words
 AHEAD      = 4   # regions that are requested and not yet heard
+STEP_BITS  = ROWS_MAX.bit_length()
+
+REGION_LAYOUT = [("place", PLACE_BITS), ("words", COUNT_BITS), ("span", COUNT_BITS), ("skip", STEP_BITS)]
 
 
 class WordReader(LiteXModule):
@@ -28,8 +32,11 @@ class WordReader(LiteXModule):
 
     Attributes
     ----------
-    sink : Endpoint([("place", 30), ("words", 23)]), in
-        Offset in words, a multiple of the memory's; one word or more.
+    sink : Endpoint(REGION_LAYOUT), in
+        Offset in words, a multiple of the memory's; so many words, one or more, of which the first is `skip` behind
+        the offset and the last is the last of `span` that are read.
+    step : Signal(7), in
+        From a word to the next one. It stays while a record's regions are read.
     source : Endpoint([("data", 32)]), out
     enable : Signal(), in; idle : Signal(), out
         Of a `RegionReader`.
@@ -38,7 +45,8 @@ class WordReader(LiteXModule):
     """
 
     def __init__(self, config, port):
-        self.sink   = sink   = stream.Endpoint([("place", PLACE_BITS), ("words", COUNT_BITS)])
+        self.sink   = sink   = stream.Endpoint(REGION_LAYOUT)
+        self.step   = Signal(STEP_BITS, reset=1)
         self.source = source = stream.Endpoint([("data", 32)])
         self.enable = Signal(reset=1)
         self.idle   = Signal()
@@ -55,44 +63,43 @@ class WordReader(LiteXModule):
             self.idle.eq(reader.idle),
             self.beat.eq(port.rdata.valid),
             reader.sink.start.eq(sink.place[log2(parts):]),
-            reader.sink.beats.eq((sink.words + parts - 1) >> log2(parts)),
+            reader.sink.beats.eq((sink.span + parts - 1) >> log2(parts)),
         ]
-        if parts == 1:  # nothing is behind a region's last word
-            self.comb += [
-                reader.sink.valid.eq(sink.valid),
-                sink.ready.eq(reader.sink.ready),
-                reader.source.connect(source),
-            ]
-            return
-
-        self.counts = counts = stream.SyncFIFO([("words", COUNT_BITS)], AHEAD)
+        self.counts = counts = stream.SyncFIFO([("words", COUNT_BITS), ("skip", STEP_BITS)], AHEAD)
         self.comb += [
             reader.sink.valid.eq(sink.valid & counts.sink.ready),
             counts.sink.valid.eq(sink.valid & reader.sink.ready),
             counts.sink.words.eq(sink.words),
+            counts.sink.skip.eq(sink.skip),
             sink.ready.eq(reader.sink.ready & counts.sink.ready),
         ]
         active = Signal()
         left   = Signal(COUNT_BITS)
         last   = Signal()
-        slot   = Signal(max=parts)
+        slot   = Signal(STEP_BITS + 1)  # of the next word, counted from the memory word that is there
+        behind = Signal(STEP_BITS + 1)  # of the one after it
+        far    = Signal()               # it lies in another memory word
         take   = Signal()
         words  = [reader.source.data[32*index:32*index + 32] for index in range(parts)]
         self.comb += [
-            source.valid.eq(reader.source.valid & active),
-            source.data.eq(Array(words)[slot]),
+            far.eq(slot[log2(parts):] != 0),
+            behind.eq(slot + self.step),
+            source.valid.eq(reader.source.valid & active & ~far),
+            source.data.eq(Array(words)[slot[:log2(parts)]] if parts > 1 else words[0]),
             take.eq(source.valid & source.ready),
-            reader.source.ready.eq(active & source.ready & (last | (slot == parts - 1))),
+            reader.source.ready.eq(active & (far | (source.ready & (last | (behind[log2(parts):] != 0))))),
             counts.source.ready.eq(~active | (take & last)),
         ]
         self.sync += [
+            If(active & reader.source.valid & far, slot.eq(slot - parts)),
             If(take,
-                slot.eq(Mux(last | (slot == parts - 1), 0, slot + 1)),
+                slot.eq(Mux(behind[log2(parts):] != 0, behind - parts, behind)),
                 left.eq(left - 1),
                 last.eq(left == 2),
             ),
             If(counts.source.ready,
                 active.eq(counts.source.valid),
+                slot.eq(counts.source.skip),
                 left.eq(counts.source.words),
                 last.eq(counts.source.words == 1),
             ),

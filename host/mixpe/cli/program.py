@@ -33,6 +33,7 @@ def add_parser(subparsers):
     p.add_argument("--context-max", type=int, default=2048, metavar="N", help="positions that the device has (2048)")
     p.add_argument("--rows", type=int, default=8, metavar="R", help="rows of its array (8)")
     p.add_argument("--port-bits", type=int, default=128, metavar="B", help="width of a beat (128)")
+    p.add_argument("--prompt", action="store_true", help="print the records of a prompt's passes of several tokens")
     p.add_argument("--json", action="store_true", help="print one JSON object")
     p.set_defaults(run=run)
     return p
@@ -45,5 +46,7 @@ def run(args):
     head    = args.head_bits and (args.head_bits, args.head_group_size)
     program = compile_checkpoint(opened.architecture, Weights(opened.tensors), config,
         Rounding(args.bits, args.group_size, head), args.activations, args.context)
+    if args.prompt:
+        program = program.block or program
     print(json.dumps(to_dict(program), indent=1) if args.json else text(program))
     return 0

@@ -6,12 +6,13 @@ import zlib
 
 import numpy as np
 
-from mixpe.devices.run import Run
+from mixpe.devices.run import Run, RunEnd
 from mixpe.errors import DeviceMemoryError
 from mixpe.program.assemble import assemble
 from mixpe.program.place import CONSTANTS
 from mixpe_gateware.contract.descriptor import Opcode
 from mixpe_gateware.contract.digest import digest
+from mixpe_gateware.contract.jobs import JobCode
 from mixpe_gateware.contract.program.records import RECORD_BYTES
 
 RECORD_CYCLES = 1000  # most that a record takes beside its bytes: checks, start, drain
@@ -46,8 +47,22 @@ class _Region:
         self.device.memory.free(self.addr)
 
 
+class _Records:
+    """A program's words in the device's memory."""
+
+    def __init__(self, program, region, addresses, ends, salt):
+        self.program, self.region = program, region
+        self.words, self.identity = assemble(program, addresses, ends, salt)
+        self.send()
+
+    def send(self):
+        self.region.send(0, self.words.reshape(-1).view(np.uint8))
+
+
 class DeviceProgram:
     """A program with its constants on a device; its weights are there already.
+
+    A prompt is run in passes of several tokens, where the program has them; what of it fills no such pass comes first.
 
     Parameters
     ----------
@@ -81,13 +96,12 @@ class DeviceProgram:
         self.seconds  = 0.0
         try:
             self._constants = self._region(program.constants.size)
-            self._records   = self._region(program.bytes)
+            regions = [(each, self._region(each.bytes)) for each in (program, program.block) if each is not None]
             self._send_constants()
             addresses = {CONSTANTS: self._constants.addr, **{name: layer.addrs[0] for name, layer in layers.items()}}
             salt = np.array([self._constants.crc, *(layer.crcs[0] for layer in layers.values())], "<u4").tobytes()
             salt += digest(device.config.parts).to_bytes(8, "little")
-            self._words, self.identity = assemble(program, addresses, ends, salt)
-            self._send_records()
+            self._records = [_Records(each, region, addresses, ends, salt) for each, region in regions]
         except BaseException:
             self.free()
             raise
@@ -102,9 +116,6 @@ class DeviceProgram:
         for offset, data in self._contents():
             self._constants.send(offset, data)
 
-    def _send_records(self):
-        self._records.send(0, self._words.reshape(-1).view(np.uint8))
-
     def free(self):
         """Give its memory back; not the weights'."""
         regions, self._regions = self._regions, []
@@ -115,7 +126,8 @@ class DeviceProgram:
         """After trouble on the device, see that all of it is still what was sent, and send what is not again."""
         if self.epoch == self.device.epoch:
             return
-        for region, send in ((self._constants, self._send_constants), (self._records, self._send_records)):
+        parts = [(self._constants, self._send_constants), *((each.region, each.send) for each in self._records)]
+        for region, send in parts:
             if not region.is_whole():
                 region._parts.clear()
                 send()
@@ -135,7 +147,7 @@ class DeviceProgram:
         """
         return SessionRegion(self)
 
-    def run(self, session, tokens, position, count, prompt):
+    def run(self, session, tokens, position, count, prompt, listed=False):
         """Run passes.
 
         Parameters
@@ -148,14 +160,18 @@ class DeviceProgram:
         count : int
             Passes; with a prompt, its tokens.
         prompt : bool
+        listed : bool
+            `SessionRegion.top` is wanted.
 
         Returns
         -------
         RunEnd
         """
-        run = Run(program_addr=self._records.addr, tokens_addr=session.tokens_addr, state_addr=session.state_addr,
-            state_bytes=self.program.session.size, token=int(tokens[0]), position=position, identity=self.identity,
-            count=count, prompt=prompt, limit_cycles=count*self._pass_cycles(position + count))
+        block = self._records[-1]
+        first = count % block.program.rows if prompt else count  # tokens that are run one by one
+        parts = [(self._records[0], 0, first), (block, first, count - first)]
+        runs  = [(each, self._run_of(each, session, tokens, position, done, some, prompt, listed=listed,
+            more=prompt and done + some < count)) for each, done, some in parts if some]
         device, start = self.device, time.perf_counter()
         with device.turn:
             device.prepare(list(self._layers.values()))
@@ -163,17 +179,38 @@ class DeviceProgram:
             if prompt:
                 device.write_memory(session.tokens_addr, np.array(tokens, "<u4"))
             try:
-                return device.run_program(run)
+                return self._completed(runs)
             finally:
                 self.seconds += time.perf_counter() - start
 
-    def _pass_cycles(self, positions):
+    def _run_of(self, records, session, tokens, position, done, count, prompt, **options):
+        """The run of some tokens, those from `done` on."""
+        position, rows = position + done, records.program.rows
+        return Run(program_addr=records.region.addr, tokens_addr=session.tokens_addr + 4*done,
+            state_addr=session.state_addr, state_bytes=self.program.session.size, token=int(tokens[0]),
+            position=position, identity=records.identity, count=count, prompt=prompt, **options,
+            limit_cycles=-(-count//rows)*self._pass_cycles(records.program, position + count))
+
+    def _completed(self, runs):
+        """Run one after the other until one fails; how all of them ended. Tokens of a part of a pass do not count."""
+        cycles = passes = 0
+        for records, run in runs:
+            end     = self.device.run_program(run)
+            cycles += end.cycles
+            passes += end.passes//records.program.rows*records.program.rows
+            if end.code != JobCode.OK:
+                break
+        return RunEnd(end.code, cycles, passes, end.record)
+
+    def _pass_cycles(self, program, positions):
         """More cycles than a pass takes, on a memory that gives half a beat a cycle."""
-        program, beat = self.program, self.device.config.beat_bytes
+        beat    = self.device.config.beat_bytes
         weights = sum(sum(layer.plan.stream_bytes) for layer in self._layers.values())
         moved   = sum(place.size for line in program.lines if line.opcode != Opcode.ATTENTION
             for place in (*line.reads, *line.writes) if place.section == "session")
         cache   = program.session.cache_bytes*positions//program.session.context
+        cache  *= program.rows
+        moved  *= program.rows  # of results by columns all rows are read for each
         return RECORD_CYCLES*program.records + 2*(weights + RECORD_BYTES*program.records + 4*cache)//beat + moved
 
 
@@ -202,7 +239,7 @@ class SessionRegion:
         return self._read(self.tokens_addr + 4*first, 4*count).view("<u4").tolist() if count else []
 
     def top(self):
-        """The largest logits of the last pass.
+        """The largest logits of the last pass, of a run that listed them.
 
         Returns
         -------

@@ -13,6 +13,10 @@ class Run:
 
     Attributes
     ----------
+    listed : bool
+        The largest logits are listed.
+    more : bool
+        A prompt goes on behind it, and nothing is chosen.
     limit_cycles : int
         More than it takes, for the limit of the wait.
     """
@@ -26,6 +30,8 @@ class Run:
     identity: int
     count: int
     prompt: bool
+    listed: bool
+    more: bool
     limit_cycles: int
     tag: int = 0
 

@@ -101,7 +101,7 @@ class DeviceGeneration(Generation):
             raise StopIteration
         if self._begin is None:
             self._begin = Snapshot.take(self._model)
-            token = self._settled(self._cache.read(self._prompt.tolist()))
+            token = self._first()
             self._prefilled = Snapshot.take(self._model)
         elif self._made:
             token = self._made.pop(0)
@@ -112,25 +112,32 @@ class DeviceGeneration(Generation):
             self._end = Snapshot.take(self._model)
         return bytes([token]) if self._as_bytes else token
 
-    def _settled(self, token):
-        """What the sampler makes of the last pass, whose largest logit is this token's."""
-        return token if self._sampler.takes(token) else self._sampled()
+    @property
+    def _greedy(self):
+        return self._sampler.temperature == 0
 
-    def _sampled(self):
-        """What the sampler makes of the last pass."""
+    def _first(self):
+        """The token behind the prompt."""
+        prompt = self._prompt.tolist()
+        begin  = self._cache.length
+        token  = self._cache.read(prompt, listed=not self._greedy)
+        return token if self._sampler.takes(token) else self._sampled(begin + len(prompt) - 1, prompt[-1])
+
+    def _sampled(self, position, token):
+        """What the sampler makes of the pass of a token at a position; what came behind it is forgotten."""
+        if self._greedy:  # which found the largest alone
+            self._cache.length = position
+            self._cache.go_on(token, 1, listed=True)
         return chosen(self._cache, self._sampler, self._model.config.vocab_size)
 
     def _next(self):
-        greedy = self._sampler.temperature == 0
-        last   = self._tokens[-1]
-        begin  = self._cache.length
-        made   = self._cache.go_on(last, min(RUN_TOKENS if greedy else 1, self._n - len(self._tokens)))
+        last  = self._tokens[-1]
+        begin = self._cache.length
+        count = min(RUN_TOKENS if self._greedy else 1, self._n - len(self._tokens))
+        made  = self._cache.go_on(last, count, listed=not self._greedy)
         for index, token in enumerate(made):
-            if not self._sampler.takes(token):
-                if index < len(made) - 1:  # from here on it went another way: back to this pass
-                    self._cache.length = begin + index
-                    self._cache.go_on([last, *made][index], 1)
-                made[index:] = [self._sampled()]
+            if not self._sampler.takes(token):  # from here on it went another way
+                made[index:] = [self._sampled(begin + index, [last, *made][index])]
                 break
         self._made = made[1:]
         return made[0]

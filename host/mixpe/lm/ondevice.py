@@ -217,7 +217,8 @@ def _fitting(device, wished, most, compiled):
         program = compiled(positions)
         with suppress(DeviceMemoryError):
             memory = device.memory.copy()
-            for size in (program.constants.size, program.bytes, program.session.size, 4*(positions + 1)):
+            for size in (program.constants.size, program.bytes, program.block.bytes if program.block else 0,
+                    program.session.size, 4*(positions + 1)):
                 memory.allocate(aligned(size))
             return program
         if wished is not None or positions <= 64:

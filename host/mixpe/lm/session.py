@@ -30,6 +30,7 @@ class Session:
         self._region  = self._program.open_session()
         self.context  = decoder.context
         self.tokens   = []
+        self._listed  = False  # of the last run
 
     @property
     def length(self):
@@ -42,8 +43,14 @@ class Session:
             raise ModelError(f"a session of {len(self.tokens)} tokens cannot go on from token {length}")
         del self.tokens[length:]
 
-    def read(self, tokens):
+    def read(self, tokens, listed=False):
         """Append tokens of a prompt; returns the token that their last one's logits choose.
+
+        Parameters
+        ----------
+        tokens : sequence of int
+        listed : bool
+            `top` is wanted; a pass that finds the largest logit alone takes less.
 
         Raises
         ------
@@ -53,10 +60,10 @@ class Session:
             The device ended the run with a code; `length` is what is valid.
         """
         self._check(tokens, len(tokens))
-        self._run([int(token) for token in tokens], len(tokens), True)
+        self._run([int(token) for token in tokens], len(tokens), True, listed)
         return self._region.tokens(len(tokens), 1)[0]
 
-    def go_on(self, token, count):
+    def go_on(self, token, count, listed=False):
         """Append a token and those that are chosen after it, until one ends the text.
 
         Parameters
@@ -64,6 +71,8 @@ class Session:
         token : int
         count : int
             Passes at most.
+        listed : bool
+            As of `read`.
 
         Returns
         -------
@@ -76,11 +85,19 @@ class Session:
             See `read`.
         """
         self._check([token], count)
-        passes = self._run([int(token)], count, False)
+        passes = self._run([int(token)], count, False, listed)
         return self._region.tokens(0, passes)
 
     def top(self):
-        """The largest logits of the last pass: up to 64 (tokens, logits), falling."""
+        """The largest logits of the last pass: up to 64 (tokens, logits), falling.
+
+        Raises
+        ------
+        ModelError
+            It found the largest alone.
+        """
+        if not self._listed:
+            raise ModelError("the last pass found its largest logit alone; run it with listed=True")
         return self._region.top()
 
     def close(self):
@@ -107,14 +124,16 @@ class Session:
         if count < 1 or self.length + count > self.context:
             raise ModelError(f"{self.length + count} tokens are more than the session's context of {self.context}")
 
-    def _run(self, tokens, count, prompt):
+    def _run(self, tokens, count, prompt, listed):
         """Run passes and count what is valid then; returns how many were completed."""
         begin = self.length
-        end   = self._program.run(self._region, tokens, begin, count, prompt)  # aborted: none of its positions counts
+        self._listed = False
+        end   = self._program.run(self._region, tokens, begin, count, prompt, listed)  # aborted: no position counts
         self._keep(tokens, end.passes, prompt)
         if end.code != JobCode.OK:
             raise JobError(f"the device ended a run of {count} tokens from position {begin} after {end.passes} of "
                 f"them, at record {end.record}: {end.code.text} (code {end.code.value})", end.code)
+        self._listed = listed
         return end.passes
 
     def _keep(self, tokens, passes, prompt):

@@ -20,7 +20,7 @@ def _record(line, waits, addresses):
             if value.section == SESSION:
                 relative.append(name)
             value = value.offset + (0 if value.section == SESSION else addresses[value.section])
-        operands[name] = value
+        operands[name] = value % (1 << 32)  # what patches are added to may be below zero
     op = {"function": line.function, "options": line.options} if line.function or line.options else {}
     return record_words(line.opcode, operands, relative=tuple(relative), **op, **waits,
         patches=tuple((patch.word, patch.source, patch.stride) for patch in line.patches))
@@ -48,7 +48,7 @@ def assemble(program, addresses, ends=(), salt=b""):
     ids   = {f"end_{index}": token for index, token in enumerate(found + [NO_TOKEN]*(ENDS - len(found)))}
     header = header_words(records=program.records, prompt_records=program.prompt_lines + 1,
         context=program.context, vocabulary=program.architecture.vocab_size,
-        state_bytes=program.session.size, **ids)
+        state_bytes=program.session.size, rows=program.rows, token_records=program.token_lines + 1, **ids)
     records  = [_record(line, waits, addresses)
         for line, waits in zip(program.lines, fences(program.lines), strict=True)]
     identity = zlib.crc32(np.array([header, *records], "<u4").tobytes() + salt)

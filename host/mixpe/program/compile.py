@@ -9,10 +9,20 @@ from mixpe.program.embedding import embed, rows_per_job
 from mixpe.program.jobs import HEAD
 from mixpe.program.layer import LayerLines
 from mixpe.program.layout import CONTEXT_STEP, SessionLayout
-from mixpe.program.line import vector
+from mixpe.program.line import Patch, vector
 from mixpe.program.linear import Matrix
 from mixpe_gateware.contract.config import GROUP_MIN
-from mixpe_gateware.contract.program.records import A_SCALED, HEAD_MAX, RECORD_BYTES, RECORDS_MAX, TOP, Function
+from mixpe_gateware.contract.program.records import (
+    A_SCALED,
+    HEAD_MAX,
+    MEASURE,
+    RECORD_BYTES,
+    RECORDS_MAX,
+    ROWS_MAX,
+    TOP,
+    Function,
+    Source,
+)
 from mixpe_gateware.contract.program.vector import CHOICE_LIMIT
 
 EMBEDDING  = "embedding"  # section of an embedding of its own
@@ -28,24 +38,33 @@ class Program:
     architecture : Architecture
     activations : str
     lines : list of Line
+    rows : int
+        Tokens of a pass.
+    token_lines : int
+        Of the lines, those that are run for each token of a pass.
     prompt_lines : int
-        Of them, those of a token whose successor is known.
+        Of the lines, those of a pass whose successor is known.
     context : int
         Positions of a session.
     session : SessionLayout
     constants : Constants
     matrices : dict of str → Matrix
         All that must be in the device's memory, by section.
+    block : Program or None
+        The same with several tokens a pass, for prompts; of the same session, constants and matrices.
     """
 
     architecture: object
     activations: str
     lines: list
+    rows: int
+    token_lines: int
     prompt_lines: int
     context: int
     session: SessionLayout
     constants: Constants
     matrices: dict
+    block: "Program" = None
 
     @property
     def records(self):
@@ -122,22 +141,55 @@ def compile_program(architecture, config, plans, embedding=None, *, activations=
             matrix.check(job)
     table.check("the embedding")
     each      = rows_per_job(table, config)
-    session   = SessionLayout(architecture, config, jobs, wide, -(-context//CONTEXT_STEP)*CONTEXT_STEP, each)
+    rows      = tokens_per_pass(config, jobs, wide)
+    session   = SessionLayout(architecture, config, jobs, wide, -(-context//CONTEXT_STEP)*CONTEXT_STEP, each, rows)
     constants = Constants(architecture, context, table.slab.k)
-    make  = LayerLines(architecture, config, jobs, wide, session, constants)
-    lines = embed(table, config, architecture.hidden_size, identity=constants["identity"], rows=session["rows"],
-        x=(session["x.0"], session["x.1"]))
+    sections  = {matrix.section: matrix for some in (*jobs.values(), [table]) for matrix in some}
+
+    def program(rows, block=None):
+        make  = LayerLines(architecture, config, jobs, wide, session, constants, rows)
+        lines = _lines(make, table)
+        return Program(architecture, activations, *lines, context, session, constants, sections, block)
+
+    block = program(rows) if rows > 1 else None
+    return program(1, block if block is None or block.records <= RECORDS_MAX else None)
+
+
+def tokens_per_pass(config, jobs, wide):
+    """How many tokens the array's rows have; 1 where rows would have to be padded.
+
+    Parameters
+    ----------
+    config : Config
+    jobs : dict of job → list of Matrix
+    wide : bool
+    """
+    if any(matrix.plan.k != matrix.slab.k for job, some in jobs.items() if job != HEAD for matrix in some):
+        return 1
+    return max(1, min(config.rows//2 if wide else config.rows, ROWS_MAX))
+
+
+def _lines(make, table):
+    """Lines of a program, tokens of a pass, and how many are for each of them and for a known successor."""
+    architecture, session, rows = make.architecture, make.session, make.rows
+    lines, measure = embed(table, make.config, architecture.hidden_size, identity=make.constants["identity"],
+        rows=session["rows"], x=(make.stream(0), make.stream(1)), tokens=rows)
+    each   = len(lines)
+    lines += measure
     for layer in range(architecture.num_hidden_layers):
-        found, q, scaled = make.keys(layer)
+        found, queries, scaled = make.keys(layer)
         lines += found
         prompt = len(lines)
-        lines += make.rest(layer, q, scaled)
-    lines.append(make.norm("head", "model.norm.weight", session["x.0"]))
-    lines += make.linear(HEAD, "normed", "logits")
+        lines += make.rest(layer, queries, scaled)
+    width, last = architecture.hidden_size, session["x.0"].part(0, 4*architecture.hidden_size)
+    if rows > 1:  # only the last one has a head
+        source, last = last.part(4*(rows - 1)*width, 4*width), session["x.1"].part(0, 4*width)
+        lines.append(vector("head", Function.ADD, a=source, out=last, n=width, options=MEASURE))
+    lines.append(make.norm("head", "model.norm.weight", last, rows=1))
+    lines += make.linear(HEAD, "normed", "logits", rows=1)
     vocabulary = architecture.vocab_size
     lines.append(vector("head", Function.SELECT, a=session["logits"], out=session["top"], n=vocabulary,
-        constant=min(TOP, vocabulary), options=A_SCALED))
-    if len(lines) >= RECORDS_MAX:
+        constant=1, options=A_SCALED, patches=(Patch("constant", Source.LISTED, min(TOP, vocabulary) - 1),)))
+    if len(lines) >= RECORDS_MAX and rows == 1:
         raise ConfigError(f"a program has at most {RECORDS_MAX} records, this model needs {len(lines) + 1}")
-    sections = {matrix.section: matrix for some in (*jobs.values(), [table]) for matrix in some}
-    return Program(architecture, activations, lines, prompt, context, session, constants, sections)
+    return lines, rows, each, prompt

@@ -37,8 +37,15 @@ def rows_per_job(matrix, config):
     return rows
 
 
-def embed(matrix, config, hidden, *, identity, rows, x):
-    """Lines that put a token's row into x, and measure it.
+def embed(matrix, config, hidden, *, identity, rows, x, tokens=1):
+    """Lines that put the row of a token into x, and a line that measures.
+
+    Returns
+    -------
+    lines : list of Line
+        For each token of a pass.
+    measure : list of Line
+        For all of them; none where the row of the only one is measured already.
 
     Parameters
     ----------
@@ -51,11 +58,14 @@ def embed(matrix, config, hidden, *, identity, rows, x):
     rows : Place
         For a job's results.
     x : (Place, Place)
-        float32; the second is where a row in several parts comes together. What is measured lies in the first.
+        (tokens, hidden) float32; the second is where rows in several parts, and several rows, come together. What is
+        measured lies in the first.
+    tokens : int
+        Of a pass.
     """
     matrix.check("the embedding")
     k, each, lines = matrix.slab.k, rows_per_job(matrix, config), []
-    target = x[0] if each >= hidden else x[1]
+    target = x[0] if each >= hidden and tokens == 1 else x[1]
     for start in range(0, hidden, each):
         m    = min(each, hidden - start)
         size = 4*CHANNELS_PER_BLOCK*m
@@ -63,7 +73,9 @@ def embed(matrix, config, hidden, *, identity, rows, x):
         lines.append(gemm("embed", job, weights=matrix.stream(), acts=identity.part(start*k, m*k),
             out=rows.part(0, size), patches=(Patch("weights_addr", Source.TOKEN_BLOCK, matrix.plan.block_bytes[0]),)))
         lines.append(vector("embed", Function.ADD, a=rows.part(0, size), out=target.part(4*start, 4*m), n=m,
-            options=MEASURE if target is x[0] else 0, patches=(Patch("a_addr", Source.TOKEN_ROW, 4*m),)))
-    if target is not x[0]:
-        lines.append(vector("embed", Function.ADD, a=target, out=x[0], n=hidden, options=MEASURE))
-    return lines
+            options=MEASURE if target is x[0] else 0, touches=target if tokens > 1 else None,
+            patches=(Patch("a_addr", Source.TOKEN_ROW, 4*m),
+                *((Patch("out_addr", Source.ROW, 4*hidden),) if tokens > 1 else ()))))
+    if target is x[0]:
+        return lines, []
+    return lines, [vector("embed", Function.ADD, a=target, out=x[0], n=hidden, rows=tokens, options=MEASURE)]

@@ -4,17 +4,23 @@
     norm ─► qkv ─► bias, norms of q and k ─► angles ─► cache
                                                 └────► attention ─► o ─► x
     norm ─► gate_up ─► SwiGLU ─► down ─► x
+
+Several tokens pass as rows, but from the angles to attention, where each has a position of its own: there they follow
+each other, first the new positions of the cache, then each one's queries.
 """
 
 import numpy as np
 
+from mixpe.program.layout import aligned_heads
 from mixpe.program.line import Line, Patch, vector
 from mixpe.program.linear import linear
 from mixpe_gateware.contract.decoder.attention import query_factor
 from mixpe_gateware.contract.descriptor import Opcode
 from mixpe_gateware.contract.program.records import (
     A_SCALED,
+    B_ONE_ROW,
     B_SCALED,
+    COLUMNS,
     HAS_B,
     MEASURE,
     ROWS_MAX,
@@ -22,6 +28,8 @@ from mixpe_gateware.contract.program.records import (
     Source,
 )
 from mixpe_gateware.contract.program.words import heads_word
+
+ROWS_OF_RESULTS = A_SCALED | COLUMNS  # of several tokens
 
 
 def float_word(value):
@@ -40,73 +48,97 @@ class LayerLines:
     wide : bool
     session : SessionLayout
     constants : Constants
+    rows : int
+        Tokens of a pass; its position is the last one's.
     """
 
-    def __init__(self, architecture, config, matrices, wide, session, constants):
+    def __init__(self, architecture, config, matrices, wide, session, constants, rows=1):
         self.architecture, self.config, self.wide = architecture, config, wide
-        self.matrices, self.session, self.constants = matrices, session, constants
+        self.matrices, self.session, self.constants, self.rows = matrices, session, constants, rows
 
-    def norm(self, name, tensor, source):
-        """A measured row's norm."""
-        width = self.architecture.hidden_size
+    def buffer(self, name, width):
+        """Rows of a buffer."""
+        return self.session[name].part(0, 4*self.rows*width)
+
+    def norm(self, name, tensor, source, rows=None):
+        """Norm of measured rows."""
+        width, rows = self.architecture.hidden_size, rows or self.rows
         return vector(name, Function.NORM, a=source, b=self.constants[tensor],
-            out=self.session["normed"].part(0, 4*width), n=width, **self._mean(width))
+            out=self.session["normed"].part(0, 4*rows*width), n=width, rows=rows, **self._mean(width))
 
-    def linear(self, job, source, out="results"):
+    def linear(self, job, source, out="results", rows=None):
         """A job's lines."""
         return linear(job, self.matrices[job], self.config, self.wide, source=self.session[source],
-            codes=self.session["codes"], out=self.session[out])
+            codes=self.session["codes"], out=self.session[out], rows=rows or self.rows)
+
+    def stream(self, index):
+        """The residual stream, before attention or behind it."""
+        return self.buffer(f"x.{index}", self.architecture.hidden_size)
 
     def keys(self, layer):
-        """From the residual stream to the new position of the cache, and to where the queries are."""
+        """From the residual stream to new positions of the cache, and to where each token's queries are."""
         a, name = self.architecture, f"layers.{layer}"
         heads, c, d = a.num_attention_heads, a.num_key_value_heads, a.head_dim
-        lines = [self.norm(name, f"model.layers.{layer}.input_layernorm.weight", self.session["x.0"]),
+        width = (heads + 2*c)*d
+        lines = [self.norm(name, f"model.layers.{layer}.input_layernorm.weight", self.stream(0)),
             *self.linear(f"{name}.qkv", "normed")]
-        found, scaled = self._biased(lines, f"{name}.qkv", (heads + 2*c)*d, always=a.qk_norm)
-        q, k, v = found.part(0, 4*heads*d), found.part(4*heads*d, 4*c*d), found.part(4*(heads + c)*d, 4*c*d)
+        found, scaled = self._biased(lines, f"{name}.qkv", width, always=a.qk_norm or self.rows > 1)
         keys, values, key_scales, value_scales = self.session.cache(layer)
-        turned = self.session["turned_keys"]
-        lines += self._turned(name, layer, k, turned, c, scaled, "k_norm")
-        lines += self._append(name, c, v, values, value_scales, scaled)
-        lines += self._append(name, c, turned, keys, key_scales, 0)
-        return lines, q, scaled
+        turned  = self.session["turned_keys"]
+        queries = []
+        for row in range(self.rows):
+            here = found.part(4*row*width, 4*width)
+            q, k, v = here.part(0, 4*heads*d), here.part(4*heads*d, 4*c*d), here.part(4*(heads + c)*d, 4*c*d)
+            lines += self._turned(name, layer, k, turned, c, scaled, "k_norm", row)
+            lines += self._append(name, c, v, values, value_scales, scaled, row)
+            lines += self._append(name, c, turned, keys, key_scales, 0, row)
+            queries.append(q)
+        return lines, queries, scaled
 
-    def rest(self, layer, q, scaled):
+    def rest(self, layer, queries, scaled):
         """Attention and all behind it, from the queries that `keys` left."""
         a, name, session = self.architecture, f"layers.{layer}", self.session
         heads, d, inner  = a.num_attention_heads, a.head_dim, a.intermediate_size
-        lines = self._turned(name, layer, q, session["turned"], heads, scaled, "q_norm")
-        for first in range(0, heads, ROWS_MAX):
-            rows = min(ROWS_MAX, heads - first)
-            lines.append(vector(name, Function.QUERY, a=session["turned"].part(4*first*d, 4*rows*d), n=d, rows=rows,
-                out=session["queries"].part(2*first*d, 2*rows*d), constant=float_word(query_factor(d)),
-                also=(("extra_addr", session["exponents"].part(4*first, 4*rows)),)))
-        lines.append(self._attention(name, layer))
+        lines = []
+        for row, q in enumerate(queries):
+            lines += self._turned(name, layer, q, session["turned"], heads, scaled, "q_norm", row)
+            codes, exponents = self._queries(row)
+            for first in range(0, heads, ROWS_MAX):
+                some = min(ROWS_MAX, heads - first)
+                lines.append(vector(name, Function.QUERY, a=session["turned"].part(4*first*d, 4*some*d), n=d, rows=some,
+                    out=codes.part(2*first*d, 2*some*d), constant=float_word(query_factor(d)),
+                    also=(("extra_addr", exponents.part(4*first, 4*some)),)))
+            lines.append(self._attention(name, layer, codes, exponents, row))
         lines += self.linear(f"{name}.o", "mixed")
-        lines += self._residual(f"{name}.o", session["x.0"], session["x.1"])
-        lines.append(self.norm(name, f"model.layers.{layer}.post_attention_layernorm.weight", session["x.1"]))
+        lines += self._residual(f"{name}.o", self.stream(0), self.stream(1))
+        lines.append(self.norm(name, f"model.layers.{layer}.post_attention_layernorm.weight", self.stream(1)))
         lines += self.linear(f"{name}.gate_up", "normed")
-        found, scaled = self._biased(lines, f"{name}.gate_up", 2*inner)
-        lines.append(vector(name, Function.SILU, a=found.part(0, 4*inner), b=found.part(4*inner, 4*inner), n=inner,
-            out=session["gated"].part(0, 4*inner), options=A_SCALED | B_SCALED if scaled else 0))
+        lines += self._gated(f"{name}.gate_up", inner)
         lines += self.linear(f"{name}.down", "gated")
-        return lines + self._residual(f"{name}.down", session["x.1"], session["x.0"])
+        return lines + self._residual(f"{name}.down", self.stream(1), self.stream(0))
 
     def _mean(self, width):
         return {"constant": float_word(1/width), "epsilon": float_word(self.architecture.rms_norm_eps)}
 
-    def _biased(self, lines, job, width, always=False):
-        """Results of a job with its bias, and A_SCALED where they still lack their unit."""
-        results = self.session["results"].part(0, 4*width)
+    @property
+    def _results(self):
+        """Options of a first operand that is a linear layer's results."""
+        return ROWS_OF_RESULTS if self.rows > 1 else A_SCALED
+
+    def _biased(self, lines, job, width, always=False, first=0):
+        """Results of a job from a channel on with their bias, and options of an operand where they still lack their
+        unit and are columns."""
+        results = self.session["results"].part(4*self.rows*first, 4*self.rows*width)
         if f"{job}.bias" in self.constants.places:
-            bias, option = self.constants[f"{job}.bias"], HAS_B
+            bias, option = self.constants[f"{job}.bias"].part(4*first, 4*width), HAS_B
+            option |= B_ONE_ROW if self.rows > 1 else 0
         elif always:
             bias, option = None, 0
         else:
-            return results, A_SCALED
-        biased = self.session["biased"].part(0, 4*width)
-        lines.append(vector(job, Function.ADD, a=results, b=bias, out=biased, n=width, options=A_SCALED | option))
+            return results, self._results
+        biased = self.session["biased"].part(4*self.rows*first, 4*self.rows*width)
+        lines.append(vector(job, Function.ADD, a=results, b=bias, out=biased, n=width, rows=self.rows,
+            options=self._results | option))
         return biased, 0
 
     def _residual(self, job, before, after):
@@ -114,13 +146,29 @@ class LayerLines:
         lines = []
         found, scaled = self._biased(lines, job, self.architecture.hidden_size)
         lines.append(vector(job, Function.ADD, a=found, b=before, out=after, n=self.architecture.hidden_size,
-            options=scaled | HAS_B | MEASURE))
+            rows=self.rows, options=scaled | HAS_B | MEASURE))
         return lines
 
-    def _turned(self, name, layer, source, turned, heads, scaled, norm):
+    def _gated(self, job, inner):
+        """SwiGLU of a job's results, the gates first."""
+        lines = []
+        if self.rows == 1:
+            found, scaled = self._biased(lines, job, 2*inner)
+            gate, up = found.part(0, 4*inner), found.part(4*inner, 4*inner)
+        else:
+            (gate, scaled), (up, _) = (self._biased(lines, job, inner, first=first) for first in (0, inner))
+        lines.append(vector(job.removesuffix(".gate_up"), Function.SILU, a=gate, b=up, n=inner, rows=self.rows,
+            out=self.buffer("gated", inner), options=scaled | B_SCALED if scaled else 0))
+        return lines
+
+    def _behind(self, row):
+        """How many tokens of the pass come behind one: so far its position is from the pass's."""
+        return self.rows - 1 - row
+
+    def _turned(self, name, layer, source, turned, heads, scaled, norm, row):
         """Heads of q or k by their own norm, where there is one, and turned by the position's angles."""
         d, session, lines = self.architecture.head_dim, self.session, []
-        angles  = self.constants["angles"]
+        angles = self.constants["angles"].part(-4*d*self._behind(row), 4*d)
         for first in range(0, heads, ROWS_MAX):
             rows = min(ROWS_MAX, heads - first)
             some = slice(4*first*d, 4*rows*d)
@@ -135,24 +183,33 @@ class LayerLines:
                 out=turned.part(some.start, some.stop), patches=(Patch("b_addr", Source.POSITION, 4*d),)))
         return lines
 
-    def _append(self, name, c, source, cache, scales, options):
+    def _append(self, name, c, source, cache, scales, options, row):
         d, context, lines = self.architecture.head_dim, self.session.context, []
+        behind = self._behind(row)
         for first in range(0, c, ROWS_MAX):
-            rows = min(ROWS_MAX, c - first)
+            rows  = min(ROWS_MAX, c - first)
+            codes = cache.part(first*context*d)
             lines.append(vector(name, Function.APPEND, a=source.part(4*first*d, 4*rows*d), n=d, rows=rows,
-                out=cache.part(first*context*d), options=options, pitch=context*d, pitch_2=2*context,
-                also=(("extra_addr", scales.part(2*first*context)),),
+                out=codes.part(-d*behind, codes.size), touches=codes, options=options, pitch=context*d,
+                pitch_2=2*context, also=(("extra_addr", scales.part(2*(first*context - behind))),),
                 patches=(Patch("out_addr", Source.POSITION, d), Patch("extra_addr", Source.POSITION, 2))))
         return lines
 
-    def _attention(self, name, layer):
+    def _queries(self, row):
+        """Codes and exponents of a token's queries: two Place."""
+        heads, d = self.architecture.num_attention_heads, self.architecture.head_dim
+        return (self.session["queries"].part(2*row*heads*d, 2*heads*d),
+            self.session["exponents"].part(4*row*aligned_heads(heads), 4*heads))
+
+    def _attention(self, name, layer, queries, exponents, row):
         a, session = self.architecture, self.session
         heads, c, d = a.num_attention_heads, a.num_key_value_heads, a.head_dim
         keys, values, key_scales, value_scales = session.cache(layer)
-        queries, exponents, mixed = session["queries"], session["exponents"], session["mixed"].part(0, 4*heads*d)
+        mixed = session["mixed"].part(4*row*heads*d, 4*heads*d)
         return Line(name=name, opcode=Opcode.ATTENTION, writes=(mixed,),
             reads=(keys, values, key_scales, value_scales, queries, exponents),
             patches=(Patch("positions", Source.COUNT, 1),), operands={
                 "keys_addr": keys, "a_addr": queries, "out_addr": mixed, "scales_addr": key_scales,
                 "heads": heads_word(d, c, heads//c), "exponents_addr": exponents, "out_bytes": mixed.size,
-                "window": a.window(layer) or 0, "values_addr": values, "context": session.context})
+                "window": a.window(layer) or 0, "values_addr": values, "context": session.context,
+                "positions": -self._behind(row)})

@@ -7,10 +7,18 @@ from mixpe_gateware.contract.config import CHANNELS_PER_BLOCK
 from mixpe_gateware.contract.program.records import TOP
 
 CONTEXT_STEP = 64
+HEADS_STEP   = 16
+
+
+def aligned_heads(heads):
+    """Heads whose exponents fill whole beats: a token's begin on one."""
+    return -(-heads//HEADS_STEP)*HEADS_STEP
 
 
 class SessionLayout(Arena):
     """Buffers by name. The first three are zero when a session begins: where k is padded, zeros stay behind a row.
+
+    They have a row for each token of a pass, but `rows` and those from `heads` on, which are of one token.
 
         normed         what goes into qkv, gate_up and the head;  mixed into o;  gated into down
         x.0, x.1       the residual stream, in turns
@@ -18,9 +26,9 @@ class SessionLayout(Arena):
         codes          activations of a GEMM
         results        of one, without their unit
         biased         results with their bias
+        queries, exponents
         heads, even    heads of q or k that are measured, and behind their norm
         turned, turned_keys   by the angles of their position
-        queries, exponents
         logits, top
         keys.i, values.i, scales.i   INT8 (c, context, d) twice, and bfloat16 (2, c, context), of layer i
 
@@ -34,6 +42,8 @@ class SessionLayout(Arena):
         Positions, a multiple of 64.
     embed_rows : int
         One-hot rows of a job.
+    rows : int
+        Most tokens of a pass.
 
     Attributes
     ----------
@@ -43,7 +53,7 @@ class SessionLayout(Arena):
         Where the cache begins: from there to the end.
     """
 
-    def __init__(self, architecture, config, matrices, wide, context, embed_rows):
+    def __init__(self, architecture, config, matrices, wide, context, embed_rows, rows):
         super().__init__(SESSION)
         a = architecture
         self.context = context
@@ -51,7 +61,7 @@ class SessionLayout(Arena):
 
         def row(name, width, suffixes):
             widths = [one.slab.k for job, some in matrices.items() for one in some if job.endswith(suffixes)]
-            self.add(name, 4*max(width, *widths))
+            self.add(name, 4*max(rows*width, *widths))
 
         every = [one for some in matrices.values() for one in some]
         row("normed", a.hidden_size, ("qkv", "gate_up", "lm_head"))
@@ -59,20 +69,20 @@ class SessionLayout(Arena):
         row("gated", a.intermediate_size, ("down",))
         self.zero_bytes = self.size
         for index in range(2):
-            self.add(f"x.{index}", 4*a.hidden_size)
+            self.add(f"x.{index}", 4*rows*a.hidden_size)
         self.add("rows", 4*CHANNELS_PER_BLOCK*embed_rows)
-        self.add("codes", max(image_bytes(one, config, wide) for one in every))
+        self.add("codes", max(image_bytes(one, config, wide, rows) for one in every))
         widest = max(2*a.intermediate_size, (heads + 2*c)*d, a.hidden_size)
-        self.add("results", result_bytes(widest, config))
-        if a.qkv_bias or a.o_bias or a.mlp_bias or a.qk_norm:
-            self.add("biased", 4*widest)
+        self.add("results", result_bytes(rows*widest, config))
+        if rows > 1 or a.qkv_bias or a.o_bias or a.mlp_bias or a.qk_norm:
+            self.add("biased", 4*rows*widest)
+        self.add("queries", 2*rows*heads*d)
+        self.add("exponents", 4*rows*aligned_heads(heads))
         if a.qk_norm:
             self.add("heads", 4*heads*d)
             self.add("even", 4*heads*d)
         self.add("turned", 4*heads*d)
         self.add("turned_keys", 4*c*d)
-        self.add("queries", 2*heads*d)
-        self.add("exponents", 4*heads)
         self.add("logits", result_bytes(a.vocab_size, config))
         self.add("top", 8*min(TOP, a.vocab_size))
         self.cache_start = self.size

@@ -57,7 +57,7 @@ class Line:
         return Function(self.function).name if self.opcode == Opcode.VECTOR else Opcode(self.opcode).name
 
 
-def vector(name, function, *, a, out, n, rows=1, b=None, options=0, patches=(), also=(), **operands):
+def vector(name, function, *, a, out, n, rows=1, b=None, options=0, patches=(), also=(), touches=None, **operands):
     """A VECTOR line.
 
     Parameters
@@ -66,11 +66,14 @@ def vector(name, function, *, a, out, n, rows=1, b=None, options=0, patches=(), 
         Their sizes are what is read and written.
     also : tuple of (str, Place)
         Second results by their words.
+    touches : Place, optional
+        What may be written for some token or position; default: `out`.
     operands
         Other words.
     """
     words = {"a_addr": a, "out_addr": out, "n": n, "rows": rows, "out_bytes": out.size, **dict(also), **operands}
     if b is not None:
         words["b_addr"] = b
+    reads, writes = tuple(each for each in (a, b) if each is not None), tuple(place for _, place in also)
     return Line(name=name, opcode=Opcode.VECTOR, function=function, options=options, operands=words, patches=patches,
-        reads=tuple(each for each in (a, b) if each is not None), writes=(out, *(place for _, place in also)))
+        reads=reads, writes=(touches or out, *writes))

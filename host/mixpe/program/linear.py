@@ -75,11 +75,15 @@ def gemm(name, job, *, weights, acts, out, patches=()):
             "flags": job.words()[FLAGS], "out_bytes": job.out_bytes})
 
 
-def image_bytes(matrix, config, wide):
-    """Bytes of one token's activations."""
-    rows = 2 if wide else 1
-    return job_of(matrix, config, n=CHANNELS_PER_BLOCK, m=rows, out_bytes=1 << 20, wide=wide, shift=True).act_bytes(
-        config)
+def gemm_rows(tokens, wide):
+    """INT8 rows of activations."""
+    return 2*tokens if wide else tokens
+
+
+def image_bytes(matrix, config, wide, tokens=1):
+    """Bytes of some tokens' activations."""
+    return job_of(matrix, config, n=CHANNELS_PER_BLOCK, m=gemm_rows(tokens, wide), out_bytes=1 << 20, wide=wide,
+        shift=True).act_bytes(config)
 
 
 def result_bytes(n, config):
@@ -87,8 +91,8 @@ def result_bytes(n, config):
     return -(-4*n//config.beat_bytes)*config.beat_bytes
 
 
-def linear(name, matrices, config, wide, *, source, codes, out):
-    """Lines of one token through a layer; results are without their unit.
+def linear(name, matrices, config, wide, *, source, codes, out, rows=1):
+    """Lines of some tokens through a layer; results are without their unit.
 
     Parameters
     ----------
@@ -99,11 +103,13 @@ def linear(name, matrices, config, wide, *, source, codes, out):
     wide : bool
         Activations are A16, else A8 with a shift a group.
     source : Place
-        float32; zeros where k is padded.
+        (rows, k) float32; zeros where k is padded, in one row.
     codes : Place
         For activations.
     out : Place
-        float32 results.
+        (n, rows) float32 results.
+    rows : int
+        Tokens.
 
     Raises
     ------
@@ -113,18 +119,18 @@ def linear(name, matrices, config, wide, *, source, codes, out):
     for matrix in matrices:
         matrix.check(name)
         plan, slab = matrix.plan, matrix.slab
-        acts = codes.part(0, image_bytes(matrix, config, wide))
+        acts = codes.part(0, image_bytes(matrix, config, wide, rows))
         if made != (slab.k, slab.group_size):
             made = slab.k, slab.group_size
-            lines.append(vector(name, Function.QUANT, a=source.part(0, 4*slab.k), out=acts, n=slab.k,
-                options=0 if wide else NARROW, constant=slab.group_size))
+            lines.append(vector(name, Function.QUANT, a=source.part(0, 4*rows*slab.k), out=acts, n=slab.k,
+                rows=rows, options=0 if wide else NARROW, constant=slab.group_size))
         for first in range(0, plan.n, CHANNELS):
             n   = min(CHANNELS, plan.n - first)
-            if 4*start % config.beat_bytes:
+            if 4*rows*start % config.beat_bytes:
                 raise ConfigError(f"{name} has a part of {plan.n} channels, whose results fill no whole beats")
-            size = result_bytes(n, config)
-            job  = job_of(matrix, config, n=n, m=2 if wide else 1, out_bytes=size, wide=wide, shift=True)
-            lines.append(gemm(name, job, acts=acts, out=out.part(4*start, size),
+            size = result_bytes(rows*n, config)
+            job  = job_of(matrix, config, n=n, m=gemm_rows(rows, wide), out_bytes=size, wide=wide, shift=True)
+            lines.append(gemm(name, job, acts=acts, out=out.part(4*rows*start, size),
                 weights=matrix.stream(first//CHANNELS_PER_BLOCK*plan.block_bytes[0], job.weight_bytes(config))))
             start += n
     return lines

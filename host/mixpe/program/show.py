@@ -10,6 +10,7 @@ from mixpe_gateware.contract.program.records import (
     A_SCALED,
     B_ONE_ROW,
     B_SCALED,
+    COLUMNS,
     HAS_B,
     HEADS,
     MEASURE,
@@ -20,8 +21,9 @@ from mixpe_gateware.contract.program.records import (
 from mixpe_gateware.contract.program.words import table_of
 
 OPTIONS = {A_SCALED: "a scaled", B_SCALED: "b scaled", HAS_B: "b", B_ONE_ROW: "one row", NARROW: "A8",
-    MEASURE: "measure"}
-SOURCES = {Source.POSITION: "position", Source.COUNT: "count", Source.TOKEN_BLOCK: "block", Source.TOKEN_ROW: "row"}
+    MEASURE: "measure", COLUMNS: "columns"}
+SOURCES = {Source.POSITION: "position", Source.COUNT: "count", Source.TOKEN_BLOCK: "block", Source.TOKEN_ROW: "row",
+    Source.LISTED: "listed", Source.ROW: "turn"}
 FLOATS  = {"NORM": ("constant", "epsilon"), "QUERY": ("constant",)}
 SILENT  = ("flags", "out_bytes")  # that follow from the others
 HEAD    = ("record", "where", "op", "waits for", "results", "operands", "patches")
@@ -31,7 +33,9 @@ def summary(program):
     """What a program takes, in bytes: dict of str → int."""
     session = program.session
     return {
+        "rows":           program.rows,
         "records":        program.records,
+        "token_records":  program.token_lines + 1,
         "prompt_records": program.prompt_lines + 1,
         "bytes":          RECORD_BYTES*program.records,
         "context":        program.context,
@@ -73,11 +77,16 @@ def text(program):
     rows  = [_cells(index, line, waits)
         for index, (line, waits) in enumerate(zip(program.lines, fences(program.lines), strict=True), 1)]
     takes = summary(program)
+    block = program.block
     lines = [
         table(HEAD, rows, "<"*len(HEAD), below=(5, 6)),
         "",
         paragraph(f"{takes['records']} records, {size_text(takes['bytes'])}; "
             f"{takes['prompt_records']} of them for a prompt's token whose successor is known"),
+        *([paragraph(f"a prompt runs {program.rows} tokens a pass, the first {takes['token_records']} records for each "
+            "of them")] if program.rows > 1 else []),
+        *([paragraph(f"a prompt's passes of {block.rows} tokens: {block.records} records, {size_text(block.bytes)}")]
+            if block else []),
         paragraph(f"{takes['context']} positions; a session takes {size_text(takes['state_bytes'])}, "
             f"of which its cache has {size_text(takes['cache_bytes'])}"),
         f"weights {size_text(takes['weight_bytes'])}, beside them {size_text(takes['constant_bytes'])}",

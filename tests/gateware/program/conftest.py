@@ -7,8 +7,8 @@ import pytest
 from mixpe_gateware.contract.config import Config
 from mixpe_gateware.contract.program.records import OP
 
-from .engines import ProgramHarness
-from .records import AFTER, ENGINES, LOG_ADDR, PROGRAM_ADDR, TOKENS_ADDR, expected, opcode_of, run_of
+from .engines import BEGIN, ProgramHarness
+from .records import AFTER, ENGINES, LOG_ADDR, PROGRAM_ADDR, TOKENS_ADDR, WORDS, expected, opcode_of, run_of
 
 LIMIT_CYCLES = 200_000
 WIDTHS       = {16: 32, 32: 32, 64: 128, 128: 128}  # of the memory's port, and of a beat
@@ -31,6 +31,13 @@ def open_programs():
     yield open_
     for harness in opened:
         harness.close()
+
+
+def skip_early(harness, words, last):
+    """A GEMM behind a record that failed may have been with its engine: it begins when nothing else does."""
+    found = harness.entry(0, 0)
+    if tuple(found[:WORDS].tolist()) == words and found[BEGIN] > last:
+        harness.log([1, 0, 0])
 
 
 @pytest.fixture
@@ -57,6 +64,8 @@ def check_begun():
                 least = done[other] if fence or OP.field(name).of(words[0]) else start[other]
                 assert ended[other] >= least, f"record {number} began when only {ended} of {done} had ended"
             done[engine] += 1
+        if outcome.behind:
+            skip_early(harness, outcome.behind, last)
 
     return check
 
@@ -71,7 +80,7 @@ def run_and_compare(check_begun):
             harness.load(np.array(prompt, "<u4"), TOKENS_ADDR)
         harness.load(program.words(), PROGRAM_ADDR)
         outcome = expected(program, prompt=prompt, **{name: value for name, value in fields.items()
-            if name in ("count", "token", "position")})
+            if name in ("count", "token", "position", "listed", "more")})
         before = np.array(harness.memory)
         harness.post(run_of(tag=tag, prompt=bool(prompt), **fields))
         (found, code, _), = harness.run(1, limit_cycles=LIMIT_CYCLES)

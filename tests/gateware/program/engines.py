@@ -35,6 +35,7 @@ class LoggingEngine(Engine):
         self.counts    = Signal(3*COUNT_BITS)  # in: of all engines
         self.ended     = Signal(COUNT_BITS)    # out
         self.last      = Signal(32)            # in: when one of them did
+        self.let       = Signal()              # in: one more record may begin; the first engine's
 
         # # #
 
@@ -48,6 +49,7 @@ class LoggingEngine(Engine):
         lfsr = Signal(16, reset=0xACE1 + 77*number)
         kept = {word: Signal(32) for word in (0, CHOICE, CODE)}
         begin, counts, last = Signal(32), Signal(3*COUNT_BITS), Signal(32)
+        allowed = Signal(4)
         self.sync += [
             lfsr.eq(Cat(lfsr[1:], lfsr[0] ^ lfsr[2] ^ lfsr[3] ^ lfsr[5])),
             *[If(fetch.valid & (fetch.which == word), register.eq(fetch.word)) for word, register in kept.items()],
@@ -81,8 +83,15 @@ class LoggingEngine(Engine):
         )
         fsm.act("FETCH",
             fetch.run.eq(1),
-            If(fetch.last, NextState("LOG")),
+            If(fetch.last, NextState("LET" if number == 0 else "LOG")),
         )
+        fsm.act("LET",
+            If(allowed != 0, NextState("LOG")),
+        )
+        if number == 0:  # it has the record earlier than it may begin
+            self.sync += If((fsm.ongoing("FETCH") | fsm.ongoing("LET")) & (allowed == 0),
+                begin.eq(self.now), counts.eq(self.counts), last.eq(self.last))
+        self.sync += allowed.eq(allowed + self.let - (fsm.ongoing("LET") & (allowed != 0)))
         fsm.act("LOG",
             writer.sink.valid.eq(1),
             self.events["busy"].eq(writer.sink.ready),

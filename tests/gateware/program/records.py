@@ -65,7 +65,7 @@ def select(number, base=100, stride=7, code=JobCode.OK):
 def random_record(rng, number, fences=4):
     """Any engine, patches and addresses; one in `fences` of each fence."""
     opcode  = ENGINES[int(rng.integers(3))]
-    patches = [(int(rng.choice([1, 2, 5, 7, 9, 10, 11])), Source(int(rng.integers(4))),
+    patches = [(int(rng.choice([1, 2, 5, 7, 9, 10, 11])), Source(int(rng.integers(len(Source)))),
         int(rng.choice([0, 1, 64, 0xFFFFFF, int(rng.integers(1 << 24))]))) for _ in range(int(rng.integers(4)))]
     words    = {f"w{index}": int(rng.integers(1 << 32)) for index in (1, 2, 5, 7, 9, 10, 11)}
     relative = {int(word) for word in rng.choice([1, 2, 5, 7, 9, 10, 11], int(rng.integers(5)))} | {3}
@@ -81,6 +81,8 @@ class Program:
 
     records: list
     prompt_records: int = None
+    rows: int = 1
+    token_records: int = 1
     end_ids: tuple = (NO_TOKEN,)*4
     header: dict = field(default_factory=dict)  # words that are not as they should be
 
@@ -89,7 +91,8 @@ class Program:
         count  = len(self.records) + 1
         values = {"magic": MAGIC, "identity": identity, "records": count,
             "prompt_records": self.prompt_records or count, "context": CONTEXT, "vocabulary": VOCABULARY,
-            "state_bytes": STATE_BYTES, **dict(zip(("end_0", "end_1", "end_2", "end_3"), self.end_ids, strict=True)),
+            "state_bytes": STATE_BYTES, "rows": self.rows, "token_records": self.token_records,
+            **dict(zip(("end_0", "end_1", "end_2", "end_3"), self.end_ids, strict=True)),
             **self.header}
         header = [0]*RECORD_WORDS
         for place, (name, _) in HEADER.items():
@@ -107,15 +110,20 @@ def run_of(**fields):
         "tag": 0, **fields})
 
 
+def is_select(words):
+    return opcode_of(words) == Opcode.VECTOR and OP.field("function").of(words[0]) == Function.SELECT
+
+
 def opcode_of(words):
     return Opcode(OP.field("opcode").of(words[0]))
 
 
-def seen_words(words, position, token, state_addr=STATE_ADDR):
+def seen_words(words, position, token, listed=False, row=0, state_addr=STATE_ADDR):
     """What an engine sees of a record: 12 words."""
     found = list(words)
     values = {Source.POSITION: position, Source.COUNT: position + 1, Source.TOKEN_BLOCK: token >> 3,
-        Source.TOKEN_ROW: token & 7}
+        Source.TOKEN_ROW: token & 7, Source.LISTED: int(listed),
+        Source.ROW: row}
     for place in PATCHES:
         word, source, stride = (PATCH.field(name).of(words[place]) for name in ("word", "source", "stride"))
         if stride:
@@ -137,9 +145,10 @@ class Outcome:
     begun: list = field(default_factory=list)    # (record's words, what its engine sees), in the program's order
     run_tokens: int = 0
     run_record: int = 0
+    behind: tuple = ()                           # what its engine would see of the record behind one that failed
 
 
-def expected(program, *, count=1, token=3, position=0, prompt=None):
+def expected(program, *, count=1, token=3, position=0, prompt=None, listed=False, more=False):
     """Run a good program without a machine; `prompt` are tokens in memory.
 
     Returns
@@ -152,17 +161,29 @@ def expected(program, *, count=1, token=3, position=0, prompt=None):
         if token >= VOCABULARY:
             found.code = JobCode.PROGRAM
             return found
-        ends  = prompt and turn < count - 1 and program.prompt_records
-        for index, words in enumerate(program.records[:ends - 1 if ends else None], 1):
-            seen = seen_words(words, position, token)
+        known = prompt and (more or turn < count - 1)
+        row   = turn % program.rows
+        ends  = known and program.prompt_records
+        if row < program.rows - 1:
+            ends = program.token_records
+        records = program.records[:ends - 1 if ends else None]
+        chosen  = None
+        for index, words in enumerate(records, 1):
+            seen   = seen_words(words, position, token, listed, row)
+            chosen = seen[CHOICE] if is_select(words) else chosen
             found.begun.append((words, seen))
             if seen[CODE] & 15:
                 found.code, found.run_record = JobCode(seen[CODE] & 15), index
+                if index < len(records):
+                    found.behind = seen_words(records[index], position, token, listed, row)
                 return found
+        if not known and chosen is None:
+            found.code = JobCode.PROGRAM
+            return found
         found.run_tokens += 1
         position += 1
-        if not prompt or turn == count - 1:
-            token = seen[CHOICE]
+        if not known:
+            token = chosen
             found.tokens.append(token)
             if not prompt and token in program.end_ids:
                 return found

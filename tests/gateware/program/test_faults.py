@@ -79,6 +79,10 @@ HEADERS = [
     (JobCode.PROGRAM,  {"records": 4097}),
     (JobCode.PROGRAM,  {"records": HIGH}),
     (JobCode.PROGRAM,  {"prompt_records": 10 + 1}),
+    (JobCode.PROGRAM,  {"rows": 0}),
+    (JobCode.PROGRAM,  {"rows": 65}),
+    (JobCode.PROGRAM,  {"token_records": 0}),
+    (JobCode.PROGRAM,  {"token_records": 11}),
     (JobCode.MEMORY,   {"records": 4096}),
     (JobCode.MEMORY,   {"state_bytes": STATE_BYTES + 1}),
     (JobCode.MEMORY,   {"state_bytes": HIGH}),
@@ -93,7 +97,7 @@ def test_runs_that_are_refused(open_programs, refused, seeded):
     for seed, (code, fields) in enumerate(RUNS):
         print(fields)
         refused(harness, code, words, run_of(**fields), seed=seed, stall=0.2*(seed % 2))
-    for word, bit in ((0, 9), (0, 31), (7, 17), (7, 31)):
+    for word, bit in ((0, 9), (0, 31), (7, 19), (7, 31)):
         run = run_of()
         run[word] |= 1 << bit
         refused(harness, JobCode.UNSUPPORTED, words, run)
@@ -161,7 +165,7 @@ def test_records_that_no_engine_may_have(open_programs, damaged, seeded):
     for opcode in (0, Opcode.RUN, 5, 255):
         bad.append((JobCode.PROGRAM, [OP.field("opcode").put(opcode), *gemm[1:]]))
     for place in PATCHES:
-        for word, source in ((0, 0), (12, 0), (13, 1), (15, 2), (1, 4), (1, 15)):
+        for word, source in ((0, 0), (12, 0), (13, 1), (15, 2), (1, 6), (1, 15)):
             words = list(gemm)
             words[place] = word | source << 4 | 1 << 8
             bad.append((JobCode.PROGRAM, words))

@@ -28,6 +28,24 @@ def test_prompts(memory_bits, open_programs, run_and_compare, seeded):
         assert outcome.code == JobCode.OK and len(outcome.tokens) == 1
 
 
+@pytest.mark.parametrize("memory_bits", [16, 128])
+def test_passes_of_several_tokens(memory_bits, open_programs, run_and_compare, seeded):
+    """Some records for each token, the others once a pass; a run that ends within one, or with nothing chosen."""
+    harness, rng = open_programs(memory_bits), seeded(0)
+    for seed, (rows, count, more) in enumerate(((1, 3, True), (2, 2, False), (2, 6, True), (4, 8, False), (3, 9, False),
+            (64, 10, False), (64, 10, True), (2, 3, False), (3, 4, True), (5, 5, False))):
+        program = small_program(rng, prompt_records=int(rng.integers(4, 8)), rows=rows,
+            token_records=int(rng.integers(1, 5)))
+        prompt  = [int(token) for token in rng.integers(0, 5000, count)]
+        outcome = run_and_compare(harness, program, seed=seed, stall=0.3, count=count, prompt=prompt, position=7,
+            more=more)
+        whole = count % rows == 0
+        assert outcome.code == (JobCode.OK if more or whole else JobCode.PROGRAM)
+        assert len(outcome.tokens) == (not more and whole)
+    outcome = run_and_compare(harness, small_program(rng, rows=2), count=2)
+    assert (outcome.code, outcome.run_tokens) == (JobCode.PROGRAM, 0), "tokens of such a pass are known"
+
+
 def test_ids_that_end_a_text(open_programs, run_and_compare, seeded):
     """Each of the four; a prompt goes on behind one."""
     harness, rng = open_programs(), seeded(0)

@@ -18,7 +18,8 @@ def test_random_programs(memory_bits, open_programs, run_and_compare, seeded):
             for number in range(int(rng.integers(0, 30)))]
         program = Program([*records, select(99, base=int(rng.integers(4000)), stride=int(rng.integers(8)))])
         run_and_compare(harness, program, seed=seed, stall=float(rng.choice([0, 0.3, 0.8])), tag=seed,
-            count=int(rng.integers(1, 4)), token=int(rng.integers(5000)), position=int(rng.integers(60)))
+            count=int(rng.integers(1, 4)), token=int(rng.integers(5000)), position=int(rng.integers(60)),
+            listed=bool(seed % 2))
 
 
 @pytest.mark.parametrize("memory_bits", [16, 128])

@@ -16,6 +16,7 @@ from mixpe_gateware.contract.program.records import (
     B_ONE_ROW,
     B_SCALED,
     CHECK,
+    COLUMNS,
     HAS_B,
     MEASURE,
     NARROW,
@@ -183,6 +184,23 @@ def test_silu(machine, stall, seeded):
         machine.floats(B, machine.rng.normal(0, 1, rows*n)*2.0**machine.rng.integers(-20, 5, rows*n))
         machine.check(record_of(Function.SILU, n=n, rows=rows))
         machine.check(record_of(Function.SILU, A_SCALED | B_SCALED, n=n, rows=rows))
+
+
+@pytest.mark.parametrize("stall", STALLS)
+def test_operands_by_columns(machine, stall, seeded):
+    """Results of a linear layer for several tokens, of units of their own; the residual beside them is by rows."""
+    for seed, n, rows in zip(count(), (32, 33, 64, 200, 96, 40), (1, 2, 4, 8, 3, 64), strict=False):
+        machine.start(seeded(seed), stall=stall)
+        scale_units(machine, rows)
+        for place in (A, B):
+            machine.floats(place, machine.rng.normal(0, 3, rows*n)*2.0**machine.rng.integers(-12, 4, rows*n))
+        machine.check(record_of(Function.ADD, COLUMNS | A_SCALED, n=n, rows=rows))
+        machine.check(record_of(Function.ADD, COLUMNS | A_SCALED | HAS_B | B_ONE_ROW, n=n, rows=rows))
+        machine.check(record_of(Function.ADD, COLUMNS | A_SCALED | HAS_B | MEASURE, n=n, rows=rows))
+        machine.check(record_of(Function.NORM, n=n, rows=rows, a_addr=OUT, out_addr=OUT + (4*rows*n + 63)//64*64,
+            constant=float_word(1/n), epsilon=float_word(1e-5)))
+        machine.check(record_of(Function.SILU, COLUMNS | A_SCALED | B_SCALED, n=n, rows=rows))
+        machine.check(record_of(Function.SILU, n=n, rows=rows))
 
 
 @pytest.mark.parametrize("stall", STALLS)

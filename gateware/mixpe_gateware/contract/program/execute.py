@@ -23,6 +23,7 @@ from mixpe_gateware.contract.program.records import (
     RECORD_WORDS,
     RECORDS_MAX,
     RELATIVE,
+    ROWS_MAX,
     Source,
     check_word,
     named_words,
@@ -49,10 +50,11 @@ def _require(good, code):
         raise Failed(code)
 
 
-def patched(words, position, token):
+def patched(words, position, token, listed, row):
     """A record's words with its patches added, modulo 2^32: list of int; None where a patch means nothing."""
     factors = {Source.POSITION: position, Source.COUNT: position + 1, Source.TOKEN_BLOCK: token >> 3,
-        Source.TOKEN_ROW: token & 7}
+        Source.TOKEN_ROW: token & 7, Source.LISTED: int(listed),
+        Source.ROW: row}
     words = list(words)
     for index in PATCHES:
         place, source, stride = (PATCH.field(name).of(words[index]) for name in ("word", "source", "stride"))
@@ -107,11 +109,12 @@ class ProgramRunner:
         try:
             _require(not words[0] & ~RUN_OP and not words[7] & ~COUNT.mask, JobCode.UNSUPPORTED)
             run    = {word.name: int(value) for word, value in zip(RUN_WORDS, words, strict=True)}
-            count, prompt = (COUNT.field(name).of(run["count"]) for name in ("count", "prompt"))
+            count, prompt, run["listed"], more = (COUNT.field(name).of(run["count"]) for name in
+                ("count", "prompt", "listed", "more"))
             self._check_regions(run, count, prompt)
             header = self._header(run, count)
             memory = SessionMemory(self._data, run["state_addr"], run["state_bytes"], self._written)
-            self._passes(run, count, prompt, header, memory)
+            self._passes(run, count, prompt, more, header, memory)
         except Failed as failed:
             return failed.code
         return JobCode.OK
@@ -137,22 +140,27 @@ class ProgramRunner:
         _require(header["magic"] == MAGIC and header["identity"] == run["identity"], JobCode.PROGRAM)
         _require(0 < header["records"] <= RECORDS_MAX, JobCode.PROGRAM)
         _require(0 < header["prompt_records"] <= header["records"], JobCode.PROGRAM)
+        _require(0 < header["rows"] <= ROWS_MAX, JobCode.PROGRAM)
+        _require(0 < header["token_records"] <= header["prompt_records"], JobCode.PROGRAM)
         _require(run["program_addr"] + RECORD_BYTES*header["records"] <= len(self._data), JobCode.MEMORY)
         _require(header["state_bytes"] <= run["state_bytes"], JobCode.MEMORY)
         _require(run["position"] + count <= header["context"], JobCode.POSITION)
         return header
 
-    def _passes(self, run, count, prompt, header, memory):
+    def _passes(self, run, count, prompt, more, header, memory):
         token, address = run["token"], run["tokens_addr"]
         for index in range(count):
-            last = index == count - 1
+            known = prompt and (more or index < count - 1)  # what follows
+            row   = index % header["rows"]
             if prompt:
                 token, = self._words(address, 1)
                 address += 4
             _require(token < header["vocabulary"], JobCode.PROGRAM)
-            records = header["prompt_records"] if prompt and not last else header["records"]
-            self._pass(run, records, run["position"] + index, token, memory)
-            if last or not prompt:
+            records = header["prompt_records"] if known else header["records"]
+            if row < header["rows"] - 1:
+                records = header["token_records"]
+            self._pass(run, records, run["position"] + index, token, row, memory)
+            if not known:
                 _require(self._state.choice is not None, JobCode.PROGRAM)
                 token = self._state.choice
                 self._data[address:address + 4].view("<u4")[0] = token
@@ -163,17 +171,17 @@ class ProgramRunner:
             if not prompt and any(token == header[name] for name in END_IDS):
                 return
 
-    def _pass(self, run, records, position, token, memory):
+    def _pass(self, run, records, position, token, row, memory):
         self._state.choice = None
         for self.run_record in range(1, records):
-            code = self._execute(self._record(run, self.run_record), run, position, token, memory)
+            code = self._execute(self._record(run, self.run_record), run, position, token, row, memory)
             _require(code == JobCode.OK, code)
             self.records += 1
         self.run_record = 0
 
-    def _execute(self, words, run, position, token, memory):
+    def _execute(self, words, run, position, token, row, memory):
         opcode = OP.field("opcode").of(words[0])
-        words  = patched(words, position, token)
+        words  = patched(words, position, token, run["listed"], row)
         if opcode not in (Opcode.GEMM, Opcode.VECTOR, Opcode.ATTENTION) or words is None:
             return JobCode.PROGRAM
         words = moved(words, run["state_addr"])[:CHECK]

@@ -14,6 +14,7 @@ from mixpe_gateware.contract.program.records import (
     A_SCALED,
     B_ONE_ROW,
     B_SCALED,
+    COLUMNS,
     HAS_B,
     MEASURE,
     NARROW,
@@ -64,6 +65,8 @@ def _vector_records():
         (Function.NORM,   0,                {**here, **mean}),
         (Function.SILU,   0,                here),
         (Function.SILU,   A_SCALED | B_SCALED, here),
+        (Function.ADD,    COLUMNS | HAS_B | A_SCALED | MEASURE, here),
+        (Function.SILU,   COLUMNS | A_SCALED | B_SCALED, here),
         (Function.ROTATE, 0,                {**here, **head}),
         (Function.APPEND, A_SCALED,         {**here, **head, "pitch": CONTEXT*D, "pitch_2": 2*CONTEXT}),
         (Function.QUERY,  A_SCALED,         {**here, **head, "constant": _bits(0.255)}),
@@ -132,8 +135,8 @@ def program():
     """A small program without weights: its logits are a row of a table, of the token's row and block."""
     row, block = 4*D, 8*4*D
     return [
-        header_words(identity=IDENTITY, records=5, prompt_records=3, context=CONTEXT, vocabulary=D, state_bytes=0x1000,
-            end_0=1, end_1=NO_TOKEN, end_2=NO_TOKEN, end_3=NO_TOKEN),
+        header_words(identity=IDENTITY, records=5, prompt_records=3, rows=1, token_records=3, context=CONTEXT,
+            vocabulary=D, state_bytes=0x1000, end_0=1, end_1=NO_TOKEN, end_2=NO_TOKEN, end_3=NO_TOKEN),
         record_words(Opcode.VECTOR, {"a_addr": A, "b_addr": 0x400, "out_addr": 0, "n": D, "rows": 1, "out_bytes": row},
             relative=("out_addr", "b_addr"), function=Function.ADD, options=HAS_B, fence=1,
             patches=(("a_addr", Source.TOKEN_BLOCK, block), ("a_addr", Source.TOKEN_ROW, row),
@@ -141,8 +144,9 @@ def program():
         record_words(Opcode.GEMM, {"weights_addr": 64, "act_addr": 0, "out_addr": 0x800, "n": 8, "k": D, "m": 1,
             "flags": 0x17, "out_bytes": 32}, relative=("act_addr", "out_addr"), after_vector=1,
             patches=(("act_addr", Source.POSITION, 16),)),
-        record_words(Opcode.VECTOR, {"a_addr": 0, "out_addr": 0x100, "n": D, "rows": 1, "constant": 4,
-            "out_bytes": 32}, relative=("a_addr", "out_addr"), function=Function.SELECT, after_gemm=1),
+        record_words(Opcode.VECTOR, {"a_addr": 0, "out_addr": 0x100, "n": D, "rows": 1, "constant": 1,
+            "out_bytes": 32}, relative=("a_addr", "out_addr"), function=Function.SELECT, after_gemm=1,
+            patches=(("constant", Source.LISTED, 3),)),
         record_words(Opcode.VECTOR, {"a_addr": 0, "out_addr": 0x400, "n": D, "rows": 1, "out_bytes": row},
             relative=("a_addr", "out_addr"), function=Function.ADD, after_vector=1,
             patches=(("out_addr", Source.POSITION, row),)),
@@ -173,13 +177,15 @@ def _runs(integers, config):
         found.append(data[SESSION:].copy())
 
     load(program())
-    for change in ({}, {"prompt": True, "count": 4, "position": 5}, {"position": 9, "count": 1, "token": 31},
+    for change in ({}, {"listed": True, "count": 2}, {"prompt": True, "more": True, "count": 3},
+            {"prompt": True, "count": 4, "position": 5},
+            {"position": 9, "count": 1, "token": 31},
             {"program_addr": at + 1}, {"tokens_addr": SESSION + 2}, {"program_addr": MEM_BYTES - 32},
             {"state_addr": MEM_BYTES - 0x800}, {"tokens_addr": MEM_BYTES - 16}, {"count": 0},
             {"identity": IDENTITY + 1}, {"state_bytes": 0xFFC},
             {"position": CONTEXT - 4}, {"position": CONTEXT - 5}, {"token": D}):
         run(**change)
-    for index, word, value in ((0, 2, 0), (0, 2, 4097), (0, 3, 6), (0, 0, 1), (1, 0, 5), (1, 14, 0x10C), (1, 14, 0x141),
+    for index, word, value in ((0, 2, 0), (0, 2, 4097), (0, 3, 6), (0, 0, 1), (1, 0, 5), (1, 14, 0x10C), (1, 14, 0x161),
             (2, 8, 0x801), (2, 7, 0x8000), (3, 4, 8), (4, 3, 0x10000)):
         changed = program()
         changed[index][word] = value
@@ -190,6 +196,13 @@ def _runs(integers, config):
     run()
     load(program()[:1] + program()[1:3]*2)
     run()
+    for rows, token_records, patch in ((3, 2, 0), (2, 3, Source.ROW << 4 | 3 | 128 << 8), (65, 2, 0), (0, 2, 0),
+            (2, 4, 0), (2, 0, 0)):
+        changed = program()
+        changed[0][11], changed[0][13], changed[1][15] = rows, token_records, patch
+        load(changed)
+        for change in ({"prompt": True, "count": 6}, {"prompt": True, "count": 6, "more": True}, {}):
+            run(**change)
     return b"".join(array.tobytes() for array in [*found, np.array(jobs, "<u4")])
 
 

@@ -16,6 +16,11 @@ room they have is in the same words for all of them.
     12 check         `check_word` of the record as it lies in memory
     13 … 15          patches
 
+A GEMM's weights are no record's results: a device may read them before the GEMM's fences allow.
+
+A program may have passes of several tokens, its header's `rows`. The first `token_records` of its records are then run
+for each of the tokens, all others once, with the last one's position.
+
 A patch adds source·stride to one word, modulo 2^32. Addresses are byte offsets in the device's memory; those that
 `relative` names count from the session's first byte, RUN's `state_addr`.
 """
@@ -53,6 +58,7 @@ class Function(IntEnum):
 
 
 OF_HEADS    = (Function.ROTATE, Function.APPEND, Function.QUERY)  # their rows are heads of one token
+OF_COLUMNS  = (Function.ADD, Function.SILU)                       # that may have operands by columns
 CHOICE_BITS = 20                                                  # of an index among which SELECT chooses
 
 
@@ -63,6 +69,8 @@ class Source(IntEnum):
     COUNT       = 1  # position + 1
     TOKEN_BLOCK = 2  # token >> 3, its block of the packed stream
     TOKEN_ROW   = 3  # token & 7, its channel there
+    LISTED      = 4  # 1 in a run that lists the largest logits, else 0
+    ROW         = 5  # of the token among those of its pass
 
 
 # Options of VECTOR, bits of the field `options`.
@@ -71,6 +79,7 @@ B_SCALED   = 2  # the second operand likewise
 HAS_B      = 4  # ADD: there is a second operand; else the first one passes
 B_ONE_ROW  = 8  # ADD: the second operand is one row for all
 NARROW     = 16  # QUANT: A8 with a shift a group (`contract.narrow`), else A16 (`contract.wide`)
+COLUMNS    = 64  # ADD's first operand, or both of SILU: (n, rows), the results of a linear layer for several tokens
 MEASURE    = 32  # ADD: the sum of squares of each row of results is kept, for the NORM that follows
 
 
@@ -143,6 +152,8 @@ HEADER = {
     8:  ("state_bytes",    "of a session's memory"),
     9:  ("end_2",          "another one"),
     10: ("end_3",          "another one"),
+    11: ("rows",           "tokens of a pass, 1 … 64"),
+    13: ("token_records",  "of the records, from the first, those that are run for each token of a pass"),
 }
 WORDS_OF = {Opcode.VECTOR: VECTOR, Opcode.ATTENTION: ATTENTION}
 

@@ -6,7 +6,13 @@ the tokens are read from memory and the passes but the last end before the outpu
 ran to the end is the next token: it is written to memory behind the ones before, and the position counts up.
 
     prompt = 0   count passes from `token`;              tokens_addr ← count tokens that were chosen
-    prompt = 1   count passes, of tokens_addr's tokens;  behind these ← the token that the last one's logits chose
+    prompt = 1   count passes, of tokens_addr's tokens;  behind these ← the token that the last one's logits chose,
+                 but with `more`
+
+Of a program with several tokens a pass, `count` counts tokens; a run that ends within a pass has no choice. Those of a
+pass that was not completed do not count, though `run_tokens` may have counted them.
+
+`listed` is what the patches of that name multiply: a program has SELECT find as many as it lists, or one.
 
 The run ends OK, or with the code of the first record that fails; later ones are not begun. Registers `run_tokens` and
 `run_record` then say how many passes were completed and which record of the next one it was.
@@ -38,6 +44,8 @@ RUN_WORDS = (
     RunWord("count",        "passes, and how tokens come", (
         Field("count",  0,  16, "passes"),
         Field("prompt", 16, 1,  "tokens are read, not chosen"),
+        Field("more",   18, 1,  "of a prompt: its last pass too ends early, nothing is chosen"),
+        Field("listed", 17, 1,  "the largest logits are listed; else the largest alone is found"),
     )),
     RunWord("state_bytes",  "size of the session's memory"),
     RunWord("tag",          "any value; returned with the result"),
@@ -48,7 +56,8 @@ assert len(RUN_WORDS) == len(WORDS) and RUN_WORDS[INDEX["tag"]].name == "tag"
 RUN_TOKENS, RUN_RECORD = "run_tokens", "run_record"
 
 
-def run_words(*, program_addr, tokens_addr, state_addr, state_bytes, token, position, identity, count, prompt, tag):
+def run_words(*, program_addr, tokens_addr, state_addr, state_bytes, token, position, identity, count, prompt, tag,
+              listed=False, more=False):
     """Words of a RUN descriptor, in the order in which they are written: list of int.
 
     Raises
@@ -57,5 +66,6 @@ def run_words(*, program_addr, tokens_addr, state_addr, state_bytes, token, posi
         `count` has more than 16 bits.
     """
     word = RUN_WORDS[7]
-    counted = word.field("count").put(count) | word.field("prompt").put(int(prompt))
+    counted = sum(word.field(name).put(int(value)) for name, value in
+        {"count": count, "prompt": prompt, "listed": listed, "more": more}.items())
     return [Opcode.RUN, program_addr, tokens_addr, state_addr, token, position, identity, counted, state_bytes, tag]

@@ -2,7 +2,8 @@
 """What a VECTOR record does to the memory's bytes: its checks, its code, its results.
 
 a and b are F32 as they are read, a times 2^unit with A_SCALED, b with B_SCALED. Rows of ROTATE, APPEND and QUERY are
-heads of one token, whose unit is row 0's; those of all others are tokens, each with its own.
+heads of one token, whose unit is row 0's; those of all others are tokens, each with its own. With COLUMNS the first
+operand of ADD and both of SILU are read as (n, rows), as a GEMM writes results of several tokens.
 
     ADD     fl(a + b), or a alone;  MEASURE keeps Σ² of each row of results
     NORM    fl(fl(a·r)·m18(b)),  r = rsqrt(fl(fl(Σ²·m18(constant)) + epsilon))
@@ -39,10 +40,12 @@ from mixpe_gateware.contract.program.records import (
     B_ONE_ROW,
     B_SCALED,
     CHOICE_BITS,
+    COLUMNS,
     HAS_B,
     HEAD_MAX,
     MEASURE,
     NARROW,
+    OF_COLUMNS,
     OF_HEADS,
     OP,
     ROWS_MAX,
@@ -151,8 +154,11 @@ class _Operands:
     def __init__(self, record, memory, config, state):
         self.record, self.memory, self.config, self.state = record, memory, config, state
 
-    def _numbers(self, address, shape, option):
-        x = flush(self.memory.array(address, np.float32, shape))
+    def _numbers(self, address, shape, option, columns):
+        if columns and self.record.has(COLUMNS):
+            x = flush(self.memory.array(address, np.float32, shape[::-1])).T
+        else:
+            x = flush(self.memory.array(address, np.float32, shape))
         if self.record.has(option):
             units = self.state.units[:1] if self.record.function in OF_HEADS else self.state.units[:shape[0]]
             x = raised(x, units[:, None])
@@ -161,13 +167,15 @@ class _Operands:
     @property
     def a(self):
         """(rows, n) float32"""
-        return self._numbers(self.record.a_addr, (self.record.rows, self.record.n), A_SCALED)
+        record = self.record
+        return self._numbers(record.a_addr, (record.rows, record.n), A_SCALED, record.function in OF_COLUMNS)
 
     @property
     def b(self):
         """(rows or 1, n) float32"""
         record = self.record
-        return self._numbers(record.b_addr, (record.b_size//record.n, record.n), B_SCALED)
+        return self._numbers(record.b_addr, (record.b_size//record.n, record.n), B_SCALED,
+            record.function == Function.SILU)
 
 def _float(word):
     """A word as float32."""

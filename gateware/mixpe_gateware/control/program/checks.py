@@ -8,7 +8,14 @@ from migen import Case, If, Memory, Signal
 
 from mixpe_gateware.contract.descriptor import WORDS, Opcode
 from mixpe_gateware.contract.jobs import JobCode
-from mixpe_gateware.contract.program.records import HEADER, MAGIC, RECORD_BYTES, RECORD_WORDS, RECORDS_MAX
+from mixpe_gateware.contract.program.records import (
+    HEADER,
+    MAGIC,
+    RECORD_BYTES,
+    RECORD_WORDS,
+    RECORDS_MAX,
+    ROWS_MAX,
+)
 from mixpe_gateware.contract.program.run import RUN_WORDS
 from mixpe_gateware.contract.widths import log2
 
@@ -51,7 +58,7 @@ class RunChecks(LiteXModule):
     end_id : Signal(max=len(END_IDS)), in; ends : Signal(), out
         Whether the token is this id, which ends a text; while `look` is high.
     look : Signal(), in
-    records, prompt_records : Signal(max=RECORDS_MAX + 1), out
+    records, prompt_records, token_records : Signal(max=RECORDS_MAX + 1), rows : Signal(max=ROWS_MAX + 1), out
         Of the header, when its checks passed.
     """
 
@@ -64,7 +71,8 @@ class RunChecks(LiteXModule):
         self.end_id = Signal(max=len(END_IDS))
         self.ends   = Signal()
         self.look   = Signal()
-        self.records, self.prompt_records = (Signal(max=RECORDS_MAX + 1) for _ in range(2))
+        self.records, self.prompt_records, self.token_records = (Signal(max=RECORDS_MAX + 1) for _ in range(3))
+        self.rows   = Signal(max=ROWS_MAX + 1)
 
         # # #
 
@@ -99,7 +107,7 @@ class RunChecks(LiteXModule):
                 Case(step, {index: read.adr.eq(PLACE[check.word]) for index, check in enumerate(checks)}),
             ),
         ]
-        for name in ("records", "prompt_records"):
+        for name in ("records", "prompt_records", "rows", "token_records"):
             register = getattr(self, name)
             place = len(before) + next(index for index, check in enumerate(header) if check.word == name)
             self.sync += If(step == place, register.eq(data))
@@ -124,6 +132,8 @@ class RunChecks(LiteXModule):
             Check(JobCode.PROGRAM, data != words["identity"], word="identity"),
             Check(JobCode.PROGRAM, data - 1, 0, RECORDS_MAX - 1, word="records"),
             Check(JobCode.PROGRAM, data - 1, 0, self.records - 1, word="prompt_records"),
+            Check(JobCode.PROGRAM, data - 1, 0, ROWS_MAX - 1, word="rows"),
+            Check(JobCode.PROGRAM, data - 1, 0, self.prompt_records - 1, word="token_records"),
             Check(JobCode.MEMORY, words["program_addr"], self.records << log2(RECORD_BYTES), mem_bytes),
             Check(JobCode.MEMORY, data, 0, words["state_bytes"], word="state_bytes"),
             Check(JobCode.POSITION, words["position"], count, data, word="context"),

@@ -25,9 +25,14 @@ class Issuer(LiteXModule):
     Latency 1 cycle from the end of what a fence waits for to the engine's `valid`. The host's jobs go to the first
     engine and their ends to `source`; how records end is kept here.
 
+    The first engine gets a record before its fence, and what the record waits for is known to it by `let`: until then
+    it checks the record and reads what none before can have written, a GEMM's weights. What has been handed out so
+    when a record before fails is let go too: its results are the session's, and mean nothing.
+
     Parameters
     ----------
     engines : list of Engine
+        The first one with `let : Signal(), in`, a strobe for each descriptor.
     depth : int
         Most jobs of the host that are posted and not collected.
 
@@ -80,11 +85,19 @@ class Issuer(LiteXModule):
         at_rest = [Signal(reset=1) for _ in engines]    # has nothing that has not ended
         rest    = reduce(and_, at_rest)
         refused = sink.code != JobCode.OK
+        to_first = sink.engine == 0                      # it is the first engine's
+        early   = Signal()                              # an engine has it before its fence
+        behind_own, behind_others = Signal(), Signal()  # it waits for the first engine; for another one
+        popped, let = Signal(), engines[0].let
         self.comb += [
             here.eq(sink.valid & ~gap & ~given & ~refused),
-            self.fenced.eq(here & ((sink.fence & ~rest)
-                | reduce(or_, [sink.after[number] & ~each for number, each in enumerate(at_rest)]))),
-            give.eq(here & ~self.fenced & ~self.failed & (Array(ends.room)[sink.engine] | ~self.program)),
+            behind_own.eq((sink.fence | sink.after[0]) & ~at_rest[0]),
+            behind_others.eq(reduce(or_, [(sink.fence | sink.after[number]) & ~each
+                for number, each in enumerate(at_rest) if number])),
+            self.fenced.eq((here & (behind_own | behind_others)) | (early & behind_others)),
+            give.eq(here & ~behind_own & (to_first| ~behind_others) & ~self.failed
+                & (Array(ends.room)[sink.engine] | ~self.program)),
+            let.eq((give & to_first& ~behind_others) | (early & (~behind_others | self.failed))),
             self.idle.eq(rest & ~given),
             self.ended.eq(reduce(or_, ends.ends)),
             ends.program.eq(self.program),
@@ -95,25 +108,33 @@ class Issuer(LiteXModule):
         ]
         self.sync += [
             gap.eq(sink.ready),
-            If(give, given.eq(1)),
+            If(give,
+                given.eq(1),
+                early.eq(to_first& behind_others),
+            ),
+            If(let, early.eq(0)),
             If(sink.ready,
                 given.eq(0),
+                popped.eq(0),
                 first.following.eq(sink.index + 1),
             ).Elif(sink.valid & ~gap,
                 first.following.eq(sink.index),
             ),
             If(self.clear, first.following.eq(1)),
         ]
+        # It has been read, and waits at its fence.
+        self.comb += If(popped, sink.ready.eq(let))
+        self.sync += If(engines[0].pop & early & ~let, popped.eq(1))
         for number, (engine, begin, end, idle) in enumerate(zip(engines, ends.begin, ends.ends, at_rest, strict=True)):
             mine      = sink.engine == number
             under_way = Signal(bits_for(max(depth, AHEAD)))
             self.comb += [
                 begin.eq(give & mine),
-                engine.valid.eq((give | given) & mine),
+                engine.valid.eq((give | given) & mine & ~popped),
                 engine.value.eq(self.value),
                 If(engine.valid,
                     self.index.eq(engine.index),
-                    sink.ready.eq(engine.pop),
+                    sink.ready.eq(engine.pop & (~early | let)),
                 ),
             ]
             self.sync += [

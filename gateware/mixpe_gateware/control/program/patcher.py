@@ -18,6 +18,7 @@ from mixpe_gateware.contract.program.records import (
     PATCHES,
     RECORDS_MAX,
     RELATIVE,
+    ROWS_MAX,
     Source,
 )
 
@@ -48,7 +49,7 @@ class RecordPatcher(LiteXModule):
         A word for the slot.
     source : Endpoint(RECORD_LAYOUT), out
         The record is in its slot; taken at once.
-    position : Signal(32), token : Signal(32), in
+    position : Signal(32), token : Signal(32), row : Signal(max=ROWS_MAX), listed : Signal(), in
     state_addr, state_bytes : Signal(32), in
         The session's memory.
     hold : Signal(), in
@@ -72,6 +73,8 @@ class RecordPatcher(LiteXModule):
         self.source    = source = stream.Endpoint(RECORD_LAYOUT)
         self.position  = Signal(32)
         self.token     = Signal(32)
+        self.listed    = Signal()
+        self.row       = Signal(max=ROWS_MAX)
         self.state_addr, self.state_bytes = Signal(32), Signal(32)
         self.hold      = Signal()
         self.idle      = Signal()
@@ -148,7 +151,7 @@ class RecordPatcher(LiteXModule):
         data, word = self.data, self.word
         target, origin, stride = (part(PATCH.field(name), data) for name in ("word", "source", "stride"))
         place   = Signal(4)
-        source  = Signal(2)
+        source  = Signal(max=len(Source))
         summand = Signal(32)
         factor  = Signal(32)
         total   = Signal(32)
@@ -176,6 +179,8 @@ class RecordPatcher(LiteXModule):
                 int(Source.COUNT):       NextValue(factor, self.position + 1),
                 int(Source.TOKEN_BLOCK): NextValue(factor, self.token >> 3),
                 int(Source.TOKEN_ROW):   NextValue(factor, self.token[:3]),
+                int(Source.LISTED):      NextValue(factor, self.listed),
+                int(Source.ROW):         NextValue(factor, self.row),
             }),
             NextState("ADD"),
         )

@@ -11,7 +11,7 @@ from migen import FSM, If, Mux, NextState, NextValue, Signal
 
 from mixpe_gateware.contract.descriptor import SLOT_WORDS
 from mixpe_gateware.contract.jobs import JobCode
-from mixpe_gateware.contract.program.records import RECORD_BYTES, RECORD_WORDS, RECORDS_MAX
+from mixpe_gateware.contract.program.records import RECORD_BYTES, RECORD_WORDS, RECORDS_MAX, ROWS_MAX
 from mixpe_gateware.control.program.checks import COUNT, END_IDS, RunChecks
 from mixpe_gateware.control.program.descriptor import RunDescriptor
 
@@ -60,6 +60,8 @@ class RunControl(LiteXModule):
         Ids of tokens; taken when they are in memory.
     words : dict of name: Signal(32), out
         Of the descriptor.
+    row : Signal(max=ROWS_MAX), out
+        Of the token in its pass.
     run_tokens, run_record : Signal, out
         Registers for the host; an abort leaves them as they are.
     """
@@ -87,6 +89,7 @@ class RunControl(LiteXModule):
         self.record, self.oldest = (Signal(max=RECORDS_MAX + 1) for _ in range(2))
         self.choice = stream.Endpoint([("token", 32)])
         self.write  = stream.Endpoint([("address", 32), ("data", 32)])
+        self.row    = Signal(max=ROWS_MAX)
         self.run_tokens = Signal(16, reset_less=True)
         self.run_record = Signal(max=RECORDS_MAX + 1, reset_less=True)
 
@@ -95,8 +98,11 @@ class RunControl(LiteXModule):
         self.descriptor = descriptor = RunDescriptor()
         self.words = words = descriptor.words
         self.checks = RunChecks(config, mem_bytes, words)
-        self.is_prompt = words["count"][COUNT.field("prompt").lsb]
-        self.left    = Signal(COUNT.field("count").width)  # passes, the one that is under way included
+        self.left = Signal(COUNT.field("count").width)  # tokens, the one that is under way included
+        self.at_last = self.row == self.checks.rows - 1  # of the pass
+        prompt, more = (words["count"][COUNT.field(name).lsb] for name in ("prompt", "more"))
+        self.known = prompt & (more | (self.left != 1))  # what follows the token
+        self.is_prompt = prompt
         self.address = Signal(32)                          # of the next id: one that is read or one that is written
         self.fsm = fsm = FSM(reset_state="IDLE")
         self.comb += [
@@ -110,6 +116,7 @@ class RunControl(LiteXModule):
             If(self.start,
                 NextValue(self.run_tokens, 0),
                 NextValue(self.run_record, 0),
+                NextValue(self.row, 0),
                 NextState("WORDS"),
             ),
         )
@@ -229,7 +236,8 @@ class RunControl(LiteXModule):
             self.loader_number.eq(1),
             NextValue(following, 1),
             NextValue(address, self.words["program_addr"] + RECORD_BYTES),
-            NextValue(behind, Mux(self.is_prompt & (self.left != 1), checks.prompt_records, checks.records)),
+            NextValue(behind, Mux(self.known, checks.prompt_records, checks.records)),
+            If(~self.at_last, NextValue(behind, checks.token_records)),
             NextValue(pending, 0),
             NextValue(settle, 0),
             NextValue(self.chosen, 0),
@@ -277,7 +285,7 @@ class RunControl(LiteXModule):
         last = self.left == 1
         fsm.act("PASSED",
             NextValue(self.run_record, 0),
-            If(self.is_prompt & ~last,
+            If(self.known,
                 NextState("COUNT"),
             ).Elif(self.chosen,
                 NextState("WRITE"),
@@ -302,6 +310,7 @@ class RunControl(LiteXModule):
             descriptor.token.eq(self.token),
             NextValue(self.run_tokens, self.run_tokens + 1),
             NextValue(self.left, self.left - 1),
+            NextValue(self.row, Mux(self.at_last, 0, self.row + 1)),
             NextValue(checks.end_id, 0),
             If(last,
                 NextState("FINISH"),

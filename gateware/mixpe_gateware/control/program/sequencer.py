@@ -16,6 +16,7 @@ from mixpe_gateware.contract.descriptor import INDEX, SLOT_WORDS, WORDS, Opcode
 from mixpe_gateware.contract.program.records import RECORD_BYTES
 from mixpe_gateware.contract.program.run import RUN_RECORD, RUN_TOKENS
 from mixpe_gateware.contract.widths import log2
+from mixpe_gateware.control.program.checks import COUNT
 from mixpe_gateware.control.program.issue import Issuer
 from mixpe_gateware.control.program.loader import RecordLoader
 from mixpe_gateware.control.program.patcher import RecordPatcher, part
@@ -105,6 +106,8 @@ class Sequencer(LiteXModule):
             patcher.hold.eq(~control.patching),
             patcher.position.eq(control.words["position"]),
             patcher.token.eq(control.words["token"]),
+            patcher.row.eq(control.row),
+            patcher.listed.eq(control.words["count"][COUNT.field("listed").lsb]),
             patcher.state_addr.eq(control.words["state_addr"]),
             patcher.state_bytes.eq(control.words["state_bytes"]),
             patcher.room.eq(slots.room),
