@@ -42,6 +42,7 @@ class Acorn(Artix7Ddr3Board):
 
 FACTS: dict[str, Any] = {
     "toolchain": "vivado", "clock_hz": 100_000_000, "cpu": True, "baudrate": 3_000_000,
+    "decoder": {"attention_heads": 4, "head_max": 128},
 }
 NOTE = "the link is a UART on the card's P2 connector, not PCIe"
 

@@ -39,5 +39,6 @@ ARTY_A7 = ArtyA7(
     ethernet    = 100,
     baudrate    = 3_000_000,
     loader      = ("-b", "arty_a7_100t"),
+    decoder     = {"attention_heads": 4, "head_max": 128},
     idcode      = 0x03631093,
 )

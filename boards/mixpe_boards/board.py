@@ -50,6 +50,8 @@ class Board:
         JTAG IDCODE of the FPGA, 32 bits; 0 where the FPGA has no JTAG. See `idcode_mask`.
     bitstream : str
         Suffix of the file that is programmed.
+    decoder : dict or None
+        What `config` gets beside `decoder`, `fused` and `minima` in builds with the decoder; None: it has no room.
     note : str
         What a user should know; for instance that LiteX-Boards has only the nearest relative.
     """
@@ -70,6 +72,7 @@ class Board:
     dfu: bool = False
     idcode: int = 0
     bitstream: str = ".bit"
+    decoder: dict | None = None
     note: str = ""
 
     def platform(self):
@@ -87,6 +90,11 @@ class Board:
     def add_etherbone(self, soc, **options):
         """Add LiteEth with an Etherbone bridge, where `links` has it."""
         raise ConfigError(f"{self.title} has no Ethernet; its links are {', '.join(self.links)}")
+
+    @property
+    def builds(self):
+        """The board as it is, and with the decoder where it can have one: tuple of Board."""
+        return (self,) if self.decoder is None else (self, self.changed(decoder=True))
 
     @property
     def is_open(self):
@@ -113,14 +121,16 @@ class Board:
         return self.config.rows*self.config.lanes
 
     def build_name(self, link=None):
-        """Name of a build, for folder and files: board, array shape, and the link where it is not the default."""
+        """Name of a build, for folder and files: board, array shape, the decoder, and a link other than the first."""
         parts = [self.name, self.config.name]
+        if self.config.decoder:
+            parts.append("decoder")
         if link not in (None, self.links[0]):
             parts.append(link)
         return "_".join(parts)
 
-    def changed(self, *, rows=None, clock_hz=None, fused=None):
-        """The same board with another array or clock.
+    def changed(self, *, rows=None, clock_hz=None, fused=None, decoder=False):
+        """The same board with another array or clock, or with the decoder and all formats of weights.
 
         Raises
         ------
@@ -128,8 +138,12 @@ class Board:
             A value that cannot be built.
         """
         shape = {name: value for name, value in (("rows", rows), ("fused", fused)) if value is not None}
+        if decoder:
+            if self.decoder is None:
+                raise ConfigError(f"{self.title} has no room for the decoder")
+            shape = {"decoder": True, "fused": True, "minima": True, **self.decoder, **shape}
         if rows is not None:
-            shape["scalers"] = min(self.config.scalers, rows)
+            shape["scalers"] = min(shape.get("scalers", self.config.scalers), rows)
         if clock_hz is not None and not 1_000_000 <= clock_hz <= 400_000_000:
             raise ConfigError(f"clock_hz must be 1 MHz … 400 MHz, not {clock_hz/1e6:g} MHz")
         return replace(self, config=replace(self.config, **shape), clock_hz=clock_hz or self.clock_hz)

@@ -38,5 +38,6 @@ ECPIX5 = Ecpix5(
     ethernet    = 1000,
     baudrate    = 3_000_000,
     loader      = ("-b", "ecpix5"),
+    decoder     = {"attention_heads": 4, "attention_lanes": 8, "head_max": 128, "scalers": 2},
     idcode      = 0x81113043,
 )

@@ -151,6 +151,15 @@ def known_facts(path, board):
         return {}
 
 
+def _digests(board):
+    """Contracts that builds of a board speak: tuple of str."""
+    return tuple(f"{digest(build.config.parts):016x}" for build in board.builds)
+
+
+def _contracts(board):
+    return " or, with a decoder, ".join(_digests(board))
+
+
 def find_bitstream(board, root):
     """The newest bitstream of a board that speaks this contract, and its report.
 
@@ -167,12 +176,13 @@ def find_bitstream(board, root):
     """
     root  = Path(root)
     files = sorted(root.glob(f"{board.name}_*/{board.name}_*{board.bitstream}"), key=lambda path: path.stat().st_mtime)
-    mine  = [path for path in files if path.stem.endswith(f"_{contract_tag(board.config)}")]
+    tags  = tuple(f"_{contract_tag(build.config)}" for build in board.builds)
+    mine  = [path for path in files if path.stem.endswith(tags)]
     if mine:
         return mine[-1], read_facts(mine[-1], board) or {}
     if files:
         raise ContractError(f"{files[-1]} speaks another contract than this version of mixpe (version {VERSION}, "
-                            f"{digest(board.config.parts):016x}); make one that does: mixpe build {board.name}")
+                            f"{_contracts(board)}); make one that does: mixpe build {board.name}")
     raise DeviceError(f"there is no bitstream of {board.name} in {root}; make it: mixpe build {board.name}")
 
 
@@ -200,9 +210,9 @@ def check_bitstream(path, board):
                           "checked; --force loads it")
     if facts.get("board") != board.name:
         raise DeviceError(f"{path} is for {facts.get('board')}, not for {board.name}")
-    if facts.get("contract_digest") != f"{digest(board.config.parts):016x}":
+    if facts.get("contract_digest") not in _digests(board):
         raise ContractError(f"{path} speaks contract {facts.get('contract_digest')}, this version of mixpe "
-                            f"{digest(board.config.parts):016x}; make one that does: mixpe build {board.name}")
+                            f"{_contracts(board)}; make one that does: mixpe build {board.name}")
     return facts
 
 

@@ -39,5 +39,6 @@ NEXYS_VIDEO = NexysVideo(
     ethernet    = 1000,
     baudrate    = 3_000_000,
     loader      = ("-b", "nexysVideo"),
+    decoder     = {"attention_heads": 4, "head_max": 128},
     idcode      = 0x03636093,
 )

@@ -40,6 +40,7 @@ ORANGECRAB = OrangeCrab(
     cpu         = True,
     baudrate    = 3_000_000,
     loader      = ("-b", "orangeCrab"),
+    decoder     = {"attention_heads": 4, "attention_lanes": 8, "head_max": 128, "scalers": 2},
     dfu         = True,
     idcode      = 0x41113043,
     note        = "the link is a 3.3 V UART adapter on the Feather header's TX and RX; the USB port only programs",

@@ -38,5 +38,6 @@ ULX3S = Ulx3s(
     target      = "ecp5",
     baudrate    = 3_000_000,
     loader      = ("-b", "ulx3s"),
+    decoder     = {"attention_heads": 2, "attention_lanes": 2, "head_max": 64},  # what the memory brings a cycle
     idcode      = 0x41113043,
 )

@@ -38,5 +38,6 @@ VERSA_ECP5 = VersaEcp5(
     ethernet    = 1000,
     baudrate    = 3_000_000,
     loader      = ("-c", "ft2232"),
+    decoder     = {"attention_heads": 3, "attention_lanes": 4, "head_max": 64, "scalers": 2, "context_max": 1024},
     idcode      = 0x81112043,
 )

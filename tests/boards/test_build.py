@@ -196,6 +196,14 @@ def test_changed_boards_have_other_names_and_are_checked():
     assert board.build_name() == "ulx3s_8x8" and board.config.fused and board.clock_hz == 50_000_000
     assert BOARDS["ecpix5"].build_name("etherbone") == "ecpix5_8x32_etherbone"
     assert BOARDS["ecpix5"].build_name("uart") == "ecpix5_8x32"
+    board = ULX3S.changed(decoder=True, rows=4)
+    assert board.build_name() == "ulx3s_4x8_decoder" and board.config.parts == ("minima", "decoder")
+    assert (board.config.scalers, board.config.head_max) == (2, 64) and not ULX3S.config.decoder
+    assert ULX3S.changed(decoder=False) == ULX3S and ULX3S.changed(decoder=None) == ULX3S
+    with pytest.raises(ConfigError, match="iCEBreaker has no room for the decoder"):
+        BOARDS["icebreaker"].changed(decoder=True)
+    with pytest.raises(ConfigError, match="fused=False, not True"):
+        ULX3S.changed(decoder=True, fused=False)
     with pytest.raises(ConfigError, match="rows must be a power of two"):
         ULX3S.changed(rows=7)
     with pytest.raises(ConfigError, match="not 1000 MHz"):

@@ -16,14 +16,19 @@ from mixpe_gateware.contract.registers import CSR_BANK, CSR_BASES, CSR_PAGE_BYTE
 RISCV = "riscv64-unknown-elf-gcc"
 
 
-@pytest.mark.parametrize("name", BOARDS)
-def test_board_elaborates(name, tmp_path):
-    board = BOARDS[name]
-    elaborate_board(board, tmp_path, {}, software=False)
+BUILDS = [(name, changes) for name, board in BOARDS.items()
+    for changes in [{}, *([{"decoder": True}] if board.decoder is not None else [])]]
+
+
+@pytest.mark.parametrize("name, changes", BUILDS, ids=["-".join([name, *changes]) for name, changes in BUILDS])
+def test_board_elaborates(name, changes, tmp_path):
+    board = BOARDS[name].changed(**changes)
+    elaborate_board(board, tmp_path, changes, software=False)
     verilog = (tmp_path/"gateware"/"top.v").read_text()
     assert "module top" in verilog
     # The array is there: one accumulator a row.
     assert all(f"sum_{row}" in verilog or f"sum{row}" in verilog for row in (0, board.config.rows - 1))
+    assert all((part in verilog) == board.config.decoder for part in ("attentionengine", "vectorengine"))
     assert "linkbridge" in verilog  # one bridge for simulation and boards
     csr = json.loads((tmp_path/"csr.json").read_text())
     assert csr["csr_bases"]["mixpe"] == CSR_BASES[0] + CSR_BANK*CSR_PAGE_BYTES
@@ -43,6 +48,12 @@ def test_board_elaborates(name, tmp_path):
     assert csr["constants"]["config_clock_frequency"] == board.clock_hz
     assert ("config_cpu_type_vexriscv" in csr["constants"]) == board.cpu
     assert (tmp_path/"gateware"/"build_top.sh").exists() or (tmp_path/"gateware"/"top.tcl").exists()
+
+
+def test_boards_with_the_decoder():
+    have = {name for name, board in BOARDS.items() if board.decoder is not None}
+    assert have == {"ulx3s", "orangecrab", "ecpix5", "versa_ecp5", "colorlight_i9", "arty_a7", "nexys_video", "acorn",
+        "litefury"}
 
 
 @pytest.mark.parametrize("name", [name for name, board in BOARDS.items() if "etherbone" in board.links])

@@ -72,6 +72,20 @@ def test_loads_the_newest(loader, built, option, expected, capsys):
     assert "baudrate=3000000" in capsys.readouterr().out
 
 
+def test_a_build_with_the_decoder_is_one_of_the_board(loader, built):
+    calls = loader(FOUND.format(idcode=0x41113043))
+    board = ULX3S.changed(decoder=True)
+    path  = built.parents[1]/board.build_name()/f"{artefact_name(board)}.bit"
+    path.parent.mkdir()
+    path.write_bytes(b"bits")
+    path.with_suffix(".json").write_text(json.dumps(
+        {"board": "ulx3s", "contract_digest": f"{digest(board.config.parts):016x}"}))
+    os.utime(built, (1, 1))
+    for named in (["--build-dir", str(built.parents[1])], ["--bitstream", str(path)]):
+        assert main(["flash", "ulx3s", *named]) == 0
+        assert calls()[-1] == f"-b ulx3s --write-sram {path}"
+
+
 @pytest.mark.parametrize("option", [False, True])
 def test_says_the_url_of_an_etherbone_build(loader, built, option, capsys):
     loader(FOUND.format(idcode=0x41113043))

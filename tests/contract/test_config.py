@@ -17,6 +17,8 @@ from mixpe_gateware.contract.errors import ConfigError
     ("read_ports", 0), ("read_ports", 3),
     ("pe", "multiplier"),
     ("minima", 2), ("minima", "yes"),
+    ("attention_heads", 5), ("attention_lanes", 1), ("attention_lanes", 32), ("attention_lanes", 6),
+    ("context_max", 32), ("head_max", 16), ("head_max", 512), ("head_max", 96),
 ])
 def test_bad_value_is_refused_by_name(field, value):
     with pytest.raises(ConfigError, match=rf"{field}.*{value}"):

@@ -34,7 +34,8 @@ def test_registers_of_optional_parts_stand_behind_all_others(parts):
     found = registers.registers_of(parts)
     assert [registers.OFFSETS[register.name] for register in found] == list(range(0, 4*len(found), 4))
     assert [register.name for register in found if register.part] == (
-        ["attention_heads", "context_max", "run_tokens", "run_record"] if "decoder" in parts else [])
+        ["attention_heads", "attention_lanes", "context_max", "head_max", "run_tokens", "run_record"]
+        if "decoder" in parts else [])
     names = registers.counters_of(parts)
     assert names[:len(registers.COUNTERS)] == registers.COUNTERS
     assert (len(names) > len(registers.COUNTERS)) == ("decoder" in parts)
@@ -106,7 +107,7 @@ def test_check_word():
     Config(), Config(rows=1, port_bits=16, k_max=512, buffer_beats=64, queue_depth=2, fused=False, scalers=1),
     Config(rows=64, port_bits=64, scalers=8, read_ports=4, pe=PE_KINDS[-1]),
     Config(port_bits=128, memory_bits=32, inbox_bytes=4096), Config(minima=True),
-    Config(decoder=True, attention_heads=3, context_max=1024), Config(minima=True, decoder=True),
+    Config(decoder=True, attention_heads=3, context_max=1024, head_max=64), Config(minima=True, decoder=True),
 ])
 def test_identity_there_and_back(config):
     values = identity_values(config, clock_hz=50e6, mem_base=0x40000000, mem_bytes=1 << 25)

@@ -173,6 +173,7 @@ def test_what_no_decoder_runs():
             compile_program(architecture, config, *plans(architecture, config))
     refused("heads of a multiple of 32 elements up to 256, not of 48", head_dim=48)
     refused("heads of a multiple of 32 elements up to 256, not of 288", head_dim=288)
+    refused("up to 32, not of 64", config=replace(CONFIG, head_max=32), head_dim=64)
     refused("fewer than 1048576 tokens", vocab_size=1 << 20, hidden_size=64, head_dim=64)
     refused("rows of a multiple of 32 elements, not 600", hidden_size=600, head_dim=64)
     refused(f"at most {RECORDS_MAX} records", num_hidden_layers=300)

@@ -66,6 +66,8 @@ class RecordChecker(LiteXModule):
         Width of a beat address.
     depth : int
         Beats of the longest row.
+    align : int
+        Bytes of which addresses are multiples.
 
     Attributes
     ----------
@@ -77,7 +79,7 @@ class RecordChecker(LiteXModule):
         Free-running time stamp in cycles.
     """
 
-    def __init__(self, config, mem_bytes, address_bits, depth):
+    def __init__(self, config, mem_bytes, address_bits, depth, align):
         self.valid  = Signal()
         self.index  = Signal(max=SLOT_WORDS)
         self.value  = Signal(32)
@@ -99,7 +101,7 @@ class RecordChecker(LiteXModule):
         self.waited    = Signal(2)
         self.outside, self.overlaps, self.short, self.clear = (Signal() for _ in range(4))
         self.out_end   = Signal(size_bits)
-        self._read_words(depth)
+        self._read_words(depth, log2(align))
         self.comb += [
             self.index.eq(fetch.index),
             fetch.value.eq(self.value),
@@ -142,7 +144,7 @@ class RecordChecker(LiteXModule):
             If(source.ready, NextState("IDLE")),
         )
 
-    def _read_words(self, depth):
+    def _read_words(self, depth, align_log2):
         """Registers of the words, and what is wrong with each by itself."""
         fetch, task, word = self.fetch, self.task, self.fetch.word
         beat_log2, limit = log2(self.config.beat_bytes), CONTEXT_LIMIT
@@ -157,7 +159,7 @@ class RecordChecker(LiteXModule):
         def address(register):
             return [
                 register.eq(beats),
-                If(word[:beat_log2] != 0, self.misaligned.eq(1)),
+                If(word[:align_log2] != 0, self.misaligned.eq(1)),
                 If(beats >> len(register) != 0, self.outside.eq(1)),
             ]
 

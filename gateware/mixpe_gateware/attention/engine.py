@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The attention engine: a record after the other, INT8 cache × queries, results in F32.
 
-    record ─► checker ─► task ─┬─► region walk ─► reader ◄── DRAM port
+    record ─► checker ─► task ─┬─► region walk ─► reader ◄── DRAM port          in beats of the lanes
                                │                    │
                                └─► pass control ◄───┘
                                     │ queries, exponents, scales ─► kept on the chip
@@ -12,19 +12,21 @@
 All that the parts say to each other is connected here.
 """
 
+from dataclasses import replace
+
 from migen import FSM, C, Cat, If, Mux, NextState, NextValue, Signal
 
 from mixpe_gateware.attention.checker import RecordChecker
 from mixpe_gateware.attention.control import PassControl
 from mixpe_gateware.attention.lanes import WEIGHT_BITS, Lanes
 from mixpe_gateware.attention.operands import Exponents, ScaleMemory
+from mixpe_gateware.attention.parts import PartReader
 from mixpe_gateware.attention.readout import Readout
 from mixpe_gateware.attention.requests import RegionWalk
 from mixpe_gateware.attention.scores import Scores
 from mixpe_gateware.attention.weights import Weights
 from mixpe_gateware.contract.decoder.tables import EXP2, INVERSE
 from mixpe_gateware.contract.jobs import JobCode
-from mixpe_gateware.contract.program.records import HEAD_MAX
 from mixpe_gateware.contract.widths import log2
 from mixpe_gateware.control.engine import Engine
 from mixpe_gateware.stream.bounded import BoundedWriter
@@ -35,19 +37,19 @@ from mixpe_gateware.vector.tables import FunctionTables
 class AttentionEngine(Engine):
     """ATTENTION records of `contract.program.records`.
 
-    A key-value head takes its beats, one a cycle, and some 40 cycles; a position of keys at least as many cycles as
+    Its parts work with beats of `attention_lanes` bytes, which it gathers from the memory's words or cuts from them.
+    A key-value head takes these beats, one a cycle, and some 40 cycles; a position of keys at least as many cycles as
     heads are side by side. A record that ends with RANGE or MEMORY may have written results within the bounds.
 
     Parameters
     ----------
     config : Config
-        `attention_heads` query heads are computed side by side; `context_max` positions have room.
+        `attention_heads` query heads of `head_max` elements are computed side by side; `context_max` positions have
+        room.
     mem_bytes : int
         Size of the memory behind the ports; regions that are read are checked against it.
     in_port, out_port : LiteDRAMNativePort
         Of `config.memory_bits`.
-    head_max : int
-        Longest head that is built, a multiple of 32: queries and sums are kept on the chip.
     fifo_depth : int
         Requests in flight.
 
@@ -57,25 +59,33 @@ class AttentionEngine(Engine):
         Nothing outside low_beat … high_beat − 1 is written.
     """
 
-    def __init__(self, config, mem_bytes, in_port, out_port, *, head_max=HEAD_MAX, fifo_depth=32):
+    def __init__(self, config, mem_bytes, in_port, out_port, *, fifo_depth=32):
         Engine.__init__(self)
-        address_bits   = in_port.address_width - log2(config.words_per_beat)
-        self.low_beat  = Signal(address_bits)
-        self.high_beat = Signal(address_bits + 1)
+        beat_bits      = in_port.address_width - log2(config.words_per_beat)
+        self.low_beat  = Signal(beat_bits)
+        self.high_beat = Signal(beat_bits + 1)
+        self.writer    = BoundedWriter(config, out_port, seeks=2)
+        self.in_port   = in_port
 
         # # #
 
-        depth = head_max//config.beat_bytes
-        self.checker = checker = RecordChecker(config, mem_bytes, address_bits, depth)
-        self.reader  = reader  = RegionReader([in_port], fifo_depth=fifo_depth, data_width=config.port_bits,
-            buffered=True)
+        align  = config.beat_bytes
+        bits   = 8*config.attention_lanes
+        config = replace(config, port_bits=bits, memory_bits=min(bits, config.memory_bits))  # as the parts see it
+        if bits < in_port.data_width:
+            reader = PartReader(in_port, bits, fifo_depth=fifo_depth)
+        else:
+            reader = RegionReader([in_port], fifo_depth=fifo_depth, data_width=bits, buffered=True)
+        self.reader  = reader
+        address_bits = len(reader.sink.start)
+        depth        = config.head_max//config.beat_bytes
+        self.checker = checker = RecordChecker(config, mem_bytes, address_bits, depth, align)
         self.walk    = walk    = RegionWalk(config, address_bits, depth, address_bits + 1)
         self.lanes   = lanes   = Lanes(config, depth)
         self.control = control = PassControl(config, address_bits, depth)
         self.scores  = Scores(config)
         self.weights = Weights(config)
         self.readout = Readout(config, depth, lanes.row_latency)
-        self.writer  = BoundedWriter(config, out_port, seeks=2)
         self.range   = Signal()  # a number left its width
         self.comb += [
             checker.valid.eq(self.valid),
@@ -256,6 +266,6 @@ class AttentionEngine(Engine):
             self.quiet.eq(reader.idle & writer.idle),
             self.events["busy"].eq(control.busy),
             self.events["wait_weights"].eq(control.waits),
-            self.events["beats_in"].eq(reader.source.valid & reader.source.ready),
+            self.events["beats_in"].eq(self.in_port.rdata.valid),
             self.events["beats_out"].eq(writer.beat),
         ]

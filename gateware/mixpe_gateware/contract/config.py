@@ -19,6 +19,7 @@ N_LIMIT = 65536                      # most output channels of one job
 INBOX_LIMIT = 1 << 20                # largest inbox in bytes
 SHIFT_LIMIT = 15                     # largest alignment shift
 CONTEXT_LIMIT = 1 << 15              # most positions that attention sees: its sums have 40 bits
+HEAD_LIMIT = 256                     # most elements of a decoder's head
 
 # Processing elements; all give the same results. Devices name theirs by the index, so new ones are added at the end.
 PE_KINDS = ("shift-add", "bitplane", "dense")
@@ -135,10 +136,20 @@ class Config:
         "Query heads of a key-value head that attention computes side by side; more take several passes.",
         "1, 2, 3, 4, 6 or 8",
         lambda _config, value: value in (1, 2, 3, 4, 6, 8), part="decoder")
+    attention_lanes: int | None = _parameter(None,
+        "Elements of keys or values that attention takes a cycle, by default those of a beat. Fewer are for boards "
+        "whose memory does not bring a beat every cycle, or that lack room.",
+        "a power of two from 2 on and at most an eighth of port_bits={port_bits}",
+        lambda config, value: _is_power(value, 2, config.beat_bytes),
+        lambda config: config.beat_bytes, part="decoder")
     context_max: int = _parameter(2048,
         "Positions whose scores attention can keep, the most of one session.",
         f"a power of two from 64 to {CONTEXT_LIMIT}",
         lambda _config, value: _is_power(value, 64, CONTEXT_LIMIT), part="decoder")
+    head_max: int = _parameter(HEAD_LIMIT,
+        "Elements of a head at most. Attention keeps queries and sums of one position of so many on the chip.",
+        f"a power of two from 32 to {HEAD_LIMIT}",
+        lambda _config, value: _is_power(value, 32, HEAD_LIMIT), part="decoder")
 
     def __post_init__(self):
         for each in fields(self):

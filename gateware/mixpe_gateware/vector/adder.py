@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Sums of F32."""
 
-from migen import Case, Cat, Constant, Mux, Signal
+from migen import Cat, Constant, Mux, Signal
 
 from mixpe_gateware.vector.pipeline import Pipeline, packed, rounded_exponents
 
@@ -38,32 +38,24 @@ class Adder(Pipeline):
         b_to_a = register(b[23:31] - a[23:31], 8)
         a, b   = register(a), register(b)
 
-        # 2: the smaller one moves down by 0, 8, 16, 24; below the 24 bits are three more, the last of them sticky.
+        # 2: the smaller one moves down by 0 or 16; below the 24 bits are three more, the last of them sticky.
         large    = named(Mux(swap, b, a), 32)
         small    = named(Mux(swap, a, b), 32)
         distance = named(Mux(swap, b_to_a, a_to_b), 8)
-        value    = named(Cat(Constant(0, 3), Mux(small[23:31] == 0, 0, Cat(small[:23], 1))), 27)
-        coarse, lost = Signal(27), Signal()
-        self.comb += Case(distance[3:5], {step: [
-            coarse.eq(value >> 8*step),
-            lost.eq(value[:8*step] != 0 if step else 0),
-        ] for step in range(4)})
-        far      = distance[5:] != 0
-        lost     = register(Mux(far, value != 0, lost), 1)
-        coarse   = register(Mux(far, 0, coarse), 27)
-        fine     = register(distance[:3], 3)
+        mantissa = Cat(small[:23], 1)
+        none     = named(small[23:31] == 0, 1)
+        far      = named(distance[5:] != 0, 1)
+        lost     = register(~none & (far | (distance[4] & (mantissa[:13] != 0))), 1)
+        coarse   = register(Mux(distance[4], mantissa[13:], Cat(Constant(0, 3), mantissa)), 27)
+        power    = self.two_to(~distance[:4], far | none)
         kept     = register(Mux(large[23:31] == 0, 0, Cat(large[:23], 1)), 24)
         subtract = register(large[31] ^ small[31], 1)
         sign, exponent = register(large[31], 1), register(large[23:31], 8)
 
-        # 3: … and by 0 to 7.
-        moved, below = Signal(27), Signal()
-        self.comb += Case(fine, {step: [
-            moved.eq(coarse >> step),
-            below.eq(coarse[:step] != 0 if step else 0),
-        ] for step in range(8)})
-        low  = register(Cat(moved[0] | below | lost, moved[1:]), 27)
-        high = named(Cat(Constant(0, 3), register(kept)), 27)
+        # 3: … and by 0 to 15, which is up by 15 to 0 and down by 15.
+        moved = self.moved(coarse, power)
+        low   = named(Cat((moved[:16] != 0) | register(lost), moved[16:42]), 27)
+        high  = named(Cat(Constant(0, 3), register(kept)), 27)
         subtract, sign, exponent = register(subtract), register(sign), register(exponent)
 
         # 4

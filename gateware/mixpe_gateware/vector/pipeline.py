@@ -1,8 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What pipelines without enables are written with: registers without a reset, named signals, delays."""
 
+from functools import reduce
+from operator import or_
+
 from litex.gen import LiteXModule
-from migen import Cat, Mux, Signal
+from migen import Cat, Mux, Signal, bits_for
+
+BLOCK_BITS = 18  # of a multiplier block's operand
+STEPS      = 16  # places that one block moves by, with the whole width of the value
 
 
 class Pipeline(LiteXModule):
@@ -25,6 +31,29 @@ class Pipeline(LiteXModule):
         for _ in range(cycles):
             value = self.register(value, bits)
         return value
+
+    def two_to(self, shift, none=0, steps=STEPS):
+        """A register of 2^shift for `moved`, shift 0 … steps − 1; 0 with `none`."""
+        shift, taken = self.named(shift, bits_for(steps - 1)), self.named(none == 0, 1)
+        return self.register(Cat(*[taken & (shift == step) for step in range(steps)]), steps)
+
+    def moved(self, value, power, *, signed=False):
+        """A value times a power of two, by multiplier blocks: a shifter of LUTs takes a LUT for each bit and step.
+
+        Latency 1 cycle. A block's products are registers, what takes their place is a wire.
+
+        Returns
+        -------
+        Signal, of len(value) + steps − 1 bits
+        """
+        parts, bits = [], len(value) + len(power) - 1
+        for low in range(0, len(value), BLOCK_BITS):
+            top    = signed and low + BLOCK_BITS >= len(value)
+            part   = self.named(value[low:low + BLOCK_BITS], min(BLOCK_BITS, len(value) - low), signed=top)
+            factor = self.named(power, len(power) + top, signed=top)
+            product = self.register(part*factor, len(part) + len(power) - 1, signed=top)
+            parts.append(Cat(*[0]*low, product))
+        return self.named(reduce(or_, parts), bits, signed=signed)  # no two of them have a 1 at one place
 
     def strobe(self, value, cycles):
         """A strobe some cycles ago; its registers have a reset, so that none comes from before it."""

@@ -46,23 +46,10 @@ class Quantiser(Pipeline):
         negative = self.register(self.x[31], 1)
 
         # 2 and 3
-        value    = self.named(fraction[8:] | 1 << 15, 16)
-        coarse, lost = Signal(16), Signal()
-        self.comb += Case(distance[2:4], {step: [
-            coarse.eq(value >> 4*step),
-            lost.eq(value[:4*step] != 0 if step else 0),
-        ] for step in range(4)})
-        far      = self.named(none | (distance[4:] != 0), 1)
-        sticky   = self.register(self.named(lost | (fraction[:8] != 0), 1))
-        coarse   = self.register(Mux(far, 0, coarse), 16)
-        rest     = self.register(distance[:2])
-        fine, below = Signal(16), Signal()
-        self.comb += Case(rest, {step: [
-            fine.eq(coarse >> step),
-            below.eq(coarse[:step] != 0 if step else 0),
-        ] for step in range(4)})
-        sticky   = self.register(self.named(sticky | below, 1))
-        fine     = self.register(fine)
+        value    = self.register(fraction[8:] | 1 << 15, 16)
+        moved    = self.moved(value, self.two_to(~distance[:4], none | (distance[4:] != 0)))
+        sticky   = self.named(self.later(self.named(fraction[:8] != 0, 1), 2) | (moved[:15] != 0), 1)
+        fine     = moved[15:31]
 
         # 4 and 5
         rounded  = self.register(fine[1:] + (fine[0] & (sticky | fine[1])), 16)

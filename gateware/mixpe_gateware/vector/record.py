@@ -19,7 +19,6 @@ from mixpe_gateware.contract.program.records import (
     CHOICE_BITS,
     COLUMNS,
     HAS_B,
-    HEAD_MAX,
     MEASURE,
     NARROW,
     OP,
@@ -123,7 +122,7 @@ class Record(LiteXModule):
             self.table_pitch.eq((self.groups + config.beat_bytes - 1) >> log2(config.beat_bytes)
                 << log2(config.beat_bytes)),
         ]
-        heads = (n > HEAD_MAX) | (n[:log2(GROUP_MIN)] != 0)
+        heads = (n > config.head_max) | (n[:log2(GROUP_MIN)] != 0)
         quant = (n > K_LIMIT) | (n[:log2(config.lanes)] != 0) | ~(known | (group == n))
         top   = (rows != 1) | (group == 0) | (group > TOP)
         bad   = Signal()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The logistic function from the tables of 2^-f and 1/(1 + f)."""
 
-from migen import Case, Cat, Constant, Mux, Signal
+from migen import Cat, Constant, Mux, Signal
 
 from mixpe_gateware.contract.decoder.functions import LOG2_E, SIGMOID_LEAST
 from mixpe_gateware.contract.decoder.tables import EXP2, FRACTION_BITS, VALUE_BITS
@@ -37,14 +37,10 @@ class Fixed(Pipeline):
         limit    = 127 + WHOLE_BITS                    # from this exponent on
         mantissa = self.named(Cat(self.x[:23], 1)[23 - FRACTION_BITS - WHOLE_BITS + 1:], FRACTION_BITS + WHOLE_BITS)
         distance = self.named(limit - 1 - exponent, 8)  # to the right
-        coarse   = Signal.like(mantissa)
-        self.comb += Case(distance[3:5], {step: coarse.eq(mantissa >> 8*step) for step in range(4)})
-        coarse   = self.register(Mux(distance[5:] != 0, 0, coarse), len(mantissa))
-        fine     = self.register(distance[:3])
-        moved    = Signal.like(mantissa)
+        coarse   = self.register(Mux(distance[4], mantissa >> 16, mantissa), len(mantissa))
+        moved    = self.moved(coarse, self.two_to(~distance[:4], distance[5:] != 0))
         self.comb += [
-            Case(fine, {step: moved.eq(coarse >> step) for step in range(8)}),
-            self.value.eq(self.register(moved)),
+            self.value.eq(moved[15:]),
             self.big.eq(self.later(self.named(exponent >= limit, 1), 2)),
         ]
 
@@ -87,14 +83,8 @@ class Sigmoid(Pipeline):
         ]
         whole = self.later(fixed.value[FRACTION_BITS:], powers.LATENCY)
         big   = self.later(self.named(fixed.big | large, 1), powers.LATENCY)
-        moved, power = Signal(VALUE_BITS), Signal(VALUE_BITS)
-        self.comb += Case(whole[2:], {step: moved.eq(powers.value >> 4*step) for step in range(8)})
-        moved = self.register(Mux(big, 0, moved), VALUE_BITS)
-        rest  = self.register(whole[:2])
-        self.comb += [
-            Case(rest, {step: power.eq(moved >> step) for step in range(4)}),
-            self.fraction.eq(self.register(power)[VALUE_BITS - FRACTION_BITS:]),
-        ]
+        moved = self.moved(self.register(powers.value), self.two_to(~whole[:4], big | whole[4]))
+        self.comb += self.fraction.eq(moved[15 + VALUE_BITS - FRACTION_BITS:])  # nothing is left from 16 on
 
         # 1/(1 + 2^-t), or what it lacks of 1, as a float.
         negative = self.later(self.x[31], self.LATENCY - 3)

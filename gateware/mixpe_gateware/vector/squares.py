@@ -46,20 +46,22 @@ class SquareSum(Pipeline):
         shift    = self.register(self.named(exponent - LOWEST, 6))
         product  = self.register(short*short, 2*SHORT_BITS)
         none, shift = self.register(none), self.register(shift)
-        product  = self.register(Mux(none, 0, product), 2*SHORT_BITS)
+        power    = self.two_to(Cat(0, shift[:3]), none)
+        product  = self.register(product)
         shift    = self.register(shift)
         self.comb += self.over.eq(exponent >= TOO_MUCH)
 
-        # 4 and 5: moved by twice the exponent, eight bits at a time, then two; six bits stay below until then.
-        bits   = 64
-        coarse = Signal(bits + 6)
-        fine   = Signal(bits)
-        moved  = [product >> 30 - 8*step if step < 4 else product << 8*step - 30 for step in range(9)]
-        self.comb += Case(shift[2:], {**{step: coarse.eq(moved[step]) for step in range(8)},
-            "default": coarse.eq(moved[8])})
-        coarse, rest = self.register(coarse), self.register(shift[:2])
-        self.comb += Case(rest, {step: fine.eq(coarse >> (6 - 2*step)) for step in range(4)})
-        square = self.register(fine)
+        # 4 and 5: moved by twice the exponent, by 0 to 14 and then by multiples of 16; the unit is 36 bits up.
+        fine   = self.moved(product, power)
+        square = Signal(64)
+        self.comb += Case(self.register(shift[3:]), {
+            0: square.eq(fine[36:]),
+            1: square.eq(fine[20:]),
+            2: square.eq(fine[4:]),
+            3: square.eq(Cat(*[0]*12, fine)),
+            4: square.eq(Cat(*[0]*28, fine)),
+        })
+        square = self.register(square)
 
         # 6 and 7: the lower half, then the upper one with its carry.
         half   = SUM_BITS//2

@@ -4,10 +4,12 @@
 from litex.gen import LiteXModule
 from migen import If, Signal
 
+from mixpe_gateware.contract.config import HEAD_LIMIT
 from mixpe_gateware.contract.program.records import CHOICE_BITS
+from mixpe_gateware.contract.widths import log2
 
 GROUP_BITS = 10
-ANGLE_BITS = 7
+ANGLE_BITS = log2(HEAD_LIMIT//2)
 
 
 class Walk(LiteXModule):

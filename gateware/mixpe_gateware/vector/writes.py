@@ -14,13 +14,14 @@ With `pairs` (A16) words are high bytes, low bytes, high … of a row; they go t
 
 from litex.gen import LiteXModule
 from litex.soc.interconnect import stream
-from migen import FSM, Cat, If, Mux, NextState, NextValue, Signal
+from migen import FSM, WRITE_FIRST, Cat, If, Memory, Mux, NextState, NextValue, Signal
 
 from mixpe_gateware.contract.program.records import ROWS_MAX
 from mixpe_gateware.stream.bounded import WORD_LAYOUT
 from mixpe_gateware.vector.words import COUNT_BITS
 
 TURN = 16  # words of high bytes, then as many of low ones
+SIDE, MAIN, LOW = range(3)  # pointers: where the next words of each kind go
 
 
 class WriteOrder(LiteXModule):
@@ -60,15 +61,13 @@ class WriteOrder(LiteXModule):
         # # #
 
         self.wait = wait = stream.SyncFIFO([("data", 32)], TURN)  # low bytes
-        self.at_side, self.at_main, self.at_low = Signal(32), Signal(32), Signal(32)  # offsets of what comes next
         self.rounds_left, self.times = Signal.like(self.rounds), Signal.like(self.rounds)
         self.left   = Signal(COUNT_BITS)
         self.final  = Signal()                # of a row or segment
         self.turn   = Signal(max=TURN + 1)
         self.is_low = Signal()                # the next word of a pair
-        self.moved, self.step, self.here = Signal(32), Signal(32), Signal(32)
+        self._add_pointers()
         self.comb += [
-            self.moved.eq(self.here + self.step),
             self.final.eq(self.left == 1),
             source.data.eq(sink.data),
             source.halves.eq(3),
@@ -76,15 +75,18 @@ class WriteOrder(LiteXModule):
         ]
         self.fsm = fsm = FSM(reset_state="IDLE")
         fsm.act("IDLE",
-            NextValue(self.at_side, self.side),
-            NextValue(self.at_main, self.main),
             NextValue(self.rounds_left, self.rounds),
-            If(self.start, NextState("BEGIN")),
+            If(self.start, NextState("LOAD_SIDE")),
         )
+        for state, pointer, following in (("LOAD_SIDE", SIDE, "LOAD_MAIN"), ("LOAD_MAIN", MAIN, "BEGIN")):
+            fsm.act(state,
+                self.load.eq(1),
+                self.put.eq(1),
+                self.to.eq(pointer),
+                NextState(following),
+            )
         fsm.act("BEGIN",
-            self.here.eq(self.at_main),
-            self.step.eq(self.main_step),
-            NextValue(self.at_low, self.moved),
+            *self._add(MAIN, to=LOW),
             NextState("ROUND"),
         )
         self._add_side()
@@ -99,14 +101,36 @@ class WriteOrder(LiteXModule):
             ),
         )
 
+    def _add_pointers(self):
+        """The pointers are a memory, with one adder for all."""
+        self.which, self.to = Signal(2), Signal(2)  # pointer that is read, and written
+        self.put, self.load = Signal(), Signal()    # it is written, with where it begins
+        self.by_word = Signal()                     # it moves by a word, not by its step
+        self.here    = Signal(32)
+        step   = Signal(32)
+        memory = Memory(32, 4)
+        read   = memory.get_port(async_read=True)
+        write  = memory.get_port(write_capable=True, mode=WRITE_FIRST)
+        self.specials += memory, read, write
+        self.comb += [
+            step.eq(Mux(self.which == SIDE, self.side_step, self.main_step)),
+            If(self.by_word, step.eq(4)),
+            read.adr.eq(self.which),
+            self.here.eq(read.dat_r),
+            write.adr.eq(self.to),
+            write.we.eq(self.put),
+            write.dat_w.eq(Mux(self.load, Mux(self.to == SIDE, self.side, self.main), self.here + step)),
+        ]
+
     def _seek(self, pointer, state):
         source = self.source
-        return [source.valid.eq(1), source.seek.eq(1), source.data.eq(Cat(0, 0, pointer[2:])),
-            If(source.ready, NextState(state))]
+        return [source.valid.eq(1), source.seek.eq(1), self.which.eq(pointer),
+            source.data.eq(Cat(0, 0, self.here[2:])), If(source.ready, NextState(state))]
 
-    def _add(self, pointer, amount):
-        """Move a pointer; the adder is the same for all."""
-        return [self.here.eq(pointer), self.step.eq(amount), NextValue(pointer, self.moved)]
+    def _add(self, pointer, *, to=None, word=False):
+        """Move a pointer by its step or by a word."""
+        return [self.which.eq(pointer), self.to.eq(pointer if to is None else to), self.by_word.eq(word),
+            self.put.eq(1)]
 
     def _add_side(self):
         """Side results of a round."""
@@ -121,16 +145,17 @@ class WriteOrder(LiteXModule):
         )
         self.fsm.act("SIDE",
             NextValue(self.left, self.side_words),
-            *self._seek(self.at_side, "SIDE_WORDS"),
+            *self._seek(SIDE, "SIDE_WORDS"),
         )
         self.fsm.act("SIDE_WORDS",
             self.source.valid.eq(self.sink.valid),
             self.sink.ready.eq(self.source.ready),
-            If(self.half, self.source.halves.eq(Cat(~self.at_side[1], self.at_side[1]))),
+            self.which.eq(SIDE),
+            If(self.half, self.source.halves.eq(Cat(~self.here[1], self.here[1]))),
             If(self.sink.valid & self.source.ready,
                 NextValue(self.left, self.left - 1),
                 If(self.final,
-                    *self._add(self.at_side, self.side_step),
+                    *self._add(SIDE),
                     NextValue(self.times, self.times - 1),
                     NextState("SIDE"),
                     If(self.times == 1,
@@ -147,7 +172,7 @@ class WriteOrder(LiteXModule):
             NextValue(self.left, self.main_words),
             NextValue(self.is_low, 0),
             NextValue(self.turn, 0),
-            *self._seek(self.at_main, "MAIN_WORDS"),
+            *self._seek(MAIN, "MAIN_WORDS"),
         )
         self.fsm.act("MAIN_WORDS",
             self.source.valid.eq(self.sink.valid & ~self.is_low),
@@ -157,12 +182,12 @@ class WriteOrder(LiteXModule):
                 NextValue(self.left, self.left - 1),
                 NextValue(self.is_low, self.pairs & ~self.is_low),
                 If(self.pairs,
-                    If(~self.is_low, *self._add(self.at_main, 4)).Else(
+                    If(~self.is_low, *self._add(MAIN, word=True)).Else(
                         NextValue(self.turn, self.turn + 1),
                         If(self.final | (self.turn == TURN - 1), NextState("LOW")),
                     ),
                 ).Elif(self.final,
-                    *self._add(self.at_main, self.main_step),
+                    *self._add(MAIN),
                     NextState("NEXT"),
                 ),
             ),
@@ -180,13 +205,13 @@ class WriteOrder(LiteXModule):
     def _add_low(self):
         """Low bytes of a turn; behind the last one both rows are full, and the next ones lie behind the other one."""
         self.fsm.act("LOW",
-            *self._seek(self.at_low, "LOW_WORDS"),
+            *self._seek(LOW, "LOW_WORDS"),
         )
         self.fsm.act("LOW_WORDS",
             self.source.valid.eq(self.wait.source.valid),
             self.source.data.eq(self.wait.source.data),
             self.wait.source.ready.eq(self.source.ready),
-            If(self.wait.source.valid & self.source.ready, *self._add(self.at_low, 4)),
+            If(self.wait.source.valid & self.source.ready, *self._add(LOW, word=True)),
             If(~self.wait.source.valid,
                 NextValue(self.turn, 0),
                 NextState("MAIN_MORE"),
@@ -194,13 +219,13 @@ class WriteOrder(LiteXModule):
             ),
         )
         self.fsm.act("MAIN_MORE",
-            *self._seek(self.at_main, "MAIN_WORDS"),
+            *self._seek(MAIN, "MAIN_WORDS"),
         )
         self.fsm.act("ROW_MAIN",
-            *self._add(self.at_main, self.main_step),
+            *self._add(MAIN),
             NextState("ROW_LOW"),
         )
         self.fsm.act("ROW_LOW",
-            *self._add(self.at_low, self.main_step),
+            *self._add(LOW),
             NextState("NEXT"),
         )

@@ -27,6 +27,8 @@ def add_parser(subparsers):
     p.add_argument("--clock-mhz", type=float, metavar="F", help="system clock (the board's)")
     p.add_argument("--fused", action=argparse.BooleanOptionalAction, default=None,
                    help="scale-accumulate in gateware, or not (the board's)")
+    p.add_argument("--decoder", action="store_true",
+                   help="with the decoder: the device computes a model's tokens by itself")
     p.add_argument("--build-dir", default="build", metavar="PATH", help="folder of all builds (build)")
     add_export_options(p, "top.gtkw in the build's folder, for a simulation of its Verilog")
     p.add_argument("--json", action="store_true", help="print the report as one JSON object")
@@ -42,7 +44,7 @@ def run(args):
     """Build; returns the exit status."""
     from mixpe_boards.build import build_board
     from mixpe_boards.registry import find_board
-    changes = {"rows": args.rows, "fused": args.fused,
+    changes = {"rows": args.rows, "fused": args.fused, "decoder": args.decoder or None,
         "clock_hz": None if args.clock_mhz is None else round(args.clock_mhz*1e6)}
     result = build_board(find_board(args.board), args.build_dir, changes=changes, link=args.link, ip_address=args.ip,
         compile_gateware=not args.no_compile, seeds=(args.seed,), force=args.force,

@@ -14,7 +14,6 @@ from mixpe.program.linear import Matrix
 from mixpe_gateware.contract.config import GROUP_MIN
 from mixpe_gateware.contract.program.records import (
     A_SCALED,
-    HEAD_MAX,
     MEASURE,
     RECORD_BYTES,
     RECORDS_MAX,
@@ -77,17 +76,17 @@ class Program:
         return RECORD_BYTES*self.records
 
 
-def check_shape(architecture):
-    """Refuse what no decoder on a device computes.
+def check_shape(architecture, config):
+    """Refuse what the decoder of a device does not compute.
 
     Raises
     ------
     ConfigError
     """
     a = architecture
-    if a.head_dim % GROUP_MIN or a.head_dim > HEAD_MAX:
-        raise ConfigError(f"a decoder on a device takes heads of a multiple of {GROUP_MIN} elements up to {HEAD_MAX}, "
-            f"not of {a.head_dim}; leave the decoder out")
+    if a.head_dim % GROUP_MIN or a.head_dim > config.head_max:
+        raise ConfigError(f"the device's decoder takes heads of a multiple of {GROUP_MIN} elements up to "
+            f"{config.head_max}, not of {a.head_dim}; leave the decoder out")
     if a.vocab_size >= CHOICE_LIMIT:
         raise ConfigError(f"a decoder on a device chooses among fewer than {CHOICE_LIMIT} tokens, not {a.vocab_size}")
 
@@ -131,7 +130,7 @@ def compile_program(architecture, config, plans, embedding=None, *, activations=
     ConfigError
         The device cannot run it.
     """
-    check_shape(architecture)
+    check_shape(architecture, config)
     context = context_of(architecture, config, context)
     wide    = ACTIVATIONS[activations]
     jobs    = {job: [Matrix(plan, f"{job}.{index}") for index, plan in enumerate(some)] for job, some in plans.items()}

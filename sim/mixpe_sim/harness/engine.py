@@ -151,23 +151,22 @@ class EngineHarness(Harness):
     Parameters
     ----------
     make_engine : callable
-        See `EngineTop`. What it closes over goes to `options`, which tell builds apart.
+        See `EngineTop`. It closes over nothing: builds are told apart by what else is given.
     module : str
         Dotted name of the engine's module.
     config : Config
     mem_bytes : int
     modes : tuple of str
         See `EngineTop`.
-    options : dict
     """
 
-    def __init__(self, make_engine, module, config, mem_bytes, *, modes=("read", "write"), **options):
+    def __init__(self, make_engine, module, config, mem_bytes, *, modes=("read", "write")):
         def write_verilog(path):
             top = EngineTop(make_engine, config, mem_bytes, modes)
             write_module(top, top.ios, path)
 
         self._open(build_library(f"{module.rpartition('.')[2]}-{config.name}",
-            [config.to_dict(), mem_bytes, modes, options], [module, "mixpe_sim.harness.engine"], write_verilog,
+            [config.to_dict(), mem_bytes, modes], [module, "mixpe_sim.harness.engine"], write_verilog,
             port_header(config, modes, job_words=RECORD_WORDS, registers=REGISTERS)), config, mem_bytes)
         self.setup(seed=0, stall=0.0)
 

@@ -95,18 +95,17 @@ def make_case():
 
 
 @functools.cache
-def build(options, head_max, mem_bytes):
-    config = Config(**dict(options))
-    return EngineHarness(lambda *args: AttentionEngine(*args, head_max=head_max), "mixpe_gateware.attention.engine",
-        config, mem_bytes, head_max=head_max)
+def build(options, mem_bytes):
+    return EngineHarness(AttentionEngine, "mixpe_gateware.attention.engine", Config(**dict(options)), mem_bytes)
 
 
 @pytest.fixture
 def open_engine():
     """An engine in Verilator with random bytes in its memory; the same one for the same options."""
-    def open_(*, head_max=128, mem_bytes=MEM_BYTES, seed=0, stall=0.0, **options):
-        options = {"port_bits": 32, "context_max": 64, "k_max": 512, "rows": 2, "decoder": True, **options}
-        harness = build(tuple(sorted(options.items())), head_max, mem_bytes)
+    def open_(*, mem_bytes=MEM_BYTES, seed=0, stall=0.0, **options):
+        options = {"port_bits": 32, "context_max": 64, "k_max": 512, "rows": 2, "decoder": True, "head_max": 128,
+            **options}
+        harness = build(tuple(sorted(options.items())), mem_bytes)
         harness.setup(seed=seed, stall=stall)
         harness.memory[:] = np.random.default_rng(seed).integers(0, 256, mem_bytes, dtype=np.uint8)
         return harness

@@ -7,7 +7,9 @@ import pytest
 from mixpe_gateware.contract.errors import RangeError
 from mixpe_gateware.contract.jobs import JobCode
 
-PORTS = [{"port_bits": 16}, {"port_bits": 32}, {"port_bits": 64, "memory_bits": 32}, {"port_bits": 128}]
+PORTS = [{"port_bits": 16}, {"port_bits": 32}, {"port_bits": 64, "memory_bits": 32}, {"port_bits": 128},
+    {"port_bits": 128, "attention_lanes": 4}, {"port_bits": 64, "memory_bits": 32, "attention_lanes": 2},
+    {"port_bits": 32, "memory_bits": 16, "attention_lanes": 2}]
 
 
 @pytest.fixture(params=PORTS, ids=lambda options: "-".join(map(str, options.values())))
@@ -19,7 +21,7 @@ def options(request):
 def test_shapes(options, stall, open_engine, compare, make_case, seeded):
     """One position, a beat's lanes, the longest context; groups of one head, of a pass and of several."""
     rng, harness = seeded(1), open_engine(stall=stall, **options)
-    lanes = options["port_bits"]//8
+    lanes = options.get("attention_lanes", options["port_bits"]//8)
     for d in (32, 64, 128):
         for positions in sorted({1, 2, lanes - 1, lanes, 37, 64}):
             group, kv_heads = int(rng.choice([1, 3, 4, 8])), int(rng.integers(1, 3))
@@ -173,12 +175,12 @@ def test_sums_at_the_bound_of_a_short_context(options, open_engine, compare, mak
         compare(harness, case)
 
 
-@pytest.mark.parametrize("port_bits, extra", [(32, 36), (128, 41)])
+@pytest.mark.parametrize("port_bits, lanes, extra", [(32, 4, 36), (128, 16, 41), (128, 8, 39), (64, 2, 36)])
 @pytest.mark.parametrize("d", (64, 128))
-def test_cycles(port_bits, extra, d, open_engine, compare, make_case, seeded, long_mem_bytes):
+def test_cycles(port_bits, lanes, extra, d, open_engine, compare, make_case, seeded, long_mem_bytes):
     """A beat a cycle and few more a key-value head; results are read beside the next head's keys."""
-    rng, harness = seeded(13), open_engine(port_bits=port_bits, mem_bytes=long_mem_bytes)
-    lanes, group, positions = port_bits//8, 4, 64
+    rng, harness = seeded(13), open_engine(port_bits=port_bits, attention_lanes=lanes, mem_bytes=long_mem_bytes)
+    group, positions = 4, 64
 
     def cycles(kv_heads):
         return compare(harness, make_case(harness.config, rng, d=d, kv_heads=kv_heads, group=group,

@@ -8,7 +8,8 @@ from mixpe_gateware.contract.jobs import JobCode
 from mixpe_gateware.contract.program.records import HEADS
 from mixpe_sim.harness.run import HarnessError
 
-PORTS = [{"port_bits": 16}, {"port_bits": 64, "memory_bits": 32}, {"port_bits": 128}]
+PORTS = [{"port_bits": 16}, {"port_bits": 64, "memory_bits": 32}, {"port_bits": 128},
+    {"port_bits": 128, "attention_lanes": 4}]
 
 
 @pytest.fixture(params=PORTS, ids=lambda options: "-".join(map(str, options.values())))
@@ -43,8 +44,9 @@ def test_addresses_that_are_refused(name, harness, case, compare):
     """Not on a beat; a region that ends a beat behind the memory; the last one that does not."""
     size, end, beat = sizes(case)[name], len(harness.memory), harness.config.beat_bytes
     right = case.words[name]
-    case.words[name] = right + 1
-    compare_words(harness, case, JobCode.ALIGN)
+    for wrong in (1, beat//2):
+        case.words[name] = right + wrong
+        compare_words(harness, case, JobCode.ALIGN)
     case.words[name] = end - size
     compare_words(harness, case, JobCode.OK)
     if name != "out_addr":

@@ -13,7 +13,7 @@ from mixpe_gateware.contract.config import CONTEXT_LIMIT
 from mixpe_gateware.contract.decoder.attention import mix, scores, weights
 from mixpe_gateware.contract.errors import RangeError
 from mixpe_gateware.contract.jobs import JobCode
-from mixpe_gateware.contract.program.records import ATTENTION, HEAD_MAX, HEADS, named_words
+from mixpe_gateware.contract.program.records import ATTENTION, HEADS, named_words
 
 CONTEXT_STEP = 64  # of `context`
 HEAD_STEP    = 32  # of `head_dim`
@@ -59,7 +59,7 @@ class AttentionRecord:
     def check(self, config, mem_bytes):
         """The code of the first check that fails, before anything is read or written; else OK."""
         c, group, d = self.shape
-        if self.heads & ~HEADS.mask or not c or not group or not 0 < d <= HEAD_MAX or d % HEAD_STEP:
+        if self.heads & ~HEADS.mask or not c or not group or not 0 < d <= config.head_max or d % HEAD_STEP:
             return JobCode.PROGRAM
         if self.context % CONTEXT_STEP or self.context > CONTEXT_LIMIT:
             return JobCode.PROGRAM

@@ -38,7 +38,6 @@ MAGIC        = 0x5250584D  # "MXPR"
 NO_TOKEN     = 0xFFFFFFFF  # an unused end-of-text id
 TOP          = 64          # entries that SELECT writes at most
 ROWS_MAX     = 64          # rows of a vector record: what is measured of each is kept on the chip
-HEAD_MAX     = 256         # elements of a head; a multiple of 32
 CHECK        = 12
 PATCHES      = (13, 14, 15)
 RELATIVE     = (1, 2, 3, 5, 7, 9, 10, 11)  # words that `relative` may make count from the session's memory, bit by bit

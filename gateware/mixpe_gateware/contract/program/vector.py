@@ -42,7 +42,6 @@ from mixpe_gateware.contract.program.records import (
     CHOICE_BITS,
     COLUMNS,
     HAS_B,
-    HEAD_MAX,
     MEASURE,
     NARROW,
     OF_COLUMNS,
@@ -137,7 +136,7 @@ class VectorRecord:
             groups = constant == n or (constant in GROUP_SIZES and n % constant == 0)
             return n > K_LIMIT or n % config.lanes != 0 or not groups
         if function in OF_HEADS:
-            return n > HEAD_MAX or n % GROUP_MIN != 0
+            return n > config.head_max or n % GROUP_MIN != 0
         return n > WIDTH_LIMIT
 
     def _is_misaligned(self, beat):
