@@ -18,6 +18,7 @@ from mixpe_gateware.contract.config import GROUP_SIZES
 from mixpe_gateware.contract.errors import ConfigError
 from mixpe_gateware.contract.jobs import JobCode
 from mixpe_gateware.contract.program.records import A_SCALED, B_SCALED, CHOICE_BITS, NARROW, ROWS_MAX, Function
+from mixpe_gateware.contract.widths import log2
 from mixpe_gateware.control.engine import Engine
 from mixpe_gateware.stream.bounded import BoundedWriter
 from mixpe_gateware.vector.datapath import DEPTH, FIRST, LOAD, MAIN, SCALAR, WAIT, Datapath
@@ -100,6 +101,7 @@ class VectorEngine(Engine):
         n, rows = words["n"], words["rows"]
         reads_a, reads_b, room = Signal(), Signal(), Signal()
         length, groups = Signal(len(n)), Signal(GROUP_BITS + 1)
+        begins = Signal(len(n))  # elements of a group that set out: what is measured are memory words
         self.comb += [
             reads_a.eq((datapath.phase == FIRST) | (datapath.phase == MAIN)),
             reads_b.eq((datapath.phase == LOAD) | ((datapath.phase == MAIN) & record.reads_b)),
@@ -118,9 +120,10 @@ class VectorEngine(Engine):
                 ),
             }),
         ]
+        self.comb += begins.eq(Mux(datapath.phase == FIRST, length >> log2(operands.parts), length))
         self.sync += [
             room.eq(self.results.level < RESULTS - DEPTH - 8),
-            walk.length_last.eq(length - 1),
+            walk.length_last.eq(begins - 1),
             walk.groups_last.eq(groups - 1),
             walk.half_last.eq((n >> 1) - 1),
         ]

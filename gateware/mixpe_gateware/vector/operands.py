@@ -6,6 +6,7 @@ from litex.soc.interconnect import stream
 from migen import If, Mux, Signal, bits_for
 
 from mixpe_gateware.contract.program.records import Function
+from mixpe_gateware.contract.widths import log2
 from mixpe_gateware.vector.regions import Regions
 from mixpe_gateware.vector.words import WordReader
 
@@ -27,7 +28,10 @@ class Operands(LiteXModule):
     start : Signal(), in
         Strobe: read for the record.
     a : Endpoint([("data", 32)]), out
-        First operand; QUANT's rows come twice each, a head's function's all rows twice.
+        First operand; of QUANT's rows each, and of all rows of APPEND and QUERY, the largest magnitude of each memory
+        word comes first.
+    parts : int
+        Words of a memory word.
     b_ready : Signal(), out
         A word of the second operand is there that none has claimed;
     claim : Signal(), in
@@ -56,8 +60,11 @@ class Operands(LiteXModule):
         is_a, words = record.function, record.words
         quant, rotate = is_a[Function.QUANT], is_a[Function.ROTATE]
         a_columns, b_columns = record.a_columns, record.b_columns
-        self.a_plan, self.b_plan = a_plan, b_plan = Regions(), Regions()
-        self.a_reader, self.b_reader = a_reader, b_reader = WordReader(config, a_port), WordReader(config, b_port)
+        self.a_reader = a_reader = WordReader(config, a_port, measures=True)
+        self.b_reader = b_reader = WordReader(config, b_port)
+        self.parts    = a_reader.parts
+        self.a_plan, self.b_plan = a_plan, b_plan = [Regions(log2(each.parts)) for each in (a_reader, b_reader)]
+        measures = quant | is_a[Function.APPEND] | is_a[Function.QUERY]
         self.a = a_reader.source
         self.comb += [
             a_plan.source.connect(a_reader.sink),
@@ -75,8 +82,8 @@ class Operands(LiteXModule):
             a_plan.sink.place.eq(words["a_addr"][2:]),
             a_plan.sink.words.eq(Mux(quant | a_columns, words["n"], record.total)),
             a_plan.sink.chunks.eq(Mux(quant, words["rows"], 1)),
-            a_plan.sink.times.eq(Mux(a_columns, words["rows"],
-                Mux(quant | is_a[Function.APPEND] | is_a[Function.QUERY], 2, 1))),
+            a_plan.sink.times.eq(Mux(a_columns, words["rows"], Mux(measures, 2, 1))),
+            a_plan.sink.measures.eq(measures),
             a_plan.sink.columns.eq(a_columns),
             a_plan.sink.total.eq(record.total),
             a_reader.step.eq(Mux(a_columns, words["rows"], 1)),

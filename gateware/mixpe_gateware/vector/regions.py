@@ -9,14 +9,20 @@ from mixpe_gateware.contract.program.records import ROWS_MAX
 from mixpe_gateware.vector.words import COUNT_BITS, PLACE_BITS, REGION_LAYOUT, STEP_BITS
 
 PLAN_LAYOUT = [("place", PLACE_BITS), ("words", COUNT_BITS), ("times", ROWS_MAX.bit_length()),
-    ("chunks", ROWS_MAX.bit_length()), ("swap", 1), ("columns", 1), ("total", COUNT_BITS)]
+    ("chunks", ROWS_MAX.bit_length()), ("swap", 1), ("columns", 1), ("total", COUNT_BITS), ("measures", 1)]
 
 
 class Regions(LiteXModule):
     """Chunks that follow each other, each read some times; with `swap` pairs of chunks, the second one first; with
-    `columns` one chunk of `total` words, from which each time one of `times` columns is taken.
+    `columns` one chunk of `total` words, from which each time one of `times` columns is taken; with
+    `measures` a chunk's first time is for its largest magnitudes, of which a memory word has one.
 
     A region in three cycles at most.
+
+    Parameters
+    ----------
+    parts_log2 : int
+        Exponent of the words of a memory word.
 
     Attributes
     ----------
@@ -26,7 +32,7 @@ class Regions(LiteXModule):
         Of a `WordReader`.
     """
 
-    def __init__(self):
+    def __init__(self, parts_log2):
         self.sink   = sink   = stream.Endpoint(PLAN_LAYOUT)
         self.source = source = stream.Endpoint(REGION_LAYOUT)
 
@@ -47,6 +53,8 @@ class Regions(LiteXModule):
             source.place.eq(Mux(second, first, place)),
             source.words.eq(sink.words),
             source.span.eq(sink.words),
+            source.most.eq(sink.measures & (times == sink.times)),
+            If(source.most, source.words.eq(sink.words >> parts_log2)),
             If(sink.columns,
                 source.span.eq(sink.total - times + 1),  # up to the column's last word
                 source.skip.eq(column),

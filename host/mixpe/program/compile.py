@@ -63,7 +63,7 @@ class Program:
     session: SessionLayout
     constants: Constants
     matrices: dict
-    block: "Program" = None
+    block: "Program | None" = None
 
     @property
     def records(self):

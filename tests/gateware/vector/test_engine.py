@@ -189,7 +189,7 @@ def test_silu(machine, stall, seeded):
 @pytest.mark.parametrize("stall", STALLS)
 def test_operands_by_columns(machine, stall, seeded):
     """Results of a linear layer for several tokens, of units of their own; the residual beside them is by rows."""
-    for seed, n, rows in zip(count(), (32, 33, 64, 200, 96, 40), (1, 2, 4, 8, 3, 64), strict=False):
+    for seed, n, rows in zip(count(), (32, 33, 64, 100, 96, 32), (1, 2, 4, 8, 3, 16), strict=False):
         machine.start(seeded(seed), stall=stall)
         scale_units(machine, rows)
         for place in (A, B):
@@ -394,17 +394,20 @@ def test_an_abort_anywhere(machine, seeded):
 
 def test_cycles(machines):
     """A record's cycles without stalls, of the row of a small model; what is chosen from is always the same."""
-    cycles = {Function.ADD: 702, Function.NORM: 719, Function.SILU: 721, Function.QUANT: 1387, Function.ROTATE: 777,
-        Function.APPEND: 1282, Function.QUERY: 1274, Function.SELECT: 6248}
+    cycles = {Function.ADD: 702, Function.NORM: 719, Function.SILU: 721, Function.QUANT: 956, Function.ROTATE: 777,
+        Function.APPEND: 851, Function.QUERY: 843, Function.SELECT: 6249}
     machine = machines({"port_bits": 128})
     machine.start(np.random.default_rng(0), stall=0)
     machine.floats(A, machine.rng.normal(0, 1, 576))
     machine.floats(B, machine.rng.normal(0, 1, 576))
     machine.check(record_of(Function.ADD, HAS_B | MEASURE, n=576))
-    for function, expected in cycles.items():
+    found = {}
+    for function in cycles:
         heads = function in (Function.ROTATE, Function.APPEND, Function.QUERY)
         constant = {Function.NORM: float_word(1/576), Function.QUANT: 32, Function.SELECT: 64,
             Function.QUERY: float_word(float(LOG2_E)/8.0)}.get(function, 0)
         machine.check(record_of(function, HAS_B if function == Function.ADD else 0, n=64 if heads else 576,
             rows=9 if heads else 1, constant=constant, epsilon=float_word(1e-5), pitch=64, pitch_2=2))
-        assert machine.cycles == expected, function
+        found[function] = machine.cycles
+    machine.check(record_of(Function.SELECT, n=576, constant=1))
+    assert (found, machine.cycles) == (cycles, 655)
