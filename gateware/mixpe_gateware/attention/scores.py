@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Scores of the positions, one a cycle: floor(q·k·mantissa(sk)·2^(exponent(sk) + e + 1)), units of 2^-16.
 
-    totals ─► one a cycle ─► ·mantissa ─► shift by multiples of 8 ─► shift by the rest ─► range ─┬─► score memory
-                                                                                                └─► the largest
+    totals ─► one a cycle ─► ·mantissa ─► ·2^rest ─► shift by multiples of 16 ─► range ─┬─► score memory
+                                                                                       └─► the largest
 """
 
 from migen import READ_FIRST, Array, Case, Cat, If, Memory, Mux, Replicate, Signal, bits_for
 
 from mixpe_gateware.attention.lanes import TOTAL_BITS
 from mixpe_gateware.attention.operands import EXPONENT_BITS
-from mixpe_gateware.vector.pipeline import Pipeline
+from mixpe_gateware.vector.pipeline import STEPS, Pipeline
 
 SCALE_BITS     = 16
 MANTISSA_BITS  = 8
@@ -17,8 +17,10 @@ FIELD_BITS     = 8
 SCALE_BIAS     = 134                         # of a scale's exponent: its mantissa is an integer
 SCORE_BITS     = 32
 PRODUCT_BITS   = TOTAL_BITS + MANTISSA_BITS  # signed
-LEFT           = SCORE_BITS - 1              # a product is shifted to the left by as much at most
-RIGHT          = PRODUCT_BITS + LEFT         # and from there to the right by as much at most
+MOVED_BITS     = PRODUCT_BITS + STEPS - 1    # of a product that was moved up by less than 16
+PLACE_0        = 49                          # of its bits, that of 2^0 where it is moved down by the most
+LEAST          = PLACE_0 - PRODUCT_BITS      # how far up it goes in all at least: from there on a sign alone is left
+MOST           = 80                          # and at most: no product has a place there
 
 
 def scale_fields(scale):
@@ -30,7 +32,7 @@ def scale_fields(scale):
 class ScaledScore(Pipeline):
     """floor(total·mantissa·2^power) as 32 bits, and whether it has no more.
 
-    Latency 5 cycles, a score a cycle, no back-pressure. Two multiplier blocks.
+    Latency 5 cycles, a score a cycle, no back-pressure. Five multiplier blocks.
 
     Attributes
     ----------
@@ -58,37 +60,35 @@ class ScaledScore(Pipeline):
         self.comb += upper.eq(self.total[16:]), factor.eq(self.mantissa)
         low   = self.register(self.total[:16]*self.mantissa, 16 + MANTISSA_BITS)
         high  = self.register(upper*factor, 17 + MANTISSA_BITS, signed=True)
-        right = self.register(LEFT - self.power, 12, signed=True)  # how far it goes from the leftmost place
+        up    = self.register(self.power + PLACE_0, 12, signed=True)  # from the lowest place
         # 2: the product.
         product = self.register(low + (high << 16), PRODUCT_BITS, signed=True)
-        above   = self.register(right[-1], 1)
-        right   = self.register(Mux(right[-1], 0, Mux(right > RIGHT, RIGHT, right)), 7)
-        # 3: by multiples of 8. What is left above the window is its sign, or the score is too wide.
-        sign    = product[-1]
-        placed  = Cat(*[0]*LEFT, product, Replicate(sign, RIGHT))
-        window, whole = Signal(PRODUCT_BITS), Signal()
-        cases = {}
-        for coarse in range(RIGHT//8 + 1):
-            top  = max(0, 8*coarse + PRODUCT_BITS - 1 - LEFT)  # of the window, as a bit of the product
-            rest = product[min(top, PRODUCT_BITS - 1):]
-            cases[coarse] = [window.eq(placed[8*coarse:8*coarse + PRODUCT_BITS]),
-                whole.eq(rest == Replicate(sign, len(rest)))]
-        self.comb += Case(right[3:], cases)
-        cut    = self.register(window, PRODUCT_BITS)
-        lost   = self.register(~whole | (above & (product != 0)), 1)
-        fine   = self.register(right[:3], 3)
-        # 4: by the rest.
-        shifted = Signal(PRODUCT_BITS)
-        self.comb += Case(fine, {rest: shifted.eq(Cat(cut[rest:], *[cut[-1]]*rest))
-            for rest in range(8)})
-        settled = self.register(shifted, PRODUCT_BITS)
+        up      = self.named(Mux(up < LEAST, LEAST, Mux(up > MOST, MOST, up)), 7)
+        power   = self.two_to(up[:4])
+        place   = self.register(up[4:], 3)
+        # 3: … moved up by less than 16.
+        moved   = self.moved(product, power, signed=True)
+        place   = self.register(place)
+        nonzero = self.register(product != 0, 1)
+        # 4: down by multiples of 16. What is left above the window is its sign, or the score is too wide.
+        sign    = moved[-1]
+        above   = [self.named(moved[low:high] == Replicate(sign, high - low), 1)
+            for low, high in ((16, 32), (32, 48), (48, MOVED_BITS))]
+        window, lost = Signal((SCORE_BITS, True)), Signal()
+        self.comb += Case(place, {
+            0: window.eq(Cat(moved[49:], Replicate(sign, SCORE_BITS))),
+            1: window.eq(Cat(moved[33:], Replicate(sign, SCORE_BITS))),
+            2: [window.eq(moved[17:]), lost.eq(~above[2])],
+            3: [window.eq(moved[1:]),  lost.eq(~(above[1] & above[2]))],
+            4: [window.eq(Cat(*[0]*15, moved)), lost.eq(~(above[0] & above[1] & above[2]))],
+            "default": lost.eq(nonzero),
+        })
+        settled = self.register(window, SCORE_BITS)
         lost    = self.register(lost, 1)
-        # 5: 32 bits, symmetric.
-        upper = settled[SCORE_BITS - 1:]
-        least = settled[:SCORE_BITS] == 1 << SCORE_BITS - 1
+        # 5: symmetric.
         self.sync += [
-            self.score.eq(settled[:SCORE_BITS]),
-            self.wide.eq(lost | (upper != Replicate(settled[-1], len(upper))) | least),
+            self.score.eq(settled),
+            self.wide.eq(lost | (settled == 1 << SCORE_BITS - 1)),
         ]
 
 

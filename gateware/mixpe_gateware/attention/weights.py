@@ -7,7 +7,7 @@
 """
 
 from litex.soc.interconnect import stream
-from migen import Array, Case, Cat, If, Mux, Signal, bits_for
+from migen import Array, Case, Cat, If, Signal, bits_for
 
 from mixpe_gateware.attention.lanes import WEIGHT_BITS
 from mixpe_gateware.attention.scores import FIELD_BITS, MANTISSA_BITS, SCALE_BITS, SCORE_BITS, scale_fields
@@ -30,7 +30,7 @@ def denominator_bits(config):
 class Weights(Pipeline):
     """p' of all positions of a pass, a head's a cycle, and the sums of p.
 
-    Latency 13 cycles from `start` to the first position of one head; a position every `active` cycles.
+    Latency 12 cycles from `start` to the first position of one head; a position every `active` cycles.
 
     Parameters
     ----------
@@ -107,10 +107,10 @@ class Weights(Pipeline):
         largest  = self.register(Array(self.largest)[of_head], SCORE_BITS, signed=True)
         self.sync += below.eq(largest - self.score)
         whole    = below[FRACTION_BITS:]
-        gone     = self.later(whole >= VALUE_BITS, FunctionTables.LATENCY)
-        shift    = self.later(whole[:5], FunctionTables.LATENCY)
+        power    = self.two_to(VALUE_BITS - 1 - whole[:5], whole >= VALUE_BITS, VALUE_BITS)
         self.comb += self.fraction.eq(below[:FRACTION_BITS])
-        p        = self.register(Mux(gone, 0, self.value >> shift), VALUE_BITS)
+        moved    = self.moved(self.value, self.later(power, FunctionTables.LATENCY - 1))
+        p        = self.named(moved[VALUE_BITS - 1:], VALUE_BITS)
         p_age    = READ_LATENCY + 1 + FunctionTables.LATENCY + 1
         p_valid, p_head = self.strobe(go, p_age), self.later(head, p_age)
         for index, denominator in enumerate(self.denominators):
@@ -126,11 +126,9 @@ class Weights(Pipeline):
         self.comb += smaller.eq(self.exponent - field)
         smaller   = self.later(smaller, p_age - READ_LATENCY)
         product   = self.register(p*mantissa, VALUE_BITS + MANTISSA_BITS)
-        coarse    = self.register(smaller[2:], FIELD_BITS - 2)
-        fine      = self.register(smaller[:2], 2)
-        kept      = self.register(Mux(coarse >= 5, 0, product[WEIGHT_DROP:] >> Cat(0, 0, coarse[:3])), WEIGHT_BITS)
-        weight    = self.register(kept >> self.register(fine, 2), WEIGHT_BITS)
-        age       = p_age + 3
+        power     = self.two_to(WEIGHT_BITS - 1 - smaller[:5], smaller >= WEIGHT_BITS, WEIGHT_BITS)
+        weight    = self.named(self.moved(product[WEIGHT_DROP:], power)[WEIGHT_BITS - 1:], WEIGHT_BITS)
+        age       = p_age + 2
 
         # Gathered head by head. ---------------------------------------------------------------------------------------
         self.fifo = fifo = stream.SyncFIFO(self.source.description, PLACES)
