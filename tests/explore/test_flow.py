@@ -2,7 +2,7 @@
 """The cost flow on a unit small enough to count by hand, its cache, and its errors."""
 
 import pytest
-from migen import Module, Signal
+from migen import Memory, Module, Signal
 
 from mixpe.explore.cost import flow, measure
 from mixpe.explore.cost.harness import harness_verilog
@@ -35,6 +35,18 @@ def test_counts_without_the_harness_and_caches(cache, monkeypatch):
 
     monkeypatch.setattr(flow, "run_tool", refuse)
     assert measure(*gates(), target="LFE5U-25F-6", seeds=(1,), cache=cache) == cost
+
+
+def test_contents_of_memories_are_in_the_text():
+    module, address, data = Module(), Signal(2), Signal(8)
+    memory = Memory(8, 4, init=[1, 0x20, 0xFF, 3])
+    port = memory.get_port()
+    module.specials += memory, port
+    module.comb += port.adr.eq(address), data.eq(port.dat_r)
+    text, _ = harness_verilog(module, [address], [data])
+    assert "readmemh" not in text and ".init" not in text and text.rstrip().endswith("endmodule")
+    for index, word in enumerate(("01", "20", "FF", "03")):
+        assert f"[{index}] = 'h{word};" in text
 
 
 def test_the_router_is_part_of_what_is_measured(cache, monkeypatch):

@@ -8,6 +8,8 @@ harness has no LUT: what is counted is the unit's; its flip-flops are subtracted
 so it uses a global buffer as in a real design.
 """
 
+import re
+
 from migen import Cat, ClockDomain, If, Module, Signal
 from migen.fhdl import verilog
 
@@ -46,8 +48,19 @@ class KeepAttribute:
         return ("keep", "1") if name == RESULT_ATTRIBUTE else None
 
 
+def _with_contents(text):
+    """Verilog with the contents of its memories in it, which Migen appends as files."""
+    text, *files = re.split(r"^(\w+\.init):$", text, flags=re.MULTILINE)
+    for name, words in zip(files[0::2], files[1::2], strict=True):
+        def written(call, words=words):
+            return " ".join(f"{call[1]}[{index}] = 'h{word};" for index, word in enumerate(words.split()))
+        text, found = re.subn(rf'\$readmemh\("{name}", (\w+)\);', written, text)
+        assert found == 1, name
+    return text
+
+
 def harness_verilog(unit, inputs, outputs):
     """Verilog text of a harness around `unit`, and the number of flip-flops that belong to the harness."""
     harness = Harness(unit, inputs, outputs)
     text = str(verilog.convert(harness, harness.pins, name="top", attr_translate=KeepAttribute()))
-    return text[text.index("module top"):], harness.flip_flops
+    return _with_contents(text[text.index("module top"):]), harness.flip_flops
