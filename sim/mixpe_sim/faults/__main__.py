@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Faults on the link: `python -m mixpe_sim.faults`; ends with 1 when a trial failed."""
+"""Faults on the link: `python -m mixpe_sim.faults`; ends with 1 when a trial failed. Ctrl-C shows those so far."""
 
 import argparse
 import json
@@ -7,6 +7,7 @@ import sys
 import time
 
 from mixpe.errors import MixpeError
+from mixpe.link.byteend import ByteEnd, FrameEnd
 from mixpe_gateware.contract.config import Config
 from mixpe_sim.faults.campaign import FAILURES, RIGHT, TYPED, Campaign
 from mixpe_sim.faults.fault import KINDS
@@ -23,11 +24,13 @@ def parser():
     made = argparse.ArgumentParser(prog="python -m mixpe_sim.faults", description=__doc__)
     made.add_argument("--device", choices=("reference", "sim"), default="reference",
         help="the reference device with a bridge in Python, or the simulated SoC (reference)")
+    made.add_argument("--plain", action="store_true", help="LiteX's UARTBone instead of frames, for comparison")
     made.add_argument("--trials", type=int, default=1000, metavar="N", help="faults (1000)")
     made.add_argument("--seed", type=int, default=0, metavar="N", help="of the faults (0)")
     made.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, metavar="KIND",
         help=f"of faults: {', '.join(KINDS)} (all)")
     made.add_argument("--verify", choices=("all", "weights"), default="all", help="what the driver checks (all)")
+    made.add_argument("--timeout-s", type=float, metavar="S", help="of the link (1; 5 for sim)")
     made.add_argument("--json", action="store_true", help="print one JSON object")
     return made
 
@@ -48,8 +51,9 @@ def show(report, seconds):
 def campaign_on(proxy, args):
     """The campaign of the command line."""
     is_sim = args.device == "sim"
-    return Campaign(proxy, Workload(decoder=not is_sim), seed=args.seed, timeout_s=4.0 if is_sim else 0.6,
-        limit_s=60.0 if is_sim else 15.0, kinds=tuple(args.kinds), verify=args.verify)
+    timeout_s, limit_s = (5.0, 60.0) if is_sim else (1.0, 20.0)
+    return Campaign(proxy, Workload(decoder=not is_sim), seed=args.seed, timeout_s=args.timeout_s or timeout_s,
+        limit_s=limit_s, kinds=tuple(args.kinds), verify=args.verify)
 
 
 def main():
@@ -57,22 +61,27 @@ def main():
     args = parser().parse_args()
     if args.device == "sim":
         from mixpe_sim.process import open_sim
-        far = open_sim(**SIMULATED)
+        far = open_sim(framed=not args.plain, **SIMULATED)
     else:
-        far = ReferencePort(REFERENCE, MEM_BYTES)
+        far = ReferencePort(REFERENCE, MEM_BYTES, ByteEnd if args.plain else FrameEnd)
     proxy, start = Proxy(far.port), time.monotonic()
 
     def progress(done, report):
         if sys.stderr.isatty() or done % 100 == 0:
             print(f"{done} of {args.trials} trials, {report.failed} failed", file=sys.stderr, flush=True)
 
+    campaign = campaign_on(proxy, args)
     try:
-        report = campaign_on(proxy, args).run(args.trials, progress)
+        campaign.run(args.trials, progress)
+    except KeyboardInterrupt:
+        pass
     except MixpeError as error:
+        show(campaign.report, time.monotonic() - start)
         sys.exit(f"mixpe_sim.faults: {error}")
     finally:
         proxy.close()
         far.close()
+    report  = campaign.report
     seconds = time.monotonic() - start
     if args.json:
         print(json.dumps({"counts": report.counts, "by_kind": report.by_kind, "errors": report.errors,

@@ -56,7 +56,7 @@ class ReferencePort:
                 except Exception as error:
                     self.failure = error
                     return
-            self.bridge.forget()
+            self.bridge.leave()
 
     def _serve(self, client):
         while True:
@@ -69,7 +69,7 @@ class ReferencePort:
                     return
                 client.sendall(self.bridge.take(data))
             else:
-                self.bridge.forget()
+                self.bridge.lapse()
 
     def _refuse(self):
         other, _ = self._listener.accept()
