@@ -14,6 +14,7 @@ from mixpe_sim.faults.fault import KINDS, random_fault
 RIGHT, TYPED = "right result", "typed error"
 SILENT, UNTYPED, HUNG = "silent wrong result", "untyped exception", "hung"
 LOST, SHUT   = "lost device", "did not open again"
+SHARES       = {"program": 0.2}  # of the trials, beside 1: it takes the longest
 FAILURES     = (SILENT, UNTYPED, HUNG, LOST, SHUT)
 
 
@@ -98,6 +99,7 @@ class Campaign:
         self.report  = Report()
         self._rng    = random.Random(seed)
         self._sizes  = {}
+        self._shares = [SHARES.get(phase, 1.0) for phase in workload.phases]
         self._device = None
 
     def open(self):
@@ -105,6 +107,7 @@ class Campaign:
         self._device = mixpe.open(self.url, **self.options)
         self.workload.prepare(self._device)
         for phase in self.workload.phases:
+            self.workload.get_ready(phase)
             self.proxy.arm()
             if not self.workload.run(phase):
                 raise AssertionError(f"{phase} is wrong without a fault")
@@ -132,7 +135,8 @@ class Campaign:
         return self.report
 
     def _trial(self, trial):
-        phase = self._rng.choice(self.workload.phases)
+        phase = self._rng.choices(self.workload.phases, self._shares)[0]
+        self.workload.get_ready(phase)
         fault = random_fault(self._rng, self._sizes[phase], self.kinds)
         name  = f"trial {trial}, {phase}: {fault}"
         self.proxy.arm(fault)

@@ -57,16 +57,19 @@ class Workload:
             _random_model(Path(self._folder.name))
 
     def prepare(self, device):
-        """Put everything on a device."""
-        self.device  = device
+        """Put the layers and the region on a device."""
+        self._device = device
         self._layers = [device.load(matrix) for matrix in self._matrices]
         self._place  = device.memory.allocate(self._data.size)
         device.write_memory(self._place, self._data)
         self._model  = None
-        if self._folder is not None:
+
+    def get_ready(self, phase):
+        """Put what only this phase needs on the device."""
+        if phase == "program" and self._model is None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # what quantising random weights loses
-                self._model = mixpe.LlamaModel.from_pretrained(self._folder.name, device, group_size=32,
+                self._model = mixpe.LlamaModel.from_pretrained(self._folder.name, self._device, group_size=32,
                     decoder="device")
             found = self._generate()
             self._tokens = self._tokens or found
@@ -80,18 +83,15 @@ class Workload:
         ------
         MixpeError
         """
-        return getattr(self, "_" + phase.replace("-", "_"))()
+        work = {"upload": self._upload, "job": self._job, "read-back": self._read_back, "program": self._program}
+        return work[phase]()
 
     def all_right(self):
         """Whether everything on the device still is what it was: both layers, the region, the model."""
         return self._job(0) and self._job(1) and self._read_back() and (self._model is None or self._program())
 
-    def rewrite(self):
-        """Write the region again: nothing checks it for its owner."""
-        self.device.write_memory(self._place, self._data)
-
     def _upload(self):
-        layer = self.device.load(self._matrices[1])
+        layer = self._device.load(self._matrices[1])
         try:
             return np.array_equal(layer(self._x), self._right[1])
         finally:
@@ -101,7 +101,7 @@ class Workload:
         return np.array_equal(self._layers[index](self._x), self._right[index])
 
     def _read_back(self):
-        return np.array_equal(self.device.read_memory(self._place, self._data.size), self._data)
+        return np.array_equal(self._device.read_memory(self._place, self._data.size), self._data)
 
     def _program(self):
         return self._generate() == self._tokens
