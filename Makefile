@@ -7,8 +7,9 @@ MIXPE  := $(VENV)/bin/mixpe
 PYTEST := $(VENV)/bin/python -m pytest
 JOBS   ?= 2
 FUZZ_SECONDS ?= 600
+FAULTS ?= 10000
 
-.PHONY: help setup demo test test-slow test-torch test-models test-writers test-browser fuzz prove lint bench explore explore-quick test-boards clean
+.PHONY: help setup demo test test-slow test-torch test-models test-writers test-browser fuzz prove faults lint bench explore explore-quick test-boards clean
 
 help:
 	@echo "make demo           set up, build the simulated SoC, and let a language model write through it"
@@ -19,6 +20,7 @@ help:
 	@echo "make test-writers   the readers against GPTQModel's and compressed-tensors' own packing (installs torch and both)"
 	@echo "make test-browser   the server's page in Chromium (installs both), screenshots in build/browser"
 	@echo "make fuzz           ten minutes for each reader of model files (FUZZ_SECONDS)"
+	@echo "make faults         faults on the link, each with the real driver: right or a typed error (FAULTS=$(FAULTS))"
 	@echo "make bench          cycles, bandwidth and link of the simulated SoC, with plots"
 	@echo "make prove          proofs by SAT that blocks of the gateware do what they promise"
 	@echo "make explore-quick  a small design-space exploration; make explore: all of it"
@@ -74,6 +76,10 @@ prove: setup
 
 fuzz: setup
 	@MIXPE_FUZZ_SECONDS=$(FUZZ_SECONDS) $(PYTEST) -n $(JOBS) -q --timeout 0 tests/formats/test_fuzz.py
+
+faults: setup
+	@$(VENV)/bin/python -m mixpe_sim.faults --device reference --trials $(FAULTS)
+	@$(VENV)/bin/python -m mixpe_sim.faults --device sim --trials $(FAULTS)
 
 bench: setup
 	@$(MIXPE) bench

@@ -173,9 +173,10 @@ def test_programs_are_found_and_run_by_one_package(path):
 @pytest.mark.parametrize("path", [path for path in SOURCES if part_of(module_of(path)) == "link"],
     ids=lambda path: path.stem)
 def test_the_link_knows_no_register(path):
-    """Also inside functions: of the contract it knows errors and the numbers of packets."""
+    """Also inside functions: of the contract it knows errors, frames and the numbers of packets."""
     ours = {".".join(name.split(".")[:3]) for name in imports(path, everywhere=True) if part_of(name) == "contract"}
-    assert ours <= {"mixpe_gateware.contract.errors", "mixpe_gateware.contract.packetnumbers"}
+    known = {f"mixpe_gateware.contract.{name}" for name in ("errors", "frames", "packetnumbers")}
+    assert ours <= known
 
 
 def test_gateware_is_what_can_be_in_a_bitstream():

@@ -23,7 +23,8 @@ from mixpe_sim.soc import SimSoC
 def elaborate(options, folder):
     """Build SoC, BIOS (with a CPU), Verilog, module configuration, CSR maps and GTKWave's savefile in a folder."""
     soc = SimSoC(options.config, memory=options.memory, dram_verbosity=options.sdram_verbosity,
-                 probe=options.probe, refresh=options.refresh, cpu_type=options.cpu_type, link=options.link)
+                 probe=options.probe, refresh=options.refresh, cpu_type=options.cpu_type, link=options.link,
+                 framed=options.framed)
     modules = SimConfig()
     modules.add_clocker("sys_clk", freq_hz=int(soc.sys_clk_freq))
     modules.add_module(LINK_MODULES[options.link], {"uart": "link", "etherbone": "gmii"}[options.link])

@@ -28,6 +28,8 @@ class SimOptions:
     link : str
         ``"uart"``: bytes of LiteX's UARTBone on a TCP port. ``"etherbone"``: LiteEth on a simulated wire, behind a UDP
         port.
+    framed : bool
+        The UART's bridge takes frames that are numbered and checked beside UARTBone's commands.
     refresh : bool
         Refresh the DRAM. Without it the model keeps its data; only to measure what refresh costs.
     cpu_type : str or None
@@ -51,6 +53,7 @@ class SimOptions:
     config: Config | None = None
     memory: str = DEFAULT_MEMORY
     link: str = "uart"
+    framed: bool = True
     probe: bool = True
     refresh: bool = True
     cpu_type: str | None = None

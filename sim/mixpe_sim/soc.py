@@ -36,9 +36,9 @@ def _io():
         ("sys_clk", 0, Pins(1)),
         ("serial",  0, *_stream_pads(1)),  # console of the BIOS, when there is a CPU
         # The host link. `framing`: inside a frame or answering; `hungry`: inside a frame, the host's turn; `busy`: the
-        # SoC works on its own, so its clock must run.
+        # SoC works on its own, so its clock must run; `attached`: there is a client.
         ("link",    0, *_stream_pads(LINK_BYTES), Subsignal("sink_count", Pins(3)), Subsignal("framing", Pins(1)),
-                       Subsignal("hungry", Pins(1)), Subsignal("busy", Pins(1))),
+                       Subsignal("hungry", Pins(1)), Subsignal("busy", Pins(1)), Subsignal("attached", Pins(1))),
     ]
 
 
@@ -90,6 +90,8 @@ class SimSoC(BaseSoC):
         For instance ``"vexriscv"``: LiteX's BIOS boots beside the accelerator.
     link : str
         ``"uart"`` (our bridge) or ``"etherbone"`` (LiteEth's).
+    framed : bool
+        Our bridge takes frames, as in `LinkBridge`.
     **kwargs
         Handed to `BaseSoC`.
 
@@ -103,7 +105,7 @@ class SimSoC(BaseSoC):
     """
 
     def __init__(self, config=None, *, memory=DEFAULT_MEMORY, dram_verbosity=0, probe=False, refresh=True,
-                 cpu_type=None, link="uart", **kwargs):
+                 cpu_type=None, link="uart", framed=True, **kwargs):
         chip = find_memory(memory)
         if config is not None and config.memory_bits != chip.port_bits:
             raise ConfigError(f"memory_bits of memory {memory} is {chip.port_bits}, not {config.memory_bits}")
@@ -136,7 +138,10 @@ class SimSoC(BaseSoC):
             working.append(add_sim_etherbone(self, pads))
         else:
             pads   = platform.request("link", 0)
-            bridge = self.add_link(LinkPads(pads), timeout_cycles=BRIDGE_TIMEOUT_CYCLES, wide=True, bursts=True)
+            bridge = self.add_link(LinkPads(pads), timeout_cycles=BRIDGE_TIMEOUT_CYCLES, wide=True, bursts=True,
+                                   framed=framed)
+            if framed:
+                self.comb += bridge.attached.eq(pads.attached)
             self.comb += [pads.framing.eq(bridge.framing), pads.hungry.eq(bridge.hungry)]
         self.comb += pads.busy.eq(self.busy)
 

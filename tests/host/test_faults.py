@@ -136,6 +136,30 @@ def test_damaged_job_may_have_written_anywhere(device, link, matrix, x, expected
     check_usable(device, layer, x, expected)
 
 
+def test_a_break_of_the_link_between_jobs(device, link, matrix, x, expected):
+    """What was posted shortly before it may not have arrived: the queue is emptied, and weights are checked."""
+    layer  = device.load(matrix)
+    resets = link.resets
+    link.memory[layer.addrs[0] + 100] ^= 1
+    link.executor.written(layer.addrs[0] + 100, 1)
+    link.breaks += 1
+    np.testing.assert_array_equal(layer(x), expected)
+    assert link.resets == resets + 1
+    check_usable(device, layer, x, expected)
+    assert link.resets == resets + 1
+
+
+def test_tags_begin_anywhere(link, matrix, x):
+    """What the queue still shows of another session is no job of this one."""
+    tags = set()
+    for _ in range(4):
+        with Device(link, "faulty", floor_s=0.2, rate_hz=1e9) as device:
+            device.load(matrix)(x)
+            tags.add(link.values["job_tag"])
+        link.closed = False
+    assert len(tags) == 4
+
+
 def test_job_that_ends_late(device, link, matrix, x, expected):
     layer = device.load(matrix)
     link.faults["hide_ends"] = 5

@@ -10,10 +10,12 @@ import threading
 import pytest
 
 import mixpe
+from mixpe.link.byteend import FrameEnd
 from mixpe.link.farend import FarEnd
 from mixpe.reference.device import ReferenceLink
 from mixpe_gateware.contract.config import Config
 from mixpe_gateware.contract.registers import CSR_BANK, CSR_BASES, CSR_PAGE_BYTES, OFFSETS
+from mixpe_sim.faults.reference import ReferencePort
 
 SMALL     = Config(rows=2, port_bits=32, k_max=512, buffer_beats=64, queue_depth=4, scalers=1)
 MEM_BYTES = 1 << 20
@@ -63,6 +65,8 @@ class FakeDevice:
                 if len(head) < 6:
                     return
                 command, length, address = struct.unpack(">BBI", head)
+                if command not in (1, 2, 3, 4):
+                    continue  # as bridges do: whoever asks for frames is not answered
                 self.frames.append((command, length, address))
                 step = 1 if command in (1, 2) else 0
                 if command in (1, 3):
@@ -193,6 +197,31 @@ class EtherboneBridge:
         assert self.failure is None
 
 
+class FramedBridge:
+    """A bridge that takes frames, in front of the reference device. `muted`: it answers nothing."""
+
+    def __init__(self):
+        self.muted   = False
+        self.service = ReferencePort(SMALL, MEM_BYTES, self.made)
+        self.device  = self.service.device
+        self.url     = f"serial+tcp://127.0.0.1:{self.service.port}"
+
+    def made(self, device):
+        end  = FrameEnd(device)
+        take = end.take
+
+        def muting(data):
+            answer = take(data)
+            return b"" if self.muted else answer
+
+        end.take = muting
+        return end
+
+    def close(self):
+        self.service.close()
+        assert self.service.failure is None
+
+
 @pytest.fixture
 def device():
     fake = FakeDevice()
@@ -240,7 +269,14 @@ def etherbone_far():
     made.close()
 
 
-@pytest.fixture(params=["uartbone", "etherbone"])
+@pytest.fixture
+def frames_far():
+    made = FramedBridge()
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=["uartbone", "frames", "etherbone"])
 def far(request):
     """The reference device behind each of the links: `url`, `device`, `muted`."""
     return request.getfixturevalue(f"{request.param}_far")

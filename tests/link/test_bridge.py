@@ -1,166 +1,30 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The gateware bridge in Migen's simulator, driven with the host's own frames.
+"""The gateware bridge in Migen's simulator, driven with the host's own commands of UARTBone.
 
-      frames ──► sink ┌──────────┐ write, read ports ──► LiteDRAM port model with random stalls
-      answers ◄─source│LinkBridge│
-                      └──────────┘ wishbone ──► dictionary with random wait states
-
-Without a memory path, as on boards, the bus takes all of them. A test
-passes when memory, bus and answers are those of the same accesses on a dictionary.
+Without a memory path, as on boards, the bus takes all of them. The bridge that takes frames does the same, but that it
+writes nothing of a command that was cut. A test passes when memory, bus and answers are those of the same accesses on a
+dictionary.
 """
 
 import random
 
 import numpy as np
 import pytest
-from litedram.common import LiteDRAMNativePort
 from migen import passive, run_simulation
 
 from mixpe.link.uartbone import read_requests, write_frames
-from mixpe_gateware.link import LinkBridge, MemoryPath
+from tests.link.bridgebench import MEM_BASE, MEM_BYTES, TIMEOUT_CYCLES, Bench
 
-MEM_BASE, MEM_BYTES = 0x4000_0000, 1 << 16
-TIMEOUT_CYCLES = 300
-LIMIT_CYCLES   = 3000  # of a wait: a byte-wide bridge takes nothing while it answers
+both = pytest.mark.parametrize("framed", [False, True])
 
 
-class Bench:
-    """Bridge, memory and bus; `play` sends bytes and returns the answers as words."""
-
-    def __init__(self, port_bits, wide, seed):
-        self.rng = random.Random(seed)
-        self.wide = wide
-        self.port_bits = port_bits
-        path = None
-        if port_bits:
-            shift = (port_bits//8).bit_length() - 1
-            self.write_port = LiteDRAMNativePort("write", 16 - shift, port_bits)
-            self.read_port = LiteDRAMNativePort("read", 16 - shift, port_bits)
-            path = MemoryPath(self.write_port, self.read_port, mem_base=MEM_BASE, mem_bytes=MEM_BYTES)
-        self.dut = LinkBridge(timeout_cycles=TIMEOUT_CYCLES, memory=path, wide=wide)
-        if port_bits:
-            self.dut.submodules += path
-            self.beat_bytes = port_bits//8
-        self.memory = bytearray(MEM_BYTES)
-        self.bus = {}
-        self.order = []    # commands of both ports, as the controller would take them
-        self.answers = bytearray()
-
-    @passive
-    def write_side(self):
-        port = self.write_port
-        waiting = []
-        while True:
-            yield port.cmd.ready.eq(self.rng.random() < 0.7)
-            yield port.wdata.ready.eq(bool(waiting) and self.rng.random() < 0.7)
-            yield
-            if (yield port.wdata.ready) and waiting:
-                assert (yield port.wdata.valid), "the controller asked for data that is not there"
-                at = waiting.pop(0)*self.beat_bytes
-                data, mask = (yield port.wdata.data), (yield port.wdata.we)
-                for i in range(self.beat_bytes):
-                    if mask >> i & 1:
-                        self.memory[at + i] = data >> 8*i & 0xff
-            if (yield port.cmd.valid) and (yield port.cmd.ready):
-                assert (yield port.cmd.we)
-                waiting.append((yield port.cmd.addr))
-            self.writes_waiting = len(waiting)
-
-    @passive
-    def read_side(self):
-        port = self.read_port
-        waiting = []
-        while True:
-            yield port.cmd.ready.eq(self.rng.random() < 0.7)
-            # A read waits for the writes whose commands came first.
-            answer = bool(waiting) and not self.writes_waiting and self.rng.random() < 0.7
-            yield port.rdata.valid.eq(answer)
-            if answer:
-                at = waiting.pop(0)*self.beat_bytes
-                yield port.rdata.data.eq(int.from_bytes(self.memory[at:at + self.beat_bytes], "little"))
-            yield
-            if answer:
-                assert (yield port.rdata.ready), "no room for data that was asked for"
-            if (yield port.cmd.valid) and (yield port.cmd.ready):
-                waiting.append((yield port.cmd.addr))
-
-    @passive
-    def bus_side(self):
-        bus = self.dut.wishbone
-        while True:
-            yield bus.ack.eq(0)
-            yield
-            if (yield bus.cyc) and (yield bus.stb) and self.rng.random() < 0.5:
-                address = yield bus.adr
-                if (yield bus.we):
-                    self.bus[address] = yield bus.dat_w
-                yield bus.dat_r.eq(self.bus.get(address, 0xdead_0000 + (address & 0xffff)))
-                yield bus.ack.eq(1)
-                yield
-
-    @passive
-    def take_answers(self):
-        source = self.dut.source
-        width = 4 if self.wide else 1
-        while True:
-            yield source.ready.eq(self.rng.random() < 0.8)
-            yield
-            if (yield source.valid) and (yield source.ready):
-                self.answers += (yield source.data).to_bytes(width, "little")
-
-    def send(self, data):
-        sink = self.dut.sink
-        at = 0
-        while at < len(data):
-            count = min(self.rng.randint(1, 4) if self.wide else 1, len(data) - at)
-            yield sink.valid.eq(1)
-            yield sink.data.eq(int.from_bytes(data[at:at + count], "little"))
-            if self.wide:
-                yield sink.count.eq(count)
-            yield
-            for _ in range(LIMIT_CYCLES):
-                if (yield sink.ready):
-                    break
-                yield
-            else:
-                raise AssertionError(f"the bridge takes no byte after {at} of {len(data)}")
-            at += count
-            if self.rng.random() < 0.3:
-                yield sink.valid.eq(0)
-                yield
-        yield sink.valid.eq(0)
-
-    def until_done(self, answer_bytes, limit_cycles):
-        for _ in range(limit_cycles):
-            if not (yield self.dut.framing) and len(self.answers) >= answer_bytes and not self.writes_waiting:
-                break
-            yield
-        else:
-            raise AssertionError(f"{len(self.answers)} of {answer_bytes} bytes of answers after {limit_cycles} cycles")
-        for _ in range(20):
-            yield
-
-    def play(self, data, answer_bytes, limit_cycles=LIMIT_CYCLES, before=None):
-        self.writes_waiting = 0
-
-        def main():
-            if before is not None:
-                yield from before()
-            yield from self.send(data)
-            yield from self.until_done(answer_bytes, limit_cycles)
-
-        ports = [self.write_side(), self.read_side()] if self.port_bits else []
-        run_simulation(self.dut, [main(), *ports, self.bus_side(), self.take_answers()])
-        assert len(self.answers) == answer_bytes
-        return np.frombuffer(bytes(self.answers), ">u4")
-
-
+@both
 @pytest.mark.parametrize("wide", [False, True])
 @pytest.mark.parametrize("port_bits", [0, 16, 32, 64, 128])
-def test_random_frames_are_those_of_a_dictionary(port_bits, wide):
+def test_random_frames_are_those_of_a_dictionary(port_bits, wide, framed):
     seed = port_bits + wide
     rng = random.Random(seed)
-    bench = Bench(port_bits, wide, seed)
+    bench = Bench(port_bits, wide, seed, framed)
     words, bus = {}, {}
     data, want = bytearray(), []
 
@@ -193,9 +57,10 @@ def test_random_frames_are_those_of_a_dictionary(port_bits, wide):
     assert bench.bus == bus
 
 
+@both
 @pytest.mark.parametrize("port_bits, wide", [(16, True), (128, False)])
-def test_full_frames_and_the_end_of_memory(port_bits, wide):
-    bench = Bench(port_bits, wide, 7)
+def test_full_frames_and_the_end_of_memory(port_bits, wide, framed):
+    bench = Bench(port_bits, wide, 7, framed)
     values = np.random.default_rng(7).integers(0, 1 << 32, 258, dtype=np.uint32)  # a full frame and a short one
     start = MEM_BASE + MEM_BYTES - 4*len(values)
     got = bench.play(bytes(write_frames(start, values)) + read_requests(start, len(values)).tobytes(), 4*len(values))
@@ -203,40 +68,45 @@ def test_full_frames_and_the_end_of_memory(port_bits, wide):
     assert bytes(bench.memory[-4*len(values):]) == values.astype("<u4").tobytes()
 
 
-def test_length_zero_is_256_words():
-    bench = Bench(32, True, 8)
+@both
+def test_length_zero_is_256_words(framed):
+    bench = Bench(32, True, 8, framed)
     values = np.arange(256, dtype=np.uint32)
     frame = b"\x01\x00" + (MEM_BASE//4).to_bytes(4, "big") + values.astype(">u4").tobytes()
     got = bench.play(frame + b"\x02\x00" + (MEM_BASE//4).to_bytes(4, "big"), 1024)
     np.testing.assert_array_equal(got, values)
 
 
-def test_access_across_the_end_of_memory_takes_the_bus():
-    bench = Bench(32, True, 9)
+@both
+def test_access_across_the_end_of_memory_takes_the_bus(framed):
+    bench = Bench(32, True, 9, framed)
     bench.play(bytes(write_frames(MEM_BASE + MEM_BYTES - 4, np.array([1, 2], np.uint32))), 0)
     assert bench.bus == {(MEM_BASE + MEM_BYTES)//4 - 1: 1, (MEM_BASE + MEM_BYTES)//4: 2}
 
 
+@both
 @pytest.mark.parametrize("wide", [False, True])
-def test_fixed_address_takes_the_bus(wide):
-    bench = Bench(32, wide, 10)
+def test_fixed_address_takes_the_bus(wide, framed):
+    bench = Bench(32, wide, 10, framed)
     got = bench.play(bytes(write_frames(0xf000_0000, np.array([1, 2, 3], np.uint32), increment=False))
                      + read_requests(0xf000_0000, 2, increment=False).tobytes(), 8)
     assert bench.bus == {0xf000_0000//4: 3} and got.tolist() == [3, 3]
 
 
+@both
 @pytest.mark.parametrize("wide", [False, True])
-def test_length_zero_is_256_words_on_the_bus(wide):
-    bench = Bench(0, wide, 13)
+def test_length_zero_is_256_words_on_the_bus(wide, framed):
+    bench = Bench(0, wide, 13, framed)
     frame = b"\x01\x00" + (MEM_BASE//4).to_bytes(4, "big") + np.arange(256).astype(">u4").tobytes()
     got = bench.play(frame + b"\x02\x00" + (MEM_BASE//4).to_bytes(4, "big"), 1024)
     assert got.tolist() == list(range(256)) == [bench.bus[MEM_BASE//4 + i] for i in range(256)]
 
 
+@both
 @pytest.mark.parametrize("wide", [False, True])
 @pytest.mark.parametrize("cut_bytes", [1, 6, 9, 13])
-def test_cut_frame_is_forgotten_without_a_memory_path(wide, cut_bytes):
-    bench = Bench(0, wide, cut_bytes)
+def test_cut_frame_is_forgotten_without_a_memory_path(wide, cut_bytes, framed):
+    bench = Bench(0, wide, cut_bytes, framed)
     cut = bytes(write_frames(MEM_BASE, np.array([11, 12, 13], np.uint32)))[:cut_bytes]
 
     def before():
@@ -246,14 +116,15 @@ def test_cut_frame_is_forgotten_without_a_memory_path(wide, cut_bytes):
 
     got = bench.play(bytes(write_frames(MEM_BASE + 64, np.array([5], np.uint32)))
                      + read_requests(MEM_BASE + 64, 1).tobytes(), 4, before=before)
-    whole = max(0, cut_bytes - 6)//4  # words that came complete are written
+    whole = 0 if framed else max(0, cut_bytes - 6)//4  # words that came complete are written
     assert got.tolist() == [5]
     assert bench.bus == {(MEM_BASE + 64)//4: 5, **{MEM_BASE//4 + i: 11 + i for i in range(whole)}}
 
 
-def test_a_slow_frame_is_not_forgotten():
+@both
+def test_a_slow_frame_is_not_forgotten(framed):
     """The limit is on silence, not on the frame: a byte now and then keeps it."""
-    bench = Bench(0, False, 14)
+    bench = Bench(0, False, 14, framed)
 
     def before():
         for byte in bytes(write_frames(MEM_BASE, np.array([7], np.uint32))):
@@ -265,10 +136,11 @@ def test_a_slow_frame_is_not_forgotten():
     assert bench.bus == {MEM_BASE//4: 7}
 
 
+@both
 @pytest.mark.parametrize("wide", [False, True])
 @pytest.mark.parametrize("cut_bytes", [1, 5, 6, 7, 10, 13])
-def test_cut_frame_is_forgotten(wide, cut_bytes):
-    bench = Bench(32, wide, cut_bytes)
+def test_cut_frame_is_forgotten(wide, cut_bytes, framed):
+    bench = Bench(32, wide, cut_bytes, framed)
     cut = bytes(write_frames(MEM_BASE, np.array([11, 12, 13], np.uint32)))[:cut_bytes]
 
     def before():
@@ -279,20 +151,22 @@ def test_cut_frame_is_forgotten(wide, cut_bytes):
     got = bench.play(bytes(write_frames(MEM_BASE + 64, np.array([5], np.uint32)))
                      + read_requests(MEM_BASE + 64, 1).tobytes(), 4, before=before)
     assert got.tolist() == [5]
-    whole = max(0, cut_bytes - 6)//4  # words that came complete are written
+    whole = 0 if framed else max(0, cut_bytes - 6)//4  # words that came complete are written
     assert np.frombuffer(bytes(bench.memory[:12]), "<u4").tolist() == [11, 12, 13][:whole] + [0]*(3 - whole)
 
 
+@both
 @pytest.mark.parametrize("wide", [False, True])
-def test_unknown_command_is_skipped(wide):
-    bench = Bench(32, wide, 11)
-    got = bench.play(b"\x07\x02\x00\x00\x00\x00" + read_requests(0xf000_0000, 1).tobytes(), 4)
+def test_unknown_command_is_skipped(wide, framed):
+    bench = Bench(32, wide, 11, framed)
+    got = bench.play(b"\x07\x07\x00\x00\x00\x00" + read_requests(0xf000_0000, 1).tobytes(), 4)
     assert got.tolist() == [0xdead_0000 + (0xf000_0000//4 & 0xffff)]
 
 
+@both
 @pytest.mark.parametrize("port_bits, cycles_per_word", [(32, 1.0), (128, 1.0)])
-def test_wide_bridge_moves_a_word_a_cycle(port_bits, cycles_per_word):
-    bench = Bench(port_bits, True, 12)
+def test_wide_bridge_moves_a_word_a_cycle(port_bits, cycles_per_word, framed):
+    bench = Bench(port_bits, True, 12, framed)
     bench.rng.random = lambda: 0.0          # no stalls
     bench.rng.randint = lambda low, high: high
     n = 255

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What every link promises, whatever it is made of: the same tests on UARTBone and on Etherbone.
+"""What every link promises, whatever it is made of: the same tests on UARTBone, on frames and on Etherbone.
 
-    uartbone, etherbone   the host's code against far ends in Python, over the reference device
-    etherbone-sim         against LiteEth in the simulated SoC
-    device                against the device under test: the simulated SoC, or the board of --device
+    uartbone, frames, etherbone   the host's code against far ends in Python, over the reference device
+    etherbone-sim                 against LiteEth in the simulated SoC
+    device                        against the device under test: the simulated SoC, or the board of --device
 """
 
 import re
@@ -39,7 +39,8 @@ def end_of(device):
     return End(device.link, device.mem_base, device.mem_bytes, device.bank.base)
 
 
-@pytest.fixture(params=["uartbone", "etherbone", "etherbone-sim", pytest.param("device", marks=pytest.mark.device)])
+@pytest.fixture(params=["uartbone", "frames", "etherbone", "etherbone-sim",
+    pytest.param("device", marks=pytest.mark.device)])
 def end(request):
     if request.param == "device":
         dut = request.getfixturevalue("dut")

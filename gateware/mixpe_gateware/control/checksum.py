@@ -5,26 +5,10 @@ from litex.gen import LiteXModule
 from migen import FSM, Array, If, NextState, NextValue, Signal
 
 from mixpe_gateware.contract.widths import log2
+from mixpe_gateware.stream.crc32 import crc_terms
 from mixpe_gateware.stream.reader import RegionReader
 
-POLYNOMIAL = 0xEDB88320  # of IEEE 802.3, bits reversed
-CHUNK_BITS = 32          # of data a cycle; 16 on a port of 16 bits
-
-
-def crc_rows(bits):
-    """For each of the 32 bits of the next CRC, which bits of CRC ^ data (low `bits` bits first) it is the XOR of.
-
-    Returns
-    -------
-    list of 32 int
-        Bit i of a row says that bit i of the 32-bit value (crc ^ data) counts.
-    """
-    rows = [1 << bit for bit in range(32)]
-    for _ in range(bits):
-        low  = rows[0]
-        rows = rows[1:] + [0]
-        rows = [row ^ low if POLYNOMIAL >> bit & 1 else row for bit, row in enumerate(rows)]
-    return rows
+CHUNK_BITS = 32  # of data a cycle; 16 on a port of 16 bits
 
 
 class Checksum(LiteXModule):
@@ -70,12 +54,7 @@ class Checksum(LiteXModule):
             mixed.eq(crc ^ data),
             self.value.eq(~crc),
         ]
-        for bit, row in enumerate(crc_rows(chunk)):
-            terms = [mixed[index] for index in range(32) if row >> index & 1]
-            value = terms[0]
-            for term in terms[1:]:
-                value = value ^ term
-            self.comb += after[bit].eq(value)
+        self.comb += [after[bit].eq(term) for bit, term in enumerate(crc_terms(mixed, chunk))]
 
         self.fsm = fsm = FSM(reset_state="IDLE")
         fsm.act("IDLE",

@@ -10,7 +10,8 @@ from mixpe_gateware.link.registered_bus import RegisteredBus
 TIMEOUT_S = 100e-3  # without a byte inside a frame, as LiteX's bridge has it: the host waits so long for it
 
 
-def add_link(soc, phy, *, name="link", timeout_cycles=None, wide=False, bursts=False, registers=False, ready=1):
+def add_link(soc, phy, *, name="link", timeout_cycles=None, wide=False, bursts=False, registers=False, framed=False,
+             ready=1):
     """Give a SoC a host link over any byte stream.
 
         pins │PHY│ ─► registers ─►│LinkBridge│─► registers ─► bus
@@ -25,7 +26,7 @@ def add_link(soc, phy, *, name="link", timeout_cycles=None, wide=False, bursts=F
     name : str
     timeout_cycles : int or None
         None: 100 ms, or the power of two below.
-    wide : bool
+    wide, framed : bool
         As in `LinkBridge`.
     bursts : bool
         Memory is reached through ports of its own: for links that are faster than single accesses on the bus. A UART at
@@ -55,7 +56,7 @@ def add_link(soc, phy, *, name="link", timeout_cycles=None, wide=False, bursts=F
         soc.add_module(name=f"{name}_memory", module=memory)
     if timeout_cycles is None:
         timeout_cycles = int(TIMEOUT_S*soc.sys_clk_freq)
-    bridge = LinkBridge(timeout_cycles=timeout_cycles, memory=memory, wide=wide)
+    bridge = LinkBridge(timeout_cycles=timeout_cycles, memory=memory, wide=wide, framed=framed)
     soc.add_module(name=f"{name}_phy", module=phy)
     soc.add_module(name=name, module=bridge)
     near, bus = phy, bridge.wishbone

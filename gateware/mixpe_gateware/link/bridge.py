@@ -6,10 +6,11 @@ from litex.soc.interconnect import wishbone
 from migen import FSM, If, Mux, NextState, NextValue, Signal
 
 from mixpe_gateware.link.deframer import ByteDeframer, WideDeframer
+from mixpe_gateware.link.framed_deframer import FramedDeframer
 
 
 class LinkBridge(LiteXModule):
-    """LiteX's UARTBone protocol.
+    """LiteX's UARTBone protocol, and with `framed` ours beside it.
 
         sink ──► deframer ──┬─► Wishbone, word by word: registers, and accesses without increment
                             │
@@ -28,6 +29,8 @@ class LinkBridge(LiteXModule):
         Takes the accesses with increment that lie in it. None: all take the bus.
     wide : bool
         Four bytes a cycle instead of one (`deframer.wide_layout`): a word a cycle.
+    framed : bool
+        Frames with numbers and checks (`contract.frames`) beside LiteX's, for lines that damage bytes.
 
     Attributes
     ----------
@@ -39,15 +42,22 @@ class LinkBridge(LiteXModule):
         Inside a frame, or answering one.
     hungry : Signal(), out
         Inside a frame, and it is the host's turn.
+    attached : Signal(), in
+        `framed`: a host is there. Without one what came in part is forgotten, and the session closed.
     """
 
-    def __init__(self, *, timeout_cycles, memory=None, wide=False):
-        self.deframer = deframer = WideDeframer(timeout_cycles) if wide else ByteDeframer(timeout_cycles)
-        self.wishbone = wishbone.Interface(data_width=32, address_width=32, addressing="word")
-        self.sink     = deframer.sink
-        self.source   = deframer.source
-        self.framing  = Signal()
-        self.hungry   = Signal()
+    def __init__(self, *, timeout_cycles, memory=None, wide=False, framed=False):
+        if framed:
+            deframer = FramedDeframer(timeout_cycles, wide=wide)
+            self.attached = deframer.attached
+        else:
+            deframer = WideDeframer(timeout_cycles) if wide else ByteDeframer(timeout_cycles)
+        self.deframer  = deframer
+        self.wishbone  = wishbone.Interface(data_width=32, address_width=32, addressing="word")
+        self.sink      = deframer.sink
+        self.source    = deframer.source
+        self.framing   = Signal()
+        self.hungry    = Signal()
 
         # # #
 

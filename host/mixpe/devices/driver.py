@@ -87,6 +87,7 @@ class Device:
         self.epoch     = 0
         self.streamed_bytes = 0
         self._suspect  = False  # the queue may hold jobs that nobody will collect
+        self._breaks   = link.breaks
         self._closed   = False
         self._endings  = []
         self.transfer  = Transfer(self.bank, self.queue.limit_s)
@@ -350,6 +351,8 @@ class Device:
 
     def _recover(self):
         self.check_open()
+        if self.link.breaks != self._breaks:
+            self._suspect, self._breaks = True, self.link.breaks
         if self._suspect:
             self.queue.reset()
             self._suspect = False

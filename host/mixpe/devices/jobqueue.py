@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Posting jobs to the accelerator and collecting them, in order, with a limit on every wait."""
 
+import secrets
 import time
 from collections import deque
 from dataclasses import dataclass, replace
@@ -67,7 +68,7 @@ class JobQueue:
         self.floor_s = floor_s
         self.verify  = verify
         self._posted = deque()  # jobs with their tags, oldest first
-        self._tag    = 0
+        self._tag    = secrets.randbelow(TAG_LIMIT)  # jobs of an earlier session are none of this one's
 
     @property
     def level(self):

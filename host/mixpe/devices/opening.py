@@ -40,7 +40,8 @@ DRIVER_OPTIONS = {"verify": _verify, "floor_s": float, "ready_s": float, "rate_h
 CONFIG_OPTIONS = {each.name: _boolean if each.is_flag else str if each.is_name else _integer for each in PARAMETERS}
 REFERENCE_OPTIONS = {"mem_bytes": _integer, "clock_hz": _integer}
 SIM_OPTIONS = {
-    "memory": str, "link": str, "probe": _boolean, "refresh": _boolean, "cpu_type": str, "sdram_verbosity": _integer,
+    "memory": str, "link": str, "framed": _boolean, "probe": _boolean, "refresh": _boolean, "cpu_type": str,
+    "sdram_verbosity": _integer,
     "opt_level": str, "threads": _integer, "jobs": _integer, "trace": _boolean, "trace_fst": _boolean,
     "trace_start": _integer, "trace_end": _integer, "coverage": _boolean, "run_folder": str, "port": _integer,
     "idle": _boolean}

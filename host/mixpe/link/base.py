@@ -55,11 +55,15 @@ class Link(ABC):
     counters : LinkCounters
     timeout_s : float
         Longest wait without progress.
+    breaks : int
+        Times that the link lost its far end and begins anew with the next access, where it knows such a thing: what was
+        written shortly before may not have arrived.
     """
 
     url = ""
     is_open = False
     timeout_s = 2.0
+    breaks = 0
 
     def __init__(self):
         self.counters = LinkCounters()

@@ -4,6 +4,8 @@
 from mixpe.errors import UrlError
 from mixpe.link.autobaud import BAUDRATES, find_baudrate
 from mixpe.link.etherbone import WINDOW, EtherboneLink
+from mixpe.link.framelink import FrameLink
+from mixpe.link.recognise import takes_frames
 from mixpe.link.transport import SerialTransport, TcpTransport
 from mixpe.link.uartbone import UartBoneLink
 from mixpe.link.udp import UdpCarrier
@@ -13,7 +15,7 @@ TIMEOUT_S = 2.0
 
 
 def open_link(url, *, is_device=None):
-    """Open the link to a device.
+    """Open the link to a device. Behind a byte stream it is one of frames where the bridge takes them.
 
     Parameters
     ----------
@@ -51,6 +53,8 @@ def open_link(url, *, is_device=None):
         if url.scheme == "serial" and is_device is not None and "baudrate" not in url.options:
             if find_baudrate(carrier, is_device) is None:
                 carrier.rates_tried = BAUDRATES
+        if kind is UartBoneLink and takes_frames(carrier, limits["timeout_s"]):
+            kind = FrameLink
         return kind(carrier, **limits)
     except BaseException:
         carrier.close()

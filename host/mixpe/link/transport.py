@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 
 from mixpe.errors import LinkError, LinkTimeout
 
+RECEIVE_BYTES = 1 << 17
 REFUSAL = b"BSY"  # then the end of the stream: what the simulated link has for a second client
 
 
@@ -44,6 +45,14 @@ class Transport(ABC):
         """
 
     @abstractmethod
+    def receive(self, limit_s):
+        """What is there, after a wait for the first byte: bytes; empty when none came within the limit."""
+
+    @abstractmethod
+    def reopen(self):
+        """Begin anew, whatever became of the stream; raises as opening did."""
+
+    @abstractmethod
     def drain(self, quiet_s):
         """Throw away what arrives until nothing came for `quiet_s`, but no longer than 20 times that.
 
@@ -70,10 +79,15 @@ class TcpTransport(Transport):
     def __init__(self, host, port, *, url, connect_timeout_s=5.0):
         self.url = url
         self.has_backpressure = host in ("127.0.0.1", "localhost", "::1")  # the simulated SoC
+        self.address, self.connect_timeout_s = (host, port), connect_timeout_s
+        self._connect()
+
+    def _connect(self):
+        url, (host, port), limit_s = self.url, self.address, self.connect_timeout_s
         try:
-            self.socket = socket.create_connection((host, port), connect_timeout_s)
+            self.socket = socket.create_connection((host, port), limit_s)
         except TimeoutError as error:
-            raise LinkTimeout(f"{url}: no answer from {host} port {port} within {connect_timeout_s:g} s") from error
+            raise LinkTimeout(f"{url}: no answer from {host} port {port} within {limit_s:g} s") from error
         except ConnectionRefusedError as error:
             raise LinkError(f"{url}: nothing listens on {host} port {port}; `mixpe sim` prints the URL of a simulated "
                             "device") from error
@@ -123,6 +137,31 @@ class TcpTransport(Transport):
                 raise self._broken(None, view[:received])
             received += count
 
+    def receive(self, limit_s):
+        if not self.poll_in.poll(0):
+            self._quick_ack()
+            if not self.poll_in.poll(limit_s*1000):
+                return b""
+        try:
+            data = self.socket.recv(RECEIVE_BYTES)
+            if data != REFUSAL:
+                if not data:
+                    raise self._broken(None)
+                return data
+            if self.poll_in.poll(limit_s*1000) and not self.socket.recv(1, socket.MSG_PEEK):
+                raise self._broken(None, data)
+            return data
+        except BlockingIOError:
+            return b""
+        except OSError as error:
+            if isinstance(error, LinkError):
+                raise
+            raise self._broken(error) from error
+
+    def reopen(self):
+        self.socket.close()
+        self._connect()
+
     def drain(self, quiet_s):
         end = time.monotonic() + 20*quiet_s
         dropped = 0
@@ -148,10 +187,16 @@ class SerialTransport(Transport):
     def __init__(self, path, *, baudrate, url):
         import serial
         self.url = url
+        self.path = path
         self.baudrate = baudrate
         self.errors = (serial.SerialException, OSError)
+        self._connect()
+
+    def _connect(self):
+        import serial
+        url, path = self.url, self.path
         try:
-            self.port = serial.Serial(path, baudrate, exclusive=True)
+            self.port = serial.Serial(path, self.baudrate, exclusive=True)
         except (serial.SerialException, OSError, ValueError) as error:
             code = getattr(error, "errno", None)
             if code in (errno.EAGAIN, errno.EBUSY):
@@ -204,6 +249,17 @@ class SerialTransport(Transport):
                 raise self.timeout("received", received, len(view), timeout_s)
             view[received:received + len(data)] = data
             received += len(data)
+
+    def receive(self, limit_s):
+        try:
+            self.port.timeout = limit_s
+            return self.port.read(max(1, self.port.in_waiting))
+        except self.errors as error:
+            raise LinkError(f"{self.url}: reading failed: {error}") from error
+
+    def reopen(self):
+        self.port.close()
+        self._connect()
 
     def drain(self, quiet_s):
         end = time.monotonic() + 20*quiet_s

@@ -10,6 +10,7 @@
  * - Answers leave at once when the bridge is between two frames, else when no byte came for QUIET_CYCLES.
  * - When nothing is under way (rings empty, not `framing`, not `busy`, quiet) the simulation sleeps in poll(); so it
  *   does while the host is slow to read, or pauses inside a frame, so that host time never becomes a bridge timeout.
+ * - `attached` says whether there is a client: the bridge forgets what the last one began.
  * - One client at a time; a second one is sent "BSY" and the end of the stream. After a disconnect the next client waits until the
  *   bridge has finished or dropped the frame that was cut.
  * - The simulation ends when its parent process does, however that died.
@@ -31,6 +32,7 @@
 #define PARENT_MS 100          /* the same while it sleeps */
 #define FRAME_MS 1000          /* a host that is silent for so long inside a frame has given it up */
 #define FLUSH_BYTES (16 * 1024)
+#define FLUSH_CYCLES (1 << 14) /* answers wait no longer than that while the host goes on sending */
 
 /* Shorter than a word, so that no client can take it for an answer. */
 static const char refusal[3] = {'B', 'S', 'Y'};
@@ -41,13 +43,14 @@ struct session_s {
   uint32_t *source_data;
   uint8_t *sink_valid, *sink_ready, *sink_count;
   uint32_t *sink_data;
-  uint8_t *framing, *hungry, *busy;
+  uint8_t *framing, *hungry, *busy, *attached;
   uint8_t *sys_clk;
   uint8_t last_clk;
 
   struct ring rx, tx;
   uint32_t quiet;   /* cycles since a byte moved */
   uint32_t look;    /* cycles until the next look at the socket */
+  uint64_t flushed; /* cycle of the last flush */
   uint32_t watch;   /* cycles until the next look at the parent */
   int settling;     /* a client has left inside a frame: wait for its end, drop its answers */
   int cut;          /* the host sent nothing for FRAME_MS inside a frame: let the bridge's timeout come */
@@ -174,8 +177,11 @@ static void look_at_socket(struct session_s *s)
     s->settling = 0;
   accept_clients(s);
   receive(s);
-  if (ring_used(&s->tx) && ((!framing && !ring_used(&s->rx)) || is_quiet || ring_used(&s->tx) >= FLUSH_BYTES))
+  if (ring_used(&s->tx) && ((!framing && !ring_used(&s->rx)) || is_quiet || ring_used(&s->tx) >= FLUSH_BYTES
+                            || s->cycles - s->flushed >= FLUSH_CYCLES)) {
     flush(s);
+    s->flushed = s->cycles;
+  }
   is_through = is_quiet && !framing && !ring_used(&s->rx) && !s->settling;
   if (s->client_eof && is_through && !ring_used(&s->tx))
     drop_client(s);
@@ -223,6 +229,7 @@ static void drive(struct session_s *s)
   *s->sink_count = (uint8_t)count;
   *s->sink_data = ring_peek_word(&s->rx);
   *s->source_ready = ring_free(&s->tx) >= WORD_BYTES;
+  *s->attached = s->client >= 0;
 }
 
 static int link_tick(void *session, uint64_t time_ps)
@@ -291,8 +298,10 @@ static int link_add_pads(void *session, struct pad_list_s *list)
     s->hungry = find_pad("mixpe_link", list->pads, "hungry");
     s->framing = find_pad("mixpe_link", list->pads, "framing");
     s->busy = find_pad("mixpe_link", list->pads, "busy");
+    s->attached = find_pad("mixpe_link", list->pads, "attached");
     if (!s->source_valid || !s->source_ready || !s->source_data || !s->sink_valid || !s->sink_ready || !s->sink_data
-        || !s->sink_count || !s->framing || !s->hungry || !s->busy)
+        || !s->sink_count || !s->framing || !s->hungry || !s->busy
+        || !s->attached)
       return RC_ERROR;
   }
   if (!strcmp(list->name, "sys_clk")) {
