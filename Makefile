@@ -7,8 +7,9 @@ MIXPE  := $(VENV)/bin/mixpe
 PYTEST := $(VENV)/bin/python -m pytest
 JOBS   ?= 2
 FUZZ_SECONDS ?= 600
+SOAK_SECONDS ?= 600
 
-.PHONY: help setup demo test test-slow test-torch test-models test-writers test-browser browser screenshot docs fuzz lint bench explore explore-quick test-boards clean
+.PHONY: help setup demo test test-slow test-torch test-models test-writers test-browser browser screenshot docs soak fuzz lint bench explore explore-quick test-boards clean
 
 help:
 	@echo "make demo           set up, build the simulated SoC, and let a language model write through it"
@@ -20,6 +21,7 @@ help:
 	@echo "make test-browser   the server's page in Chromium (installs both), screenshots in build/browser"
 	@echo "make screenshot     the README's picture of the page, docs/results/page.png"
 	@echo "make docs           the documentation as a site, in build/docs (installs MkDocs)"
+	@echo "make soak           eight clients of the server for ten minutes (SOAK_SECONDS), over host and device decoder each"
 	@echo "make fuzz           ten minutes for each reader of model files (FUZZ_SECONDS)"
 	@echo "make bench          cycles, bandwidth and link of the simulated SoC, with plots"
 	@echo "make explore-quick  a small design-space exploration; make explore: all of it"
@@ -81,6 +83,9 @@ docs: setup
 	@$(VENV)/bin/python -m pip install -q -c .ci/constraints.txt -e '.[docs]'
 	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
 	@echo "build/docs/index.html"
+
+soak: setup
+	@MIXPE_SOAK_SECONDS=$(SOAK_SECONDS) $(PYTEST) -n 0 -q tests/serve/test_soak.py
 
 fuzz: setup
 	@MIXPE_FUZZ_SECONDS=$(FUZZ_SECONDS) $(PYTEST) -n $(JOBS) -q --timeout 0 tests/formats/test_fuzz.py
