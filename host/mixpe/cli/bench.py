@@ -23,7 +23,9 @@ the cycle model's prediction. Then the link against LiteX's client, and packing 
 
 With --board nothing is run: tokens a second of whole language models are modelled for a board, from the cycle model,
 the board's clock (as routed, where it was), the memory's rate as measured in simulation or assumed from it, and the
-link's speed under the driver's own requests."""
+link's speed under the driver's own requests.
+
+With --cpu a model is measured in llama.cpp on this machine's CPU, and the boards are modelled on it."""
 
 DEVICE = "sim"
 ALL    = "all"
@@ -41,6 +43,10 @@ def add_parser(subparsers):
     model.add_argument("--link", choices=("uart", "etherbone"), help="the board's link (its first)")
     model.add_argument("--activations", choices=KINDS, default="a8", help="of the linear layers (a8)")
     model.add_argument("--prompt", type=int, default=0, metavar="N", help="model prefill of N tokens too (0: not)")
+    cpu = parser.add_argument_group("this machine's CPU")
+    cpu.add_argument("--cpu", action="store_true", help="measure a GGUF model (--model, smollm2) in llama.cpp")
+    cpu.add_argument("--threads", type=int, metavar="N", help="of llama.cpp (as many as there are processors)")
+    cpu.add_argument("--tokens", type=int, default=64, metavar="N", help="that are made in each of three runs (64)")
     parser.add_argument("--group-size", type=int, default=128, metavar="G", help="weights that share a scale (128)")
     parser.add_argument("--quick", action="store_true", help="three layers only")
     parser.add_argument("--no-link", action="store_true", help="leave out link and host")
@@ -130,8 +136,40 @@ def run_boards(args):
     return 0
 
 
+def run_cpu(args):
+    """Measure a model on this machine's CPU, and model the boards on it."""
+    from mixpe.bench.board import GenerationModel
+    from mixpe.bench.boardtable import cpu_text
+    from mixpe.bench.cpu import measure_cpu
+    from mixpe.bench.models import of_config
+    from mixpe.lm import checkpoint
+    from mixpe_boards.registry import BOARDS
+    from mixpe_boards.table import load_results
+    name, *more = args.model or ["smollm2"]
+    if more:
+        raise RangeError(f"--cpu measures one model, not {1 + len(more)}")
+    opened = checkpoint.opened(name)
+    with Progress("measure", 1, "models") as progress:
+        found = measure_cpu(name, opened, threads=args.threads, tokens=args.tokens)
+        progress.advance(1)
+    results = load_results()
+    models  = [GenerationModel(board, results=results, group_size=args.group_size, activations=args.activations)
+        for board in BOARDS.values()]
+    shape = of_config(name, opened.architecture)
+    rows  = [model.row(shape) for model in models]
+    if args.json:
+        print(json.dumps({"cpu": found.to_dict(), "boards": [{"board": model.board.name, "modelled": True,
+            "group_size": model.group_size, "activations": model.activations, "memory_bytes_per_s":
+            model.board.memory_mbps*1e6, **row.to_dict()} for model, row in zip(models, rows, strict=True)]}, indent=1))
+    else:
+        print(cpu_text(found, models, rows))
+    return 0
+
+
 def run(args):
     """Run the command."""
+    if args.cpu:
+        return run_cpu(args)
     if args.board:
         return run_boards(args)
     layers = [layer for layer in LAYERS if not args.quick or layer.label in QUICK]

@@ -23,7 +23,7 @@ ORDER = ("demo", "info", "open", "models", "chat", "serve", "generate", "program
 EXTRAS = {
     "migen": "gateware", "litex": "gateware", "litedram": "gateware", "liteeth": "gateware", "litescope": "gateware",
     "litex_boards": "gateware", "matplotlib": "plot", "torch": "torch", "transformers": "torch", "starlette": "serve",
-    "uvicorn": "serve",
+    "uvicorn": "serve", "llama_cpp": "llama",
 }
 
 EXIT_ERROR, EXIT_INTERRUPTED = 2, 130

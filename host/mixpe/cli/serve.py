@@ -6,6 +6,7 @@ import os
 import sys
 
 from mixpe.errors import ConfigError, MixpeError
+from mixpe.lm.model import DECODERS
 from mixpe.plan.kinds import KINDS
 from mixpe.serve.address import is_loopback
 
@@ -37,6 +38,11 @@ def add_parser(subparsers):
     p.add_argument("--bits", type=int, default=4, choices=(4, 8), help="of a weight, where the model has floats (4)")
     p.add_argument("--head-bits", type=int, choices=(4, 8),
                    help="round the output head to so many bits, whatever it is stored as")
+    p.add_argument("--decoder", default="host", choices=DECODERS,
+                   help="where all between the linear layers runs: on the host, for several requests in one pass "
+                        "(host), on the device's decoder, where they take turns and tokens alone cross the link "
+                        "(device), or there if it can (auto)")
+    p.add_argument("--context", type=int, metavar="N", help="positions of a text on such a device (what it has)")
     return p
 
 

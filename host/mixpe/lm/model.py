@@ -157,7 +157,7 @@ class LlamaModel(Logits):
             return ()
 
     @property
-    def _decodes(self):
+    def decodes_on_device(self):
         """Texts are made by a decoder on the device, and not in another arithmetic than its."""
         return self._decoder is not None and self._arithmetic is DecoderArithmetic
 
@@ -170,7 +170,7 @@ class LlamaModel(Logits):
     @property
     def context(self):
         """Positions of a text: those of a session on the device, or what the model was trained for."""
-        return self._decoder.context if self._decodes else self.config.max_position_embeddings
+        return self._decoder.context if self.decodes_on_device else self.config.max_position_embeddings
 
     @cached_property
     def tokenizer(self):
@@ -214,17 +214,17 @@ class LlamaModel(Logits):
         DeviceMemoryError
             There is no room for one more.
         """
-        if not self._decodes:
+        if not self.decodes_on_device:
             raise ModelError("a session needs a decoder on a device: from_pretrained(…, device, decoder=\"device\")")
         return Session(self._decoder)
 
     def new_past(self):
         """What a text keeps from one generation to the next: a session on the device, or a cache."""
-        return self.session() if self._decodes else self.new_cache()
+        return self.session() if self.decodes_on_device else self.new_cache()
 
     def generation(self, prompt, n, sampler, **options):
         """A `Generation`, on the device where its decoder is there."""
-        return (DeviceGeneration if self._decodes else Generation)(self, prompt, n, sampler, **options)
+        return (DeviceGeneration if self.decodes_on_device else Generation)(self, prompt, n, sampler, **options)
 
     def generate(self, prompt, n, *, temperature=0.0, top_p=1.0, seed=0):
         """Continue a text, byte by byte.

@@ -145,7 +145,7 @@ class Service:
             prompt = tokenizer.chat.encode(tokenizer, ask.messages)
         else:
             prompt = tokenizer.encode(ask.prompt, parse_special=False)
-        context = model.config.max_position_embeddings
+        context = model.context
         if not prompt or len(prompt) > context:
             raise AskError(f"the prompt has {len(prompt)} tokens, and the context {context}",
                 code="context_length_exceeded")

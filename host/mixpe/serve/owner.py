@@ -4,14 +4,16 @@
     submit ─► waiting (bounded) ─► active: at most as many as the array has rows for ─► pieces to each client
                                       one pass after the other: every active sequence's next token, and a piece of one
                                       prompt; a kept cache with the same beginning is continued
+
+With a decoder on the device a pass is one run of it for each of them, and caches are sessions in its memory.
 """
 
 import threading
 from collections import deque
 
-from mixpe.errors import DeviceError, MixpeError
-from mixpe.lm.batch import forward_many
+from mixpe.errors import DeviceError, DeviceMemoryError, MixpeError
 from mixpe.serve.ask import AskError
+from mixpe.serve.passes import passes_of
 
 CHUNK = 32  # tokens of a prompt in one pass: others get a token meanwhile
 
@@ -43,7 +45,7 @@ class Owner(threading.Thread):
 
     def __init__(self, model, figures, *, slots, waiting=32, kept=4):
         super().__init__(name="mixpe-owner", daemon=True)
-        self._model, self._figures = model, figures
+        self._passes, self._figures = passes_of(model), figures
         self._slots, self._limit, self._keep = slots, waiting, kept
         self._change  = threading.Condition()
         self._waiting = deque()
@@ -96,6 +98,9 @@ class Owner(threading.Thread):
                 self._drop(DeviceError(f"the server failed: {type(error).__name__}: {error}"))
         for sequence in [*self._active, *self._waiting]:
             sequence.fail(DeviceError("the server was closed"))
+        for cache in [*(sequence.cache for sequence in self._active), *(cache for _, cache in self._kept)]:
+            self._passes.close_cache(cache)
+        self._active, self._kept = [], []
 
     def _admit(self):
         """Fill the slots; waits while there is nothing to do. False: it is time to end."""
@@ -111,7 +116,9 @@ class Owner(threading.Thread):
                     self._waiting.remove(sequence)
                     self._figures.ended(sequence)
                 while self._waiting and len(self._active) < self._slots:
-                    self._begin(self._waiting.popleft())
+                    if not self._begin(self._waiting[0]):
+                        break
+                    self._waiting.popleft()
                 if self._closing:
                     return False
                 if self._active:
@@ -119,7 +126,7 @@ class Owner(threading.Thread):
                 self._change.wait()
 
     def _begin(self, sequence):
-        """Give it a cache, one that holds its beginning if there is."""
+        """Give it a cache, one that holds its beginning if there is. False: there is no room before another ends."""
         best = max(self._kept, key=lambda kept: common(kept[0], sequence.prompt), default=None)
         known = 0 if best is None else min(common(best[0], sequence.prompt), len(sequence.prompt) - 1)
         if known:
@@ -127,17 +134,38 @@ class Owner(threading.Thread):
             sequence.cache = best[1]
             sequence.cache.length = known
         else:
-            sequence.cache = self._model.new_cache()
+            try:
+                sequence.cache = self._new_cache()
+            except MixpeError as error:
+                if self._active and isinstance(error, DeviceMemoryError):
+                    return False
+                sequence.fail(error)
+                self._figures.ended(sequence)
+                return True
         sequence.known   = known
         sequence.pending = sequence.prompt[known:]
         self._active.append(sequence)
+        return True
+
+    def _new_cache(self):
+        """A fresh one; kept ones make room for it, the least recently used first."""
+        while True:
+            try:
+                return self._passes.new_cache()
+            except DeviceMemoryError:
+                if not self._kept:
+                    raise
+                self._passes.close_cache(self._kept.pop(0)[1])
 
     def _retire(self, sequence):
         """Keep its cache for a while."""
         self._figures.ended(sequence)
-        if self._keep and sequence.cache.length:
+        if sequence.cache.length:
             self._kept.append((sequence.tokens[:sequence.cache.length], sequence.cache))
-            del self._kept[:-self._keep]
+        else:
+            self._passes.close_cache(sequence.cache)
+        while len(self._kept) > self._keep:
+            self._passes.close_cache(self._kept.pop(0)[1])
 
     def _pass(self):
         """One pass: a token for all whose prompt is done, and a piece of the first prompt that is not."""
@@ -149,7 +177,7 @@ class Owner(threading.Thread):
                 prompt = True
             work.append((sequence, sequence.pending[:CHUNK]))
         with self._figures.timed(work):
-            logits = forward_many(self._model, [(tokens, sequence.cache) for sequence, tokens in work])
+            logits = self._passes(work)
         for (sequence, tokens), row in zip(work, logits, strict=True):
             sequence.pending = sequence.pending[len(tokens):]
             if not sequence.pending:
@@ -163,4 +191,5 @@ class Owner(threading.Thread):
             for sequence in self._active:
                 sequence.fail(error)
                 self._figures.ended(sequence)
+                self._passes.close_cache(sequence.cache)
             self._active = []

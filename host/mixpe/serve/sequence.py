@@ -102,6 +102,10 @@ class Sequence:
         """All tokens, of the prompt and made."""
         return [*self.prompt, *self.made]
 
+    def takes(self, token):
+        """Whether it chooses this token if that has the largest logit, whatever the others are."""
+        return self._sampler.takes(token)
+
     def take(self, logits):
         """Choose the next token from (vocab,) float32 logits, and send the text that it completes."""
         token = self._sampler(logits)

@@ -14,12 +14,12 @@ from mixpe.serve.app import Service, make_app
 from mixpe.serve.figures import Figures
 from mixpe.serve.owner import Owner
 
-HOST_SLOTS = 4  # without a device
+HOST_SLOTS = 4  # without a device, or with its decoder, where each takes its turn
 
 
 def _slots(model, activations):
     """Sequences that one pass of the array takes."""
-    if model.device is None:
+    if model.device is None or model.decodes_on_device:
         return HOST_SLOTS
     return max(1, model.device.config.rows//(2 if KINDS[activations].wide else 1))
 
@@ -28,7 +28,7 @@ def facts_of(model, name, activations):
     """What the page says about model and device: dict, ready for JSON."""
     device = model.device
     found  = {"model": name, "family": model.config.family, "layers": model.config.num_hidden_layers,
-        "context": model.config.max_position_embeddings, "chat": model.tokenizer.chat is not None,
+        "context": model.context, "chat": model.tokenizer.chat is not None,
         "activations": activations, "device": None}
     if device is not None:
         info = device.info()
@@ -66,12 +66,13 @@ def serve(args, key, say):
     opened    = checkpoint.opened(args.model)
     tokenizer = tokenizer_of(opened)
     name      = args.name or Path(args.model).name
-    kind      = args.activations or ("a8" if is_byte_model(opened.path) else "a16")
+    byte_kind = "a8" if args.decoder == "host" else "a16"  # a device's decoder takes no a8
+    kind      = args.activations or (byte_kind if is_byte_model(opened.path) else "a16")
     with socket.create_server((args.host, args.port), family=socket.AF_INET6 if ":" in args.host else socket.AF_INET,
                               reuse_port=False) as listening:
         with LlamaModel.from_pretrained(opened, None if args.device == "none" else args.device,
                                         group_size=args.group_size, bits=args.bits, activations=kind,
-                                        head_bits=args.head_bits, decoder="host") as model:  # rows of one pass
+                                        head_bits=args.head_bits, decoder=args.decoder, context=args.context) as model:
             model.tokenizer = tokenizer
             app, owner = start(model, name, key, slots=args.slots, waiting=args.queue,
                 activations=kind, host=args.host)

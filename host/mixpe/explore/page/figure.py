@@ -79,6 +79,7 @@ def draw(rows, path, column, label):
         axes.spines.top.set_visible(axes is parts[0])
         axes.spines.bottom.set_visible(axes is parts[-1])
         axes.tick_params(bottom=axes is parts[-1], which="both")
+        _mark_breaks(axes, above=axes is not parts[0], below=axes is not parts[-1])
     low, high = parts[0].get_xlim()
     parts[0].set_xlim(low, high*(high/low)**0.3)  # the labels' place
     parts[-1].set_xlabel(label)
@@ -88,8 +89,20 @@ def draw(rows, path, column, label):
     figure.tight_layout(rect=(0, 0, 0.83, 1))
     for axes, limits in zip(parts, ranges, strict=True):
         _label([row for row in best if limits[0] <= row["sqnr_db"] <= limits[1]], axes, column)
+    tallest = max(parts, key=lambda axes: axes.get_position().height)
+    tallest.annotate("better", (0.09, 0.93), (0.015, 0.83), xycoords="axes fraction", fontsize=9, color="0.3",
+        arrowprops={"arrowstyle": "->", "color": "0.3"})
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
+
+
+def _mark_breaks(axes, above, below):
+    """Two strokes across each side of a scale where it is broken."""
+    stroke = {"marker": [(-1, -0.6), (1, 0.6)], "markersize": 9, "linestyle": "none", "color": "black",
+        "clip_on": False, "transform": axes.transAxes}
+    for height, is_broken in ((1, above), (0, below)):
+        if is_broken:
+            axes.plot([0, 1], [height, height], label="_break", **stroke)
 
 
 def _label(best, axes, column):

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""How sequences advance: all as rows of one pass, or each in a session of the device's own decoder."""
+
+import numpy as np
+
+from mixpe.lm.batch import forward_many
+
+
+class RowPasses:
+    """The tokens of all sequences are rows of the same linear layers; what is between these runs on the host.
+
+    Parameters
+    ----------
+    model : LlamaModel
+    """
+
+    def __init__(self, model):
+        self._model = model
+
+    def new_cache(self):
+        """A cache for one sequence."""
+        return self._model.new_cache()
+
+    def close_cache(self, cache):
+        """It is not used any more."""
+
+    def __call__(self, work):
+        """Run new tokens of each sequence: list of (Sequence, tokens) → a row of (vocab,) float32 logits for each."""
+        return forward_many(self._model, [(tokens, sequence.cache) for sequence, tokens in work])
+
+
+class DevicePasses:
+    """Each sequence has a session in the device's memory, and they take turns: a token each.
+
+    Only the logits that a sampler can choose from are known, the 64 largest; the others are -inf.
+
+    Parameters
+    ----------
+    model : LlamaModel
+        With a decoder on its device.
+    """
+
+    def __init__(self, model):
+        self._model = model
+
+    def new_cache(self):
+        """A session for one sequence.
+
+        Raises
+        ------
+        DeviceMemoryError
+            There is no room for one more.
+        """
+        return self._model.session()
+
+    def close_cache(self, cache):
+        """Give its memory back."""
+        cache.close()
+
+    def __call__(self, work):
+        """See `RowPasses`."""
+        return [self._row(sequence, tokens) for sequence, tokens in work]
+
+    def _row(self, sequence, tokens):
+        token = sequence.cache.read(tokens)
+        row   = np.full(self._model.config.vocab_size, -np.inf, np.float32)
+        if sequence.takes(token):  # then the other logits need not cross the link
+            row[token] = 0
+        else:
+            found, logits = sequence.cache.top()
+            row[found] = logits
+        return row
+
+
+def passes_of(model):
+    """Those that the model's decoder has."""
+    return DevicePasses(model) if model.decodes_on_device else RowPasses(model)
