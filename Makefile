@@ -79,6 +79,7 @@ test-browser: browser
 
 prove: setup
 	@$(VENV)/bin/python -m mixpe_sim.proofs
+
 screenshot: browser
 	@$(PYTEST) -q -m browser tests/browser -k 1280-light
 	@cp build/browser/1280-light.png docs/results/page.png
