@@ -172,6 +172,7 @@ static void look_at_socket(struct session_s *s)
   int framing = *s->framing;
   int is_quiet = s->quiet >= QUIET_CYCLES;
   int is_through;  /* the SoC has nothing left to read, to answer or to compute */
+  int is_cut;      /* what it waits for inside a frame will not come */
 
   if (s->settling && !framing && is_quiet)
     s->settling = 0;
@@ -183,7 +184,8 @@ static void look_at_socket(struct session_s *s)
     s->flushed = s->cycles;
   }
   is_through = is_quiet && !framing && !ring_used(&s->rx) && !s->settling;
-  if (s->client_eof && is_through && !ring_used(&s->tx))
+  is_cut = is_quiet && *s->hungry && !ring_used(&s->rx);
+  if (s->client_eof && (is_through || is_cut) && !ring_used(&s->tx))
     drop_client(s);
   else if (s->client >= 0 && ring_free(&s->tx) < WORD_BYTES)
     sleep_in_poll(s, -1);  /* the host reads slowly: time stands still for it, or the bridge would drop the frame */
