@@ -12,6 +12,7 @@
 
 from importlib import import_module
 from importlib.metadata import version
+from typing import Any
 
 from mixpe import errors
 from mixpe.devices import open_device as open
@@ -23,7 +24,10 @@ from mixpe.quant.quantize import quantize, quantize_activations
 __all__ = ["Int4Matrix", "Int8Matrix", "LlamaModel", "MixpeError", "errors", "open", "quantize", "quantize_activations"]
 
 
-def __getattr__(name):
+__version__: str
+
+
+def __getattr__(name: str) -> Any:
     """What is loaded when it is first asked for: the version, and the layers for PyTorch."""
     if name == "__version__":
         return version("mixpe")

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The driver: one class for every device, over a link that reads and writes bus addresses."""
 
+from collections.abc import Callable
 from threading import RLock
+from typing import Any
+
+import numpy as np
 
 from mixpe.devices.bank import RegisterBank
 from mixpe.devices.inputs import as_rows
@@ -11,8 +15,10 @@ from mixpe.devices.memory import ActivationSpace, Allocator
 from mixpe.devices.run import RunEnd
 from mixpe.devices.sdram import init_method, initialise_sdr
 from mixpe.devices.stage import Stage
+from mixpe.devices.streams import LayerStream
 from mixpe.devices.transfer import Transfer
 from mixpe.devices.turns import in_turn
+from mixpe.quant.matrix import QuantizedMatrix
 from mixpe_gateware.contract.digest import VERSION, digest
 from mixpe_gateware.contract.errors import ConfigError, DeviceError, MixpeError
 from mixpe_gateware.contract.program.run import RUN_RECORD, RUN_TOKENS
@@ -95,17 +101,17 @@ class Device:
         self.bank.wait(STATUS_CHECKSUM, 0, floor_s, "a checksum that another program started did not end")
         self.queue.reset()
 
-    def __enter__(self):
+    def __enter__(self) -> "Device":
         return self
 
-    def __exit__(self, *_exception):
+    def __exit__(self, *_exception: object) -> None:
         self.close()
 
     def __repr__(self):
         return f"Device({self.url!r}, {self.config.name}{', closed' if self._closed else ''})"
 
     @in_turn
-    def close(self):
+    def close(self) -> None:
         """Close the link, and stop what `open` started. A second call does nothing."""
         if not self._closed:
             self._closed = True
@@ -127,7 +133,9 @@ class Device:
     # Layers.
 
     @in_turn
-    def load(self, matrix, activations="a8", fused=None, remake=None, keep=None, memory=None):
+    def load(self, matrix: QuantizedMatrix | LayerStream, activations: str = "a8", fused: bool | None = None,
+            remake: Callable[[], QuantizedMatrix] | None = None, keep: Callable[[np.ndarray], object] | None = None,
+            memory: Any = None) -> DeviceLinear:
         """Put a quantised matrix into the device's memory.
 
         Parameters
@@ -164,7 +172,7 @@ class Device:
             lambda addr, stream: self.transfer.upload(addr, stream, self.verify != "none"), keep)
         return linear
 
-    def run(self, requests):
+    def run(self, requests: list[tuple[DeviceLinear, Any]]) -> list[np.ndarray]:
         """Run independent layers without waiting between them.
 
         Parameters
@@ -178,7 +186,9 @@ class Device:
         """
         with self.turn:
             self.check_open()
-            inputs, shared, calls = {}, {}, []
+            inputs: dict[tuple[int, int], Any] = {}
+            shared: dict[Any, Any] = {}
+            calls = []
             for linear, x in requests:
                 if linear.device is not self:
                     raise DeviceError(f"a layer of {linear.device.url} cannot run on {self.url}")
@@ -265,19 +275,19 @@ class Device:
     # Memory.
 
     @in_turn
-    def write_memory(self, offset, data):
+    def write_memory(self, offset: int, data: Any) -> None:
         """Write a buffer or array at an offset of the device's memory, unverified."""
         self.check_open()
         self.transfer.write(offset, data)
 
     @in_turn
-    def read_memory(self, offset, size):
+    def read_memory(self, offset: int, size: int) -> np.ndarray:
         """Read bytes at an offset of the device's memory: (size,) uint8."""
         self.check_open()
         return self.transfer.read(offset, size)
 
     @in_turn
-    def checksum(self, offset, size):
+    def checksum(self, offset: int, size: int) -> int:
         """CRC-32 of a region, computed by the device. Offset and size are multiples of the beat."""
         self.check_open()
         return self.transfer.checksum(offset, size)
@@ -285,7 +295,7 @@ class Device:
     # What the device tells.
 
     @in_turn
-    def counters(self):
+    def counters(self) -> dict[str, int]:
         """Counters of the gateware, all of the same cycle: dict of int. See `contract.registers.COUNTER_TEXT`."""
         self.check_open()
         self.bank.write("control", CONTROL_LATCH)
@@ -294,12 +304,12 @@ class Device:
         return {name: words[2*index] | words[2*index + 1] << 32 for index, name in enumerate(names)}
 
     @in_turn
-    def reset_counters(self):
+    def reset_counters(self) -> None:
         """Set the counters to zero."""
         self.check_open()
         self.bank.write("control", CONTROL_COUNTERS)
 
-    def link_bytes(self):
+    def link_bytes(self) -> dict[str, int]:
         """Bytes that the link has carried since it was opened: dict of int.
 
         ``sent`` and ``received`` with the protocol's headers, ``written`` and ``read`` payload alone.
@@ -308,7 +318,7 @@ class Device:
         return {"sent": counters.sent_bytes, "received": counters.received_bytes, "written": counters.written_bytes,
             "read": counters.read_bytes}
 
-    def info(self):
+    def info(self) -> dict[str, Any]:
         """What the device says about itself: dict of str, int, float and bool, ready for JSON."""
         config = self.config
         return {

@@ -2,6 +2,9 @@
 """A quantised layer in a device's memory."""
 
 import zlib
+from typing import Any
+
+import numpy as np
 
 from mixpe.devices.activations import Activations, check_codes
 from mixpe.devices.calls import FusedCall, PartialsCall
@@ -62,21 +65,21 @@ class DeviceLinear:
             self._stream = stream.stream
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[int, int]:
         """(n, k)"""
         return self.plan.n, self.plan.k
 
     @property
-    def matrix(self):
+    def matrix(self) -> QuantizedMatrix:
         """Int4Matrix or Int8Matrix; made again where it was not kept."""
         return self._remake() if self._matrix is None else self._matrix
 
     @property
-    def weight_bytes(self):
+    def weight_bytes(self) -> int:
         """Bytes of its weight streams in the device's memory."""
         return sum(self.plan.stream_bytes)
 
-    def __call__(self, x):
+    def __call__(self, x: Any) -> np.ndarray:
         """Multiply.
 
         Parameters
@@ -95,7 +98,7 @@ class DeviceLinear:
         places = "freed" if self.addrs is None else f"{self.weight_bytes} bytes on {self.device.url}"
         return f"DeviceLinear({n} x {k}, W{4*self.plan.planes}{self.activations.upper()}, {places})"
 
-    def partials(self, xq):
+    def partials(self, xq: np.ndarray) -> np.ndarray:
         """Exact group dot products: (m, k) int8 → (m, n, k/G) int32.
 
         8-bit weights: 16·P_hi + P_lo.
@@ -110,7 +113,7 @@ class DeviceLinear:
             self.device.execute([call])
             return call.result()
 
-    def free(self):
+    def free(self) -> None:
         """Give its memory back. The layer cannot be used after this; a second call does nothing."""
         with self.device.turn:
             addrs, self.addrs = self.addrs, None

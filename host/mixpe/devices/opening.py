@@ -11,6 +11,7 @@
 """
 
 from functools import partial
+from typing import Any
 
 from mixpe.devices.driver import VERIFY, Device
 from mixpe.devices.finding import is_mixpe
@@ -140,7 +141,7 @@ OPENERS = {"reference": _open_reference, "sim": _open_sim, "serial": _open_link,
     "etherbone": _open_link}
 
 
-def open_device(url, **options):
+def open_device(url: str, **options: Any) -> Device:
     """Open a device.
 
     Parameters

@@ -2,10 +2,15 @@
 """A language model from a checkpoint: its layers on a device, its tokenizer, and the texts that it writes."""
 
 import warnings
+from collections.abc import Callable, Sequence
 from functools import cached_property
+from os import PathLike
+from typing import Any
 
 from mixpe.devices import open_device
+from mixpe.devices.driver import Device
 from mixpe.errors import ConfigError, DeviceMemoryError, MixpeError, ModelError, RangeError
+from mixpe.formats.checkpoint import Checkpoint
 from mixpe.formats.packaged import is_byte_model
 from mixpe.lm import checkpoint
 from mixpe.lm.decoder import DecoderArithmetic
@@ -21,6 +26,7 @@ from mixpe.lm.text import TextGeneration, tokenizer_of
 from mixpe.lm.weights import Weights
 from mixpe.plan.kinds import KINDS
 from mixpe.program.jobs import job_names
+from mixpe.quant.matrix import QuantizedMatrix
 
 DECODERS = ("auto", "device", "host")
 
@@ -32,9 +38,11 @@ class LlamaModel(Logits):
     """
 
     @classmethod
-    def from_pretrained(cls, path=None, device=None, *, group_size=128, bits=4, activations=None, quantiser=None,
-                        head_bits=None, head_group_size=32, stream=False, arithmetic="float32", decoder="auto",
-                        context=None):
+    def from_pretrained(cls, path: str | PathLike[str] | Checkpoint | None = None,
+            device: str | Device | None = None, *, group_size: int | None = 128, bits: int = 4,
+            activations: str | None = None, quantiser: Callable[..., QuantizedMatrix] | None = None,
+            head_bits: int | None = None, head_group_size: int = 32, stream: bool = False,
+            arithmetic: str = "float32", decoder: str = "auto", context: int | None = None) -> "LlamaModel":
         """Read a checkpoint and load its linear layers into a device.
 
         Weights that are stored quantised go there with their own numbers where a device has their form; what is
@@ -91,15 +99,15 @@ class LlamaModel(Logits):
             raise RangeError(f"head_bits must be 4 or 8, not {head_bits!r}")
         opened = checkpoint.opened(path)
         owned  = isinstance(device, str)
-        device = open_device(device) if owned else device
-        wanted = decoder != "host" and device is not None and (decoder == "device" or device.config.decoder)
+        used   = open_device(device) if isinstance(device, str) else device
+        wanted = decoder != "host" and used is not None and (decoder == "device" or used.config.decoder)
         if activations is None:
             activations = "a8" if is_byte_model(opened.path) and not wanted else "a16"
         config, tensors = opened.architecture, Weights(opened.tensors)
-        if device is None:
+        if used is None:
             model = cls(config, tensors, arithmetic=arithmetic)
         else:
-            loader = DeviceLoader(device, group_size=group_size, bits=bits, activations=activations,
+            loader = DeviceLoader(used, group_size=group_size, bits=bits, activations=activations,
                                   quantiser=quantiser, checkpoint=opened, owned=owned,
                                   head=head_bits and (head_bits, head_group_size))
             try:
@@ -131,7 +139,9 @@ class LlamaModel(Logits):
         """What of the weights is not the file's own on the device, or not there: tuple of str, one line a kind."""
         return () if self._loader is None else (*self._loader.notes(), *self._decoder_notes)
 
-    _loader = _checkpoint = _decoder = None
+    _loader: DeviceLoader | None = None
+    _checkpoint: Checkpoint | None = None
+    _decoder: DeviceDecoder | None = None
     _decoder_notes = ()
 
     def _put_decoder_on_device(self, activations, context, optional):
@@ -185,7 +195,7 @@ class LlamaModel(Logits):
             raise ModelError("a model made of tensors has no tokenizer; from_pretrained reads it with them")
         return tokenizer_of(self._checkpoint)
 
-    def close(self):
+    def close(self) -> None:
         """Give the device back, if `from_pretrained` opened it."""
         decoder, self._decoder = self._decoder, None
         if decoder is not None:
@@ -193,13 +203,13 @@ class LlamaModel(Logits):
         if self._loader is not None:
             self._loader.close()
 
-    def __enter__(self):
+    def __enter__(self) -> "LlamaModel":
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def session(self):
+    def session(self) -> Session:
         """A text whose keys and values stay in the device's memory.
 
         Returns
@@ -226,7 +236,8 @@ class LlamaModel(Logits):
         """A `Generation`, on the device where its decoder is there."""
         return (DeviceGeneration if self.decodes_on_device else Generation)(self, prompt, n, sampler, **options)
 
-    def generate(self, prompt, n, *, temperature=0.0, top_p=1.0, seed=0):
+    def generate(self, prompt: bytes | str | Sequence[int], n: int, *, temperature: float = 0.0, top_p: float = 1.0,
+            seed: int = 0) -> Generation:
         """Continue a text, byte by byte.
 
         Parameters
@@ -250,9 +261,11 @@ class LlamaModel(Logits):
         if self.config.vocab_size != 256:
             raise ModelError(f"generate needs a byte-level model (vocab_size 256), not {self.config.vocab_size}; "
                              "use generate_tokens with this model's own tokenizer")
-        return self.generation(*self._request(prompt, n), Sampler(temperature, top_p, seed), as_bytes=True)
+        tokens, n = self._request(prompt, n)
+        return self.generation(tokens, n, Sampler(temperature, top_p, seed), as_bytes=True)
 
-    def write(self, prompt, n, *, temperature=0.0, top_p=1.0, seed=0):
+    def write(self, prompt: str, n: int, *, temperature: float = 0.0, top_p: float = 1.0,
+            seed: int = 0) -> TextGeneration:
         """Continue a text, with the model's own tokenizer.
 
         Parameters
@@ -277,7 +290,8 @@ class LlamaModel(Logits):
         """
         return self._text(self.tokenizer.encode(prompt), n, (temperature, top_p, seed), continues=True)
 
-    def answer(self, messages, n, *, temperature=0.0, top_p=1.0, seed=0, **variables):
+    def answer(self, messages: list[dict[str, str]], n: int, *, temperature: float = 0.0, top_p: float = 1.0,
+            seed: int = 0, **variables: Any) -> TextGeneration:
         """Answer a conversation by the model's chat template.
 
         Parameters
@@ -298,9 +312,11 @@ class LlamaModel(Logits):
         generation = self.generation(*self._request(tokens, n), sampler, ends=tokenizer.eos_ids)
         return TextGeneration(generation, tokenizer.stream(continues=continues))
 
-    def generate_tokens(self, prompt, n, *, temperature=0.0, top_p=1.0, seed=0):
+    def generate_tokens(self, prompt: Sequence[int], n: int, *, temperature: float = 0.0, top_p: float = 1.0,
+            seed: int = 0) -> Generation:
         """As `generate`, for any vocabulary: integers in, an iterator of integers out."""
-        return self.generation(*self._request(prompt, n), Sampler(temperature, top_p, seed))
+        tokens, n = self._request(prompt, n)
+        return self.generation(tokens, n, Sampler(temperature, top_p, seed))
 
     def _request(self, prompt, n):
         return as_request(prompt, n, self.config, self.context)

@@ -69,7 +69,8 @@ def _pack_codes(codes, bits, packed):
         packed[:, half:] = (pairs & np.uint64(15)) | ((pairs >> np.uint64(28)) & np.uint64(0xF0))
 
 
-def quantize(w, group_size=128, symmetric=False, bits=4):
+def quantize(w: np.ndarray, group_size: int | None = 128, symmetric: bool = False,
+        bits: int = 4) -> Int4Matrix | Int8Matrix:
     """Quantise a weight matrix, round to nearest, group-wise.
 
     Parameters
@@ -137,7 +138,7 @@ def quantize(w, group_size=128, symmetric=False, bits=4):
     return kind((n, k), packed, scales, zeros, int(group_size))
 
 
-def quantize_activations(x):
+def quantize_activations(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Quantise activations to int8, one scale a token.
 
     Parameters

@@ -6,15 +6,18 @@ of the model's state beside them, in its own types.
 """
 
 import json
+from os import PathLike
 
 import numpy as np
 import torch
 
 import mixpe
+from mixpe.devices.driver import Device
 from mixpe.errors import DtypeError, ModelError
 from mixpe.formats import safetensors
 from mixpe.formats.mapping import parse_json
 from mixpe.formats.matrixfile import Outline, load_matrices, metadata_of
+from mixpe.quant.matrix import QuantizedMatrix
 from mixpe.torch.layer import OffloadedLayer, is_linear
 from mixpe.torch.offload import offload, release
 
@@ -44,7 +47,7 @@ def _named(model, wanted):
     return layers
 
 
-def save(model, path):
+def save(model: torch.nn.Module, path: str | PathLike[str]) -> None:
     """Write an offloaded model's quantised weights, and the rest of its state, to a safetensors file.
 
     Parameters
@@ -66,7 +69,8 @@ def save(model, path):
     matrices = {name: linear.matrix for name, linear in linears.items()}
     outlines = {name: Outline(matrix.shape, matrix.bits, matrix.group_size, matrix.form)
         for name, matrix in matrices.items()}
-    entries, arrays = {}, {}
+    entries: dict[str, tuple] = {}
+    arrays: dict[str, np.ndarray] = {}
     for name, matrix in matrices.items():
         entries |= outlines[name].entries(name)
         arrays  |= {entry: getattr(matrix, entry.rpartition(".")[2]) for entry in outlines[name].entries(name)}
@@ -107,7 +111,7 @@ def _check(path, model, matrices, others):
     return {name: layers[name][0] for name in matrices}
 
 
-def load(model, path, device):
+def load(model: torch.nn.Module, path: str | PathLike[str], device: Device) -> torch.nn.Module:
     """Load what `save` wrote into a model of the same architecture, and its layers into a device.
 
     Layers on the device compute as they did when they were saved, to the bit. Their weight in PyTorch becomes what the
@@ -158,11 +162,11 @@ def load(model, path, device):
             return matrix
         return mixpe.quantize(weight, like[name].group_size, bits=like[name].bits)
 
-    like = {}
+    like: dict[str, QuantizedMatrix] = {}
     try:
         for kind in sorted(set(kinds.values())):
-            offload(model, device, activations=kind, only=lambda name, kind=kind: kinds.get(name) == kind,
-                quantiser=quantised)
+            names = {name for name, each in kinds.items() if each == kind}
+            offload(model, device, activations=kind, only=names.__contains__, quantiser=quantised)
     except BaseException:
         release(model)
         raise

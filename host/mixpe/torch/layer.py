@@ -175,5 +175,7 @@ def attach(layer, held):
 
 def detach(layer):
     """Have a layer compute in PyTorch again, and free its memory on the device."""
+    for key in [key for key, hook in layer._forward_pre_hooks.items() if hook is pass_on]:
+        del layer._forward_pre_hooks[key]
     layer.__class__ = layer.plain
     layer.__dict__.pop(HELD).free()

@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Put the linear layers of a model on a device, and take them back."""
 
+from collections.abc import Callable
+
+import numpy as np
 from torch import nn
 
 import mixpe
+from mixpe.devices.driver import Device
 from mixpe.errors import DtypeError, MixpeError, ModelError
 from mixpe.progress import Progress
+from mixpe.quant.matrix import QuantizedMatrix
 from mixpe.torch.layer import HELD, Held, OffloadedLayer, attach, detach, is_linear, named, pass_on
 from mixpe.torch.readers import CALLS_WHERE_HOOKED, readers
 
@@ -48,7 +53,9 @@ def _hook(model):
                     layer.register_forward_pre_hook(pass_on)
 
 
-def offload(model, device, group_size=128, *, activations="a8", only=None, quantiser=None):
+def offload(model: nn.Module, device: Device, group_size: int | None = 128, *, activations: str = "a8",
+        only: Callable[[str], bool] | None = None,
+        quantiser: Callable[[str, np.ndarray], QuantizedMatrix] | None = None) -> nn.Module:
     """Quantise the linear layers of a model, load them into a device, and have them compute there.
 
     The layers are `nn.Linear` and GPT-2's `Conv1D`; sub-classes of these are left alone, such as the projection of
@@ -109,12 +116,9 @@ def offload(model, device, group_size=128, *, activations="a8", only=None, quant
     return model
 
 
-def release(model):
+def release(model: nn.Module) -> nn.Module:
     """Have a model's layers compute in PyTorch again, and free their memory on the device; returns the model."""
     for layer in list(model.modules()):
         if isinstance(layer, OffloadedLayer) and HELD in layer.__dict__:
-            hooks = layer._forward_pre_hooks
-            for key in [key for key, hook in hooks.items() if hook is pass_on]:
-                del hooks[key]
             detach(layer)
     return model
