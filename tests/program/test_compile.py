@@ -192,7 +192,7 @@ def test_rows_of_a_wide_embedding_come_in_parts():
 
 
 def test_the_command(capsys, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "400")
     assert main(["program", "--context", "64"]) == 0
     table, _, takes = capsys.readouterr().out.partition("\n\n")
     assert table.splitlines()[0].split()[:3] == ["record", "where", "op"] and len(table.splitlines()) == 64
