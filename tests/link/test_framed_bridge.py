@@ -226,7 +226,7 @@ def play_parts(bench, parts):
         yield bytes(bench.answers[a:d]), bench.writes[b:e], f - c
 
 
-@pytest.mark.parametrize("wide, step", [(True, 1), (False, 11)])
+@pytest.mark.parametrize("wide, step", [pytest.param(True, 1, marks=pytest.mark.slow), (True, 5), (False, 11)])
 def test_every_fault_at_every_byte_of_a_session(wide, step):
     """Nothing is carried out but what was sent, in order and once; and all is as `FrameEnd` has it."""
     number, _ = control_frame(PROBE)
