@@ -8,6 +8,7 @@ import argparse
 import sys
 
 from litedram.common import LiteDRAMNativePort
+from migen import Signal
 
 from mixpe.errors import MixpeError
 from mixpe.explore.cost.flow import measure
@@ -78,6 +79,8 @@ def _attention(config, pins):
 
 def _sequencer(config, pins):
     engines   = [Engine() for _ in range(3)]
+    engines[0].let = Signal()  # of a `GemmEngine`
+    pins.outputs.append(engines[0].let)
     sequencer = Sequencer(config, MEM_BYTES, engines, pins.port("read", config), pins.port("write", config))
     for engine in engines:
         pins.served(engine)
