@@ -285,6 +285,16 @@ def test_statistics(model, prompt):
     assert found.decode.link_bytes/16 < 64
 
 
+def test_a_prompt_in_parts(model, prompt):
+    """Nothing is chosen before the last part, and what is chosen is the same."""
+    with model.session() as whole, model.session() as parts:
+        first = whole.read(prompt)
+        assert parts.read(prompt[:4], more=True) is None and parts.length == 4
+        assert parts.read(prompt[4:7], more=True) is None
+        assert parts.read(prompt[7:]) == first and parts.tokens == whole.tokens
+        assert parts.go_on(first, 4) == whole.go_on(first, 4)
+
+
 def test_where_a_decoder_runs(folder, device):
     path = folder("smollm2")
     with pytest.raises(RangeError, match="decoder must be one of"):

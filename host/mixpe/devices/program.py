@@ -147,7 +147,7 @@ class DeviceProgram:
         """
         return SessionRegion(self)
 
-    def run(self, session, tokens, position, count, prompt, listed=False):
+    def run(self, session, tokens, position, count, prompt, listed=False, more=False):
         """Run passes.
 
         Parameters
@@ -162,6 +162,8 @@ class DeviceProgram:
         prompt : bool
         listed : bool
             `SessionRegion.top` is wanted.
+        more : bool
+            Further tokens of the prompt follow: nothing is chosen.
 
         Returns
         -------
@@ -171,7 +173,7 @@ class DeviceProgram:
         first = count % block.program.rows if prompt else count  # tokens that are run one by one
         parts = [(self._records[0], 0, first), (block, first, count - first)]
         runs  = [(each, self._run_of(each, session, tokens, position, done, some, prompt, listed=listed,
-            more=prompt and done + some < count)) for each, done, some in parts if some]
+            more=prompt and (more or done + some < count))) for each, done, some in parts if some]
         device, start = self.device, time.perf_counter()
         with device.turn:
             device.prepare(list(self._layers.values()))

@@ -33,6 +33,11 @@ class Session:
         self._listed  = False  # of the last run
 
     @property
+    def program(self):
+        """What is run for a token, and as its `block` for a prompt: Program."""
+        return self._program.program
+
+    @property
     def length(self):
         """Positions that are valid; may be set to fewer, so that a text goes on from there."""
         return len(self.tokens)
@@ -43,7 +48,7 @@ class Session:
             raise ModelError(f"a session of {len(self.tokens)} tokens cannot go on from token {length}")
         del self.tokens[length:]
 
-    def read(self, tokens, listed=False):
+    def read(self, tokens, listed=False, more=False):
         """Append tokens of a prompt; returns the token that their last one's logits choose.
 
         Parameters
@@ -51,6 +56,8 @@ class Session:
         tokens : sequence of int
         listed : bool
             `top` is wanted; a pass that finds the largest logit alone takes less.
+        more : bool
+            Further tokens follow: nothing is chosen, None is returned.
 
         Raises
         ------
@@ -60,8 +67,8 @@ class Session:
             The device ended the run with a code; `length` is what is valid.
         """
         self._check(tokens, len(tokens))
-        self._run([int(token) for token in tokens], len(tokens), True, listed)
-        return self._region.tokens(len(tokens), 1)[0]
+        self._run([int(token) for token in tokens], len(tokens), True, listed, more)
+        return None if more else self._region.tokens(len(tokens), 1)[0]
 
     def go_on(self, token, count, listed=False):
         """Append a token and those that are chosen after it, until one ends the text.
@@ -115,7 +122,7 @@ class Session:
     def _check(self, tokens, count):
         if self._region is None:
             raise DeviceError("this session was closed; open another one")
-        vocabulary = self._program.program.architecture.vocab_size
+        vocabulary = self.program.architecture.vocab_size
         if not len(tokens):
             raise ModelError("there is no token to run; give at least one")
         for token in tokens:
@@ -124,11 +131,12 @@ class Session:
         if count < 1 or self.length + count > self.context:
             raise ModelError(f"{self.length + count} tokens are more than the session's context of {self.context}")
 
-    def _run(self, tokens, count, prompt, listed):
+    def _run(self, tokens, count, prompt, listed, more=False):
         """Run passes and count what is valid then; returns how many were completed."""
         begin = self.length
         self._listed = False
-        end   = self._program.run(self._region, tokens, begin, count, prompt, listed)  # aborted: no position counts
+        # Of a run that was aborted no position counts.
+        end = self._program.run(self._region, tokens, begin, count, prompt, listed, more)
         self._keep(tokens, end.passes, prompt)
         if end.code != JobCode.OK:
             raise JobError(f"the device ended a run of {count} tokens from position {begin} after {end.passes} of "
