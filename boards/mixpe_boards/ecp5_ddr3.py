@@ -15,11 +15,13 @@ class Ecp5Ddr3Board(Board):
         ECP5DDRPHY
         """
         from litedram.phy import ECP5DDRPHY
+
+        from mixpe_gateware.dram.refreshtime import with_refresh_time
         if pads is None:
             pads = soc.platform.request("ddram")
         soc.ddrphy = phy = ECP5DDRPHY(pads, sys_clk_freq=self.clock_hz, **phy_options)
         soc.comb += [soc.crg.stop.eq(phy.init.stop), soc.crg.reset.eq(phy.init.reset)]
-        soc.add_sdram("sdram", phy=phy, module=module(self.clock_hz, "1:2"), l2_cache_size=0)
+        soc.add_sdram("sdram", phy=phy, module=with_refresh_time(module)(self.clock_hz, "1:2"), l2_cache_size=0)
         return phy
 
     def add_rgmii_etherbone(self, soc, *, delays, number=None, **options):

@@ -18,10 +18,12 @@ class TangPrimer20K(Board):
     def add_memory(self, soc):
         from litedram.modules import MT41K64M16
         from litedram.phy import GW2DDRPHY
+
+        from mixpe_gateware.dram.refreshtime import with_refresh_time
         soc.ddrphy = phy = GW2DDRPHY(soc.platform.request("ddram"), sys_clk_freq=self.clock_hz)
         phy.settings.rtt_nom = "disabled"
         soc.comb += [soc.crg.stop.eq(phy.init.stop), soc.crg.reset.eq(phy.init.reset)]
-        soc.add_sdram("sdram", phy=phy, module=MT41K64M16(self.clock_hz, "1:2"), l2_cache_size=0)
+        soc.add_sdram("sdram", phy=phy, module=with_refresh_time(MT41K64M16)(self.clock_hz, "1:2"), l2_cache_size=0)
 
 
 TANG_PRIMER_20K = TangPrimer20K(

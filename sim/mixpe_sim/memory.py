@@ -15,7 +15,7 @@ class Memory:
     module : str
         Class of ``litedram.modules``.
     rate : str
-        Controller clock : memory clock, ``"1:1"`` or ``"1:4"``.
+        Controller clock : memory clock, ``"1:1"``, ``"1:2"`` or ``"1:4"``.
     data_bits : int
         Width of the chip's data bus.
     clk_hz : int
@@ -45,6 +45,9 @@ MEMORIES = {
                      size_bytes=64 << 20),
     "ddr3":   Memory(module="MT41K128M16", rate="1:4", data_bits=16, clk_hz=100_000_000, port_bits=128,
                      size_bytes=256 << 20, read_ports=4),
+    # As ECP5 boards have it: a beat takes two cycles of the memory's pins. Even picoseconds, which the simulator needs.
+    "ddr3half": Memory(module="MT41K256M16", rate="1:2", data_bits=16, clk_hz=74_996_000, port_bits=128,
+                       size_bytes=512 << 20),
 }
 DEFAULT_MEMORY = "ddr3"
 

@@ -22,7 +22,7 @@ class SimOptions:
     config : Config or None
         The accelerator. None builds the SoC without one.
     memory : str
-        ``sdr``, ``sdr32``, ``sdr133`` or ``ddr3``.
+        ``sdr``, ``sdr32``, ``sdr133``, ``ddr3`` or ``ddr3half``.
     probe : bool
         Build a bare memory reader beside the accelerator, to measure it against.
     link : str

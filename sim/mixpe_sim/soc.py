@@ -2,6 +2,7 @@
 """The simulated SoC: LiteDRAM with real timing, a host link, the accelerator, and a CPU only on request."""
 
 from litedram import modules as dram_modules
+from litedram.common import PhySettings, get_default_cl_cwl, get_sys_latency, get_sys_phase
 from litedram.core.controller import ControllerSettings
 from litedram.phy.model import SDRAMPHYModel
 from litex.build.generic_platform import Pins, Subsignal
@@ -11,6 +12,7 @@ from migen import Cat, ClockDomain, Module, Signal
 
 from mixpe.errors import ConfigError
 from mixpe_gateware.dram.refresher import sdr_settings
+from mixpe_gateware.dram.refreshtime import with_refresh_time
 from mixpe_gateware.link import wide_layout
 from mixpe_gateware.soc import BaseSoC
 from mixpe_sim.memory import DEFAULT_MEMORY, find_memory
@@ -40,6 +42,28 @@ def _io():
         ("link",    0, *_stream_pads(LINK_BYTES), Subsignal("sink_count", Pins(3)), Subsignal("framing", Pins(1)),
                        Subsignal("hungry", Pins(1)), Subsignal("busy", Pins(1)), Subsignal("attached", Pins(1))),
     ]
+
+
+def half_rate_settings(chip):
+    """Settings of a PHY at 1:2 with the latencies of ECP5DDRPHY.
+
+    That PHY moves a beat in two cycles, and so does the controller by the chip's tCCD; the model moves it in one of
+    them, over four phases.
+
+    Parameters
+    ----------
+    chip : Memory
+        DDR3.
+
+    Returns
+    -------
+    PhySettings
+    """
+    cl, cwl = get_default_cl_cwl("DDR3", 1/(2*chip.clk_hz))
+    read, write = (get_sys_latency(2, cycles) for cycles in (cl, cwl))
+    return PhySettings(phytype="SDRAMPHYModel", memtype="DDR3", databits=chip.data_bits, dfi_databits=2*chip.data_bits,
+        nphases=4, rdphase=get_sys_phase(2, read, cl), wrphase=get_sys_phase(2, write, cwl), cl=cl, cwl=cwl,
+        read_latency=read + 10, write_latency=write)
 
 
 class LinkPads(Module):
@@ -114,8 +138,12 @@ class SimSoC(BaseSoC):
             cpu_type=cpu_type, console="sim", **{"with_ctrl": True, **kwargs})
 
         # Memory.
-        module = getattr(dram_modules, chip.module)(chip.clk_hz, chip.rate)
+        module = getattr(dram_modules, chip.module)
+        if chip.rate == "1:2":
+            module = with_refresh_time(module)
+        module = module(chip.clk_hz, chip.rate)
         self.sdrphy = SDRAMPHYModel(module=module, data_width=chip.data_bits, clk_freq=chip.clk_hz,
+                                    settings=half_rate_settings(chip) if chip.rate == "1:2" else None,
                                     verbosity=dram_verbosity)
         is_sdr   = self.sdrphy.settings.memtype == "SDR"
         settings = sdr_settings if is_sdr else ControllerSettings

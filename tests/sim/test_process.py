@@ -156,7 +156,7 @@ def test_taken_port_is_named(sdr):
 
 
 @pytest.mark.parametrize("options, message", [
-    ({"memory": "ddr5"}, "memory must be one of sdr, sdr32, sdr133, ddr3, not 'ddr5'"),
+    ({"memory": "ddr5"}, "memory must be one of sdr, sdr32, sdr133, ddr3, ddr3half, not 'ddr5'"),
     ({"opt_level": "O9"}, "opt_level must be one of O0, O1, O2, O3, Os, not 'O9'"),
     ({"threads": 0}, "threads must be 1 … 64, not 0"),
     ({"cpu_type": "z80"}, "cpu_type must be None or 'vexriscv', not 'z80'"),

@@ -39,7 +39,7 @@ def add_parser(subparsers):
                         "-rn`, instead of the UDP port; the SoC is 192.168.1.50, as a board is, and this machine "
                         "192.168.1.100/24")
     p.add_argument("--memory", default=None, help="DRAM model: ddr3 (128-bit port, default), sdr (16-bit port), sdr32, "
-                                                  "sdr133")
+                                                  "sdr133, ddr3half (at 1:2)")
     accelerator = p.add_argument_group("accelerator")
     for name, text in CONFIG_HELP.items():
         accelerator.add_argument(f"--{name.replace('_', '-')}", type=int, default=None, metavar="N", help=text)
