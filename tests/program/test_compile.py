@@ -197,6 +197,7 @@ def test_the_command(capsys, monkeypatch):
     table, _, takes = capsys.readouterr().out.partition("\n\n")
     assert table.splitlines()[0].split()[:3] == ["record", "where", "op"] and len(table.splitlines()) == 64
     assert "weights += block·2368" in table and "64 records, 4 KiB; 47 of them" in takes and "64 positions" in takes
+    assert "cycles for the token at position 63: GEMM " in takes
     assert "passes of 4 tokens: 123 records" in takes
     assert main(["program", "--context", "64", "--prompt"]) == 0
     table, _, takes = capsys.readouterr().out.partition("\n\n")
@@ -204,6 +205,9 @@ def test_the_command(capsys, monkeypatch):
     assert main(["program", "--json", "--activations", "a8g"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["records"] == 64 == len(found["program"]) + 1 and found["context"] == 256
+    taken = found["cycles"]
+    assert sum(taken["by_function"].values()) == pytest.approx(taken["cycles"], abs=10) and taken["modelled"]
+    assert taken["position"] == 255 and taken["array"] < taken["cycles"] < 3*taken["array"]
     attention = next(record for record in found["program"] if record["op"] == "ATTENTION")
     assert attention["patches"] == [{"word": "positions", "source": "count", "stride": 1}]
     assert main(["program", "--context", "300"]) == 2

@@ -37,15 +37,28 @@ class MemoryTiming:
         included: the fewer they are the fewer go together. Linear in between.
     latency_cycles : float
         From the first request to the first answer.
+    share_cycles : float
+        Cycles of a byte that is read on a port which several share.
+    share_write_cycles : tuple of (float, float)
+        Share of written bytes, and the cycles of one.
     """
 
     read_rate: float
     write_cycles: tuple
     latency_cycles: float = 20.0
+    share_cycles: float = 0.0
+    share_write_cycles: tuple = ((0.0, 0.0),)
 
     def writing(self, written, read):
         """Cycles that a job's written beats take from its read ones."""
         return written*float(np.interp(written/(written + read), *zip(*self.write_cycles, strict=True)))
+
+    def sharing(self, read, written):
+        """Cycles in which so many bytes are read and written on ports that several share."""
+        if not written:
+            return read*self.share_cycles
+        share = written/(written + read)
+        return read*self.share_cycles + written*float(np.interp(share, *zip(*self.share_write_cycles, strict=True)))
 
 
 # Beats a cycle of the weight stream, by width of the native port and number of read ports: what a bare reader of that
@@ -53,10 +66,16 @@ class MemoryTiming:
 READ_RATES = {
     (16, 1): 0.968, (32, 1): 0.968, (64, 1): 0.923, (128, 1): 0.889, (128, 2): 0.923, (128, 4): 0.9435,
 }
+HALF_RATE = 0.923  # of the pins, where these take two cycles for a word: DDR3 x16 at 1:2, with any number of ports
 
 # Cycles that a word of results takes from the readers by its share, by width of the port: SDR turns its bus faster.
 SDR, DDR3 = ((0.2, 1.71), (0.5, 1.35), (0.65, 1.31), (0.8, 1.18)), ((0.0, 2.0),)
 WRITE_CYCLES = {16: SDR, 32: SDR, 64: DDR3, 128: DDR3}
+
+# The same for the ports of a decoder's engines, which read and write in turns.
+SHARE_SDR, SHARE_DDR3 = ((0.2, 1.82), (0.33, 1.85), (0.5, 1.45), (1.0, 1.05)), ((0.5, 3.0), (1.0, 1.1))
+SHARE_WRITE_CYCLES = {16: SHARE_SDR, 32: SHARE_SDR, 64: SHARE_DDR3, 128: SHARE_DDR3}
+SHARE_HALF = ((0.5, 2.2), (1.0, 1.1))  # as `HALF_RATE`
 
 
 def memory_timing(config, peak_bytes_per_cycle=None):
@@ -67,19 +86,23 @@ def memory_timing(config, peak_bytes_per_cycle=None):
     config : Config
     peak_bytes_per_cycle : float, optional
         Of the memory's pins where these carry less than a word of its port a cycle: DDR3 at 1:2 has ports of 128 bits
-        and half as much a cycle. The efficiency is taken to be that of a memory at its port's full rate.
+        and half as much a cycle.
 
     Returns
     -------
     MemoryTiming
     """
     known = [ports for bits, ports in READ_RATES if bits == config.memory_bits and ports <= config.read_ports]
-    words = config.words_per_beat
-    if peak_bytes_per_cycle is not None:
-        words *= max(1.0, config.memory_bits/8/peak_bytes_per_cycle)
-    rate = READ_RATES[config.memory_bits, max(known)]/words
-    return MemoryTiming(read_rate=rate,
-        write_cycles=tuple((share, cycles*words) for share, cycles in WRITE_CYCLES[config.memory_bits]))
+    words, writes = config.words_per_beat, SHARE_WRITE_CYCLES[config.memory_bits]
+    rate, alone = READ_RATES[config.memory_bits, max(known)], READ_RATES[config.memory_bits, 1]
+    if peak_bytes_per_cycle is not None and 8*peak_bytes_per_cycle < config.memory_bits:
+        words *= config.memory_bits/8/peak_bytes_per_cycle
+        rate = alone = HALF_RATE
+        writes = SHARE_HALF
+    share = words/config.beat_bytes  # cycles of a byte at a word of the port a cycle
+    return MemoryTiming(read_rate=rate/words, share_cycles=share/alone,
+        write_cycles=tuple((part, cycles*words) for part, cycles in WRITE_CYCLES[config.memory_bits]),
+        share_write_cycles=tuple((part, cycles*share) for part, cycles in writes))
 
 
 @dataclass(frozen=True)

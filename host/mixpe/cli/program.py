@@ -7,14 +7,17 @@ from mixpe.lm import checkpoint
 from mixpe.lm.fit import Rounding
 from mixpe.lm.ondevice import compile_checkpoint
 from mixpe.lm.weights import Weights
+from mixpe.program import cycles
 from mixpe.program.compile import ACTIVATIONS
 from mixpe.program.show import text, to_dict
+from mixpe.terminal import paragraph
 from mixpe_gateware.contract.config import Config
+from mixpe_gateware.contract.timing import memory_timing
 
 DESCRIPTION = """\
 Compile a model for the decoder of a device and print the program: its records in order, which engine works, what each
-waits for, where operands and results lie, and what is added for the token and its position. No device is needed, and
-of the model's file only shapes are read."""
+waits for, where operands and results lie, and what is added for the token and its position; and the cycles that a cycle
+model gives the last position's token. No device is needed, and of the model's file only shapes are read."""
 
 
 def add_parser(subparsers):
@@ -48,5 +51,7 @@ def run(args):
         Rounding(args.bits, args.group_size, head), args.activations, args.context)
     if args.prompt:
         program = program.block or program
-    print(json.dumps(to_dict(program), indent=1) if args.json else text(program))
+    taken = cycles.to_dict(program, config, memory_timing(config), program.context - 1)
+    print(json.dumps({**to_dict(program), "cycles": taken}, indent=1) if args.json else
+        f"{text(program)}\n{paragraph(cycles.text(taken))}")
     return 0

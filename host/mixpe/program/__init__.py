@@ -13,4 +13,5 @@
     compile    all of it
     assemble   words, once places have addresses
     show       a program for people
+    cycles     what a pass takes, by a cycle model
 """

@@ -8,4 +8,5 @@
     vector     what a VECTOR record does to the memory
     attention  what an ATTENTION record does to it
     execute    what a RUN does: passes, patches, addresses, the token that follows
+    timing     cycles of a pass
 """

@@ -50,12 +50,16 @@ def _require(good, code):
         raise Failed(code)
 
 
+def patch_factors(position, token, listed, row):
+    """What patches multiply, by their source: dict of Source → int."""
+    return {Source.POSITION: position, Source.COUNT: position + 1, Source.TOKEN_BLOCK: token >> 3,
+        Source.TOKEN_ROW: token & 7, Source.LISTED: int(listed), Source.ROW: row}
+
+
 def patched(words, position, token, listed, row):
     """A record's words with its patches added, modulo 2^32: list of int; None where a patch means nothing."""
-    factors = {Source.POSITION: position, Source.COUNT: position + 1, Source.TOKEN_BLOCK: token >> 3,
-        Source.TOKEN_ROW: token & 7, Source.LISTED: int(listed),
-        Source.ROW: row}
-    words = list(words)
+    factors = patch_factors(position, token, listed, row)
+    words   = list(words)
     for index in PATCHES:
         place, source, stride = (PATCH.field(name).of(words[index]) for name in ("word", "source", "stride"))
         if stride:
