@@ -1,32 +1,45 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""``mixpe demo``: the linear layers of one decoder block of a real model, on a device, against the reference."""
+"""``mixpe demo``: a block of a real model on a device, or its answer to a question, against the reference."""
 
 import json
 import sys
 import time
 
 import mixpe
+from mixpe.bench.answer import Comparison, made_by
 from mixpe.bench.block import block_inputs, held_out_text, load_layers, run_block
-from mixpe.errors import RangeError
+from mixpe.errors import ModelError, RangeError, VerifyError
 from mixpe.lm import checkpoint
+from mixpe.lm.text import tokenizer_of
 from mixpe.plan.kinds import KINDS
+from mixpe.progress import Progress
 from mixpe.terminal import paragraph, table
 
 DESCRIPTION = """\
 Quantise all linear layers of a language model, load them into a device, and run those of one decoder block on the
 activations that held-out text causes there. Every partial sum and every result is compared with the reference; the
-exit code is 1 if one bit is wrong."""
+exit code is 1 if one bit is wrong.
+
+With --ask a model with a chat template answers, its whole decoder on the device (sim?decoder=1). The reference device
+answers first; then each token is compared with its as it comes."""
+
+DEVICE        = "sim"
+ANSWER_DEVICE = "sim?decoder=1"
+REFERENCE     = "reference?decoder=1&minima=1"
+LABEL         = 32  # characters of an answer in front of its progress
 
 
 def add_parser(subparsers):
     """Add the command to `argparse` sub-parsers."""
     parser = subparsers.add_parser("demo", help="a decoder block of a real model on a device", description=DESCRIPTION)
-    parser.add_argument("--device", default="sim", metavar="URL", help="sim (default), reference, serial:///dev/…, …")
+    parser.add_argument("--device", metavar="URL", help="sim (default), reference, serial:///dev/…, …")
     parser.add_argument("--model", metavar="PATH", help="model folder or .safetensors file (the packaged one)")
     parser.add_argument("--block", type=int, default=0, metavar="I", help="decoder block (0)")
     parser.add_argument("--tokens", type=int, default=8, metavar="N", help="tokens whose activations are used (8)")
     parser.add_argument("--context", type=int, default=64, metavar="N", help="tokens of text, those among them (64)")
-    parser.add_argument("--activations", default="a8", choices=KINDS, help="format of the activations (a8)")
+    parser.add_argument("--activations", choices=KINDS, help="format of the activations (a8; of an answer a16)")
+    parser.add_argument("--ask", metavar="TEXT", help="let the model answer this")
+    parser.add_argument("--answer-tokens", type=int, default=32, metavar="N", help="most tokens of the answer (32)")
     parser.add_argument("--group-size", type=int, default=128, metavar="G", help="weights that share a scale (128)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser
@@ -43,8 +56,59 @@ def print_table(rows):
     print(table(("layer", "m", "k", "n", "compared", "wrong", "SQNR dB", "cycles", "beats/cycle"), lines, "<>>>>>>>>"))
 
 
+def _shown(found, tokenizer):
+    """Show an answer as it comes, in front of what is left of it; what was wrong with it, or None."""
+    stream, text, wrong = tokenizer.stream(), "", None
+    with Progress("…", found.cycles, "cycles") as progress:
+        try:
+            for token in found.run(progress.advance):
+                piece = stream.push(token)
+                text += piece
+                progress.label = text[-LABEL:]
+                if not progress.shown:
+                    print(piece, end="", flush=True)
+        except VerifyError as error:
+            wrong = error
+    print(text + stream.finish() if progress.shown else stream.finish())
+    return wrong
+
+
+def run_answer(args):
+    """Let a model answer on the reference and then on a device; returns 0, or 1 if a token differs."""
+    if args.answer_tokens < 1:
+        raise RangeError(f"--answer-tokens must be 1 or more, not {args.answer_tokens}")
+    url       = args.device or ANSWER_DEVICE
+    opened    = checkpoint.opened(args.model)
+    tokenizer = tokenizer_of(opened)
+    if tokenizer.chat is None:
+        raise ModelError("the model has no chat template, so it cannot be asked; give one that has: --model smollm2")
+    tokens  = tokenizer.chat.encode(tokenizer, [{"role": "user", "content": args.ask}])
+    ends    = frozenset(tokenizer.eos_ids)
+    options = {"group_size": args.group_size, "activations": args.activations, "decoder": "device",
+        "context": len(tokens) + args.answer_tokens}
+    with mixpe.LlamaModel.from_pretrained(opened, REFERENCE, **options) as model:
+        expected = made_by(model, tokens, args.answer_tokens, ends)
+    begin = time.perf_counter()
+    print(f"> {args.ask}", flush=True)
+    with mixpe.LlamaModel.from_pretrained(opened, url, **options) as model:
+        loaded, before = time.perf_counter(), model.device.counters()["cycles"]
+        found = Comparison(model, tokens, expected)
+        wrong = _shown(found, tokenizer)
+        cycles, device = model.device.counters()["cycles"] - before, model.device.info()
+    end = time.perf_counter()
+    verdict = "each the reference's" if wrong is None else f"but {wrong}"
+    print(paragraph(f"{len(tokens)} tokens of the question in {len(found.steps)} passes, {len(expected)} of the "
+        f"answer: {verdict}"))
+    print(paragraph(f"{cycles:,} cycles in {end - loaded:.0f} s, behind {loaded - begin:.0f} s of loading; at "
+        f"{device['clock_hz']/1e6:g} MHz they take {cycles/device['clock_hz']:.2f} s"))
+    return 0 if wrong is None else 1
+
+
 def run(args):
-    """Run the block; returns 0, or 1 if anything differs from the reference."""
+    """Run the block, or the answer; returns 0, or 1 if anything differs from the reference."""
+    if args.ask is not None:
+        return run_answer(args)
+    args.device, args.activations = args.device or DEVICE, args.activations or "a8"
     if not 1 <= args.tokens <= args.context:
         raise RangeError(f"--tokens must be 1 … {args.context} (--context), not {args.tokens}")
     config, tensors = checkpoint.read(args.model)
