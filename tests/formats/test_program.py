@@ -20,7 +20,7 @@ def compared(model, length=6):
     tokens = np.random.default_rng(0).integers(0, model.config.vocab_size, length)
     logits = model.logits(tokens)
     with model.session() as session:
-        assert session.read(tokens) == logits[-1].argmax()
+        assert session.read(tokens, listed=True) == logits[-1].argmax()
         top, values = session.top()
         np.testing.assert_array_equal(values, logits[-1, top])
         assert len(top) == min(64, model.config.vocab_size)

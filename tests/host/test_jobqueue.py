@@ -13,7 +13,7 @@ from mixpe_gateware.contract.jobs import JobCode
 from mixpe_gateware.contract.registers import STATUS_ENDED, STATUS_POSTED
 
 RUN = Run(program_addr=0, tokens_addr=0, state_addr=0, state_bytes=0, token=1, position=0, identity=0, count=1,
-    prompt=False, limit_cycles=1000)
+    prompt=False, listed=False, more=False, limit_cycles=1000)
 
 
 class Bank:

@@ -94,6 +94,7 @@ def test_open_completes_names_and_keeps_its_lines(terminal, tmp_path):
     first.wait_for(r"mixpe\.__version__")
     first.type("+ 'th'\r")
     first.wait_for(r"'[\d.]+th'\r")
+    first.wait_for(">>> $")
     first.type("\x04")
     first.wait_for("closed")
     assert first.end() == 0
@@ -105,6 +106,7 @@ def test_open_completes_names_and_keeps_its_lines(terminal, tmp_path):
     second.wait_for(r"mixpe\.__version__\+ 'th'")
     second.type("\r")
     second.wait_for(r"'[\d.]+th'\r")
+    second.wait_for(">>> $")
     second.type("\x04")
     assert second.end() == 0
 
@@ -114,7 +116,7 @@ def test_chat_keeps_what_is_typed_and_says_its_speed(terminal, talker, tmp_path)
     first = terminal(*arguments)
     first.wait_for("leaves, .*\r\n> $")
     first.type("hello\r")
-    first.wait_for(r"\[\d tokens, [\d.]+ a second; the first after [\d.e-]+ s\]")
+    first.wait_for(r"\[\d tokens, [\d.,]+ a second; the first after [\d.e-]+ s\]")
     first.type("/exit\r")
     assert first.end() == 0
     kept = tmp_path/"state"/"mixpe"/"chat_history"

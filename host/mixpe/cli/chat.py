@@ -54,7 +54,7 @@ def add_parser(subparsers):
 
 def _speed(found):
     """One line on what an answer took."""
-    rate = f", {found.decode.tokens/found.decode.seconds:.3g} a second" if found.decode.tokens else ""
+    rate = f", {found.decode.tokens/found.decode.seconds:,.1f} a second" if found.decode.tokens else ""
     return f"[{found.generated} tokens{rate}; the first after {found.prefill.seconds:.3g} s]"
 
 

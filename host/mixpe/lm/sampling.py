@@ -40,6 +40,11 @@ class Sampler:
         self._random  = np.random.default_rng(seed)
         self._allowed = allowed
 
+    @property
+    def greedy(self):
+        """Whether it always chooses the token of the largest logit."""
+        return self.temperature == 0 and self._allowed is None
+
     def takes(self, token):
         """Whether it chooses this token if that has the largest logit, whatever the others are."""
         return self.temperature == 0 and (self._allowed is None or bool(self._allowed[token]))

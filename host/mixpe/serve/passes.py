@@ -62,7 +62,7 @@ class DevicePasses:
         return [self._row(sequence, tokens) for sequence, tokens in work]
 
     def _row(self, sequence, tokens):
-        token = sequence.cache.read(tokens)
+        token = sequence.cache.read(tokens, listed=not sequence.greedy)
         row   = np.full(self._model.config.vocab_size, -np.inf, np.float32)
         if sequence.takes(token):  # then the other logits need not cross the link
             row[token] = 0

@@ -102,6 +102,11 @@ class Sequence:
         """All tokens, of the prompt and made."""
         return [*self.prompt, *self.made]
 
+    @property
+    def greedy(self):
+        """Whether it always chooses the token of the largest logit."""
+        return self._sampler.greedy
+
     def takes(self, token):
         """Whether it chooses this token if that has the largest logit, whatever the others are."""
         return self._sampler.takes(token)
