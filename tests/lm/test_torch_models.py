@@ -79,7 +79,7 @@ def test_mamba_computes_with_weights_and_is_refused_by_name(device):
     model = transformers.MambaForCausalLM(transformers.MambaConfig(vocab_size=96, hidden_size=64, num_hidden_layers=1,
         state_size=8)).eval()
     free = device.info()["mem_free_bytes"]
-    with pytest.raises(ModelError, match=r"layers.0.mixer.dt_proj: MambaMixer.cuda_kernels_forward .*'x_proj'\)\)$"):
+    with pytest.raises(ModelError, match=r"layers.0.mixer.dt_proj: MambaMixer\.\w+ .*'x_proj'\)\)$"):
         offloading.offload(model, device, group_size=32)
     assert device.info()["mem_free_bytes"] == free
     assert not any(isinstance(layer, offloading.OffloadedLayer) for layer in model.modules())
