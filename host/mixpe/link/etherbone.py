@@ -1,20 +1,18 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A device behind LiteEth's Etherbone bridge and our gate: `packets` says what is sent, `delivery` how it arrives."""
 
-import threading
-
 import numpy as np
 
-from mixpe.errors import RangeError
-from mixpe.link.base import Link
 from mixpe.link.channel import Channel
 from mixpe.link.delivery import Delivery
 from mixpe.link.packets import WORDS_MAX, write_packet
+from mixpe.link.words import WordLink
 
 WINDOW = 2  # long packets under way: the gate keeps three of them and drops what is more
+WINDOW_MAX = 64
 
 
-class EtherboneLink(Link):
+class EtherboneLink(WordLink):
     """Records over packets that are carried out once and in order.
 
     Parameters
@@ -27,17 +25,11 @@ class EtherboneLink(Link):
     """
 
     def __init__(self, carrier, *, timeout_s=2.0, window=WINDOW):
-        super().__init__()
-        if not 1 <= window <= 64:
-            raise RangeError(f"window must be 1 … 64, not {window!r}")
-        if not timeout_s > 0:
-            raise RangeError(f"timeout_s must be positive, not {timeout_s!r}")
+        super().__init__(timeout_s, window, WINDOW_MAX)
         self.carrier  = carrier
         self.url      = carrier.url
         self.channel  = Channel(carrier, self.counters, timeout_s)
         self.delivery = Delivery(self.channel, window)
-        self.lock     = threading.RLock()
-        self.is_open  = True
 
     @property
     def timeout_s(self):
@@ -47,35 +39,6 @@ class EtherboneLink(Link):
     @timeout_s.setter
     def timeout_s(self, value):
         self.channel.timeout_s = value
-
-    # Transfers --------------------------------------------------------------------------------------------------------
-
-    def read_words(self, addr, n, *, increment=True, retry=True):
-        self._check(addr, n, increment)
-        addrs = addr + 4*np.arange(n, dtype=np.uint64)*increment
-        with self.lock:
-            return self._read(addrs, retry, None)
-
-    def write_words(self, addr, words, *, increment=True):
-        words = self._words(words)
-        self._check(addr, len(words), increment)
-        with self.lock:
-            self._write(addr, words, WORDS_MAX if increment else 1, increment, None)
-
-    def read_bytes(self, addr, n, *, progress=None):
-        first, last = addr//4*4, -(-(addr + n)//4)*4 if n else addr//4*4
-        self._check(first, (last - first)//4, True)
-        with self.lock:
-            words = self._read(np.arange(first, last, 4, np.uint64), True, progress)
-        return words.astype("<u4").view(np.uint8)[addr - first:addr - first + n]
-
-    def write_bytes(self, addr, data, *, progress=None):
-        size = memoryview(data).nbytes
-        first, last = addr//4*4, -(-(addr + size)//4)*4
-        self._check(first, (last - first)//4, True)
-        with self.lock:
-            first, words = self._whole_words(addr, data)
-            self._write(first, words.astype(np.uint32), WORDS_MAX, True, progress)
 
     def flush(self):
         with self.lock:
@@ -91,15 +54,17 @@ class EtherboneLink(Link):
 
     # Inside -----------------------------------------------------------------------------------------------------------
 
-    def _read(self, addrs, repeat, progress):
-        if not len(addrs):
+    def _read(self, addr, n, increment, retry, progress):
+        if n == 0:
             return np.empty(0, np.uint32)
-        words = self.delivery.read(addrs.astype(np.uint32), repeat=repeat,
+        addrs = addr + 4*np.arange(n, dtype=np.uint64)*increment
+        words = self.delivery.read(addrs.astype(np.uint32), repeat=retry,
                                    progress=progress and (lambda count: progress(4*count)))
-        self.counters.read_bytes += 4*len(words)
+        self.counters.read_bytes += 4*n
         return words
 
-    def _write(self, addr, words, step, increment, progress):
+    def _write(self, addr, words, increment, progress):
+        step = WORDS_MAX if increment else 1
         for start in range(0, len(words), step):
             part = words[start:start + step]
             at   = addr + 4*start*increment

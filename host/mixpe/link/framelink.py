@@ -1,21 +1,19 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A device behind bytes that may be damaged on the way: frames with numbers and checks, sent until they arrive."""
 
-import threading
-
 import numpy as np
 
-from mixpe.errors import RangeError
-from mixpe.link.base import Link
 from mixpe.link.framesession import FrameSession, Wanted
 from mixpe.link.uartbone import READ_FIXED, READ_INCREMENT, WRITE_FIXED, WRITE_INCREMENT
+from mixpe.link.words import WordLink
 from mixpe_gateware.contract.frames import FRAME_WORDS
 
 FRAMES_PER_SEND = 64   # of a bulk write: 64 KiB, between two reports of progress
+WINDOW_MAX      = 64   # frames of reads under way
 WRITES_MAX      = 128  # frames of writes under way
 
 
-class FrameLink(Link):
+class FrameLink(WordLink):
     """Accesses as frames of `mixpe_gateware.contract.frames`.
 
     Parameters
@@ -28,17 +26,11 @@ class FrameLink(Link):
     """
 
     def __init__(self, transport, *, timeout_s=2.0, window=None):
-        super().__init__()
-        if window is not None and not 1 <= window <= 64:
-            raise RangeError(f"window must be 1 … 64, not {window!r}")
-        if not timeout_s > 0:
-            raise RangeError(f"timeout_s must be positive, not {timeout_s!r}")
+        super().__init__(timeout_s, window, WINDOW_MAX)
         self.transport = transport
         self.url       = transport.url
         self.session   = FrameSession(transport, self.counters, timeout_s)
         self.window    = window or (32 if transport.has_backpressure else 4)
-        self.lock      = threading.RLock()
-        self.is_open   = True
 
     @property
     def timeout_s(self):
@@ -53,34 +45,6 @@ class FrameLink(Link):
     def breaks(self):
         """As of `Link`."""
         return self.session.breaks
-
-    # Transfers --------------------------------------------------------------------------------------------------------
-
-    def read_words(self, addr, n, *, increment=True, retry=True):
-        self._check(addr, n, increment)
-        with self.lock:
-            return self._read(addr, n, increment, retry, None)
-
-    def write_words(self, addr, words, *, increment=True):
-        words = self._words(words)
-        self._check(addr, len(words), increment)
-        with self.lock:
-            self._write(addr, words, increment, None)
-
-    def read_bytes(self, addr, n, *, progress=None):
-        first, last = addr//4*4, -(-(addr + n)//4)*4 if n else addr//4*4  # whole words around it
-        self._check(first, (last - first)//4, True)
-        with self.lock:
-            raw = self._read(first, (last - first)//4, True, True, progress).view(np.uint8)
-        return raw[addr - first:addr - first + n]
-
-    def write_bytes(self, addr, data, *, progress=None):
-        size = memoryview(data).nbytes
-        first, last = addr//4*4, -(-(addr + size)//4)*4
-        self._check(first, (last - first)//4, True)
-        with self.lock:
-            first, words = self._whole_words(addr, data)
-            self._write(first, words, True, progress)
 
     def flush(self):
         with self.lock, self.session:

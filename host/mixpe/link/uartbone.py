@@ -6,13 +6,12 @@ a write the words, most significant byte first. A read is answered with the word
 Source: LiteX 2024.12, litex/soc/cores/uart.py, Stream2Wishbone.
 """
 
-import threading
 import time
 
 import numpy as np
 
-from mixpe.errors import LinkTimeout, RangeError
-from mixpe.link.base import Link
+from mixpe.errors import LinkTimeout
+from mixpe.link.words import WordLink
 
 WRITE_INCREMENT, READ_INCREMENT, WRITE_FIXED, READ_FIXED = 1, 2, 3, 4
 WORDS_MAX = 255       # words of one frame
@@ -72,7 +71,7 @@ def read_requests(addr, n, increment=True):
     return requests
 
 
-class UartBoneLink(Link):
+class UartBoneLink(WordLink):
     """A device behind LiteX's UARTBone, or a bridge that speaks its protocol.
 
     Parameters
@@ -91,47 +90,13 @@ class UartBoneLink(Link):
     """
 
     def __init__(self, transport, *, timeout_s=2.0, window=None):
-        super().__init__()
-        if window is not None and window < 1:
-            raise RangeError(f"window must be at least 1, not {window!r}")
-        if not timeout_s > 0:
-            raise RangeError(f"timeout_s must be positive, not {timeout_s!r}")
+        super().__init__(timeout_s, window)
         self.transport = transport
         self.url = transport.url
         self.timeout_s = timeout_s
         self.window = window or (32 if transport.has_backpressure else 1)
-        self.lock = threading.RLock()
-        self.is_open = True
         self.in_step = True   # no answer is outstanding, no frame cut off
         self._harmless = None  # address that may be read once more
-
-    # Transfers --------------------------------------------------------------------------------------------------------
-
-    def read_words(self, addr, n, *, increment=True, retry=True):
-        self._check(addr, n, increment)
-        with self.lock:
-            return self._retried(addr, n, increment, retry, None)
-
-    def write_words(self, addr, words, *, increment=True):
-        words = self._words(words)
-        self._check(addr, len(words), increment)
-        with self.lock:
-            self._write(addr, words, increment, None)
-
-    def read_bytes(self, addr, n, *, progress=None):
-        first, last = addr//4*4, -(-(addr + n)//4)*4 if n else addr//4*4  # whole words around it
-        self._check(first, (last - first)//4, True)
-        with self.lock:
-            raw = self._retried(first, (last - first)//4, True, True, progress).view(np.uint8)
-        return raw[addr - first:addr - first + n]
-
-    def write_bytes(self, addr, data, *, progress=None):
-        size = memoryview(data).nbytes
-        first, last = addr//4*4, -(-(addr + size)//4)*4
-        self._check(first, (last - first)//4, True)
-        with self.lock:
-            first, words = self._whole_words(addr, data)
-            self._write(first, words, True, progress)
 
     def flush(self):
         pass  # UARTBone answers no write
@@ -143,19 +108,19 @@ class UartBoneLink(Link):
 
     # Inside -----------------------------------------------------------------------------------------------------------
 
-    def _retried(self, addr, n, increment, retry, progress):
+    def _read(self, addr, n, increment, retry, progress):
         if n == 0:
             return np.empty(0, np.uint32)
         for attempt in range(RETRIES + 1):
             try:
-                return self._read(addr, n, increment, retry, progress)
+                return self._ask(addr, n, increment, retry, progress)
             except LinkTimeout:
                 self.counters.timeouts += 1
                 if not retry or attempt == RETRIES:
                     raise
                 self.counters.retries += 1
 
-    def _read(self, addr, n, increment, retry, progress):
+    def _ask(self, addr, n, increment, retry, progress):
         if retry:
             self._harmless = addr
         if not self.in_step:
