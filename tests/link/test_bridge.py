@@ -13,7 +13,7 @@ import pytest
 from migen import passive, run_simulation
 
 from mixpe.link.uartbone import read_requests, write_frames
-from tests.link.bridgebench import MEM_BASE, MEM_BYTES, TIMEOUT_CYCLES, Bench
+from tests.link.bridgebench import MEM_BASE, MEM_BYTES, TIMEOUT_CYCLES, Bench, fast
 
 both = pytest.mark.parametrize("framed", [False, True])
 
@@ -184,16 +184,7 @@ def test_wide_bridge_moves_a_word_a_cycle(port_bits, framed):
     data = bytes(write_frames(MEM_BASE, np.arange(n, dtype=np.uint32)))
 
     def send():
-        sink = bench.dut.sink
-        at = 0
-        while at < len(data):
-            yield sink.valid.eq(1)
-            yield sink.count.eq(min(4, len(data) - at))
-            yield sink.data.eq(int.from_bytes(data[at:at + 4], "little"))
-            yield
-            if (yield sink.ready):
-                at += 4
-        yield sink.valid.eq(0)
+        yield from fast(bench.dut.sink, data)
         yield from bench.until_done(0, 1000)
 
     bench.writes_waiting = 0

@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+import mixpe
 from mixpe.formats import safetensors
 from mixpe.formats.hf_config import architecture_of
 
@@ -33,6 +34,12 @@ def random_tensors(config, seed=0):
         else:
             tensors[name] = (rng.normal(size=shape) / np.sqrt(shape[1])).astype(np.float16)
     return tensors
+
+
+@pytest.fixture
+def device():
+    with mixpe.open("reference") as device:
+        yield device
 
 
 @pytest.fixture

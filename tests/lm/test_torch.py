@@ -14,12 +14,6 @@ offloading = pytest.importorskip("mixpe.torch")
 
 
 @pytest.fixture
-def device():
-    with mixpe.open("reference") as device:
-        yield device
-
-
-@pytest.fixture
 def llama():
     transformers = pytest.importorskip("transformers")
     torch.manual_seed(0)

@@ -41,12 +41,6 @@ def without_gradients():
 
 
 @pytest.fixture
-def device():
-    with mixpe.open("reference") as device:
-        yield device
-
-
-@pytest.fixture
 def saved(device, tmp_path):
     """An offloaded model, its file."""
     torch.manual_seed(0)

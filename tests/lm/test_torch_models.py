@@ -25,12 +25,6 @@ def without_gradients():
 
 
 @pytest.fixture
-def device():
-    with mixpe.open("reference") as device:
-        yield device
-
-
-@pytest.fixture
 def gpt2():
     transformers = pytest.importorskip("transformers")
     return transformers.GPT2LMHeadModel(transformers.GPT2Config(
