@@ -25,7 +25,7 @@ def parser():
     made.add_argument("--device", choices=("reference", "sim"), default="reference",
         help="the reference device with a bridge in Python, or the simulated SoC (reference)")
     made.add_argument("--plain", action="store_true", help="LiteX's UARTBone instead of frames, for comparison")
-    made.add_argument("--trials", type=int, default=1000, metavar="N", help="faults (1000)")
+    made.add_argument("--trials", type=int, default=1000, metavar="N", help="faults that strike (1000)")
     made.add_argument("--seed", type=int, default=0, metavar="N", help="of the faults (0)")
     made.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, metavar="KIND",
         help=f"of faults: {', '.join(KINDS)} (all)")
@@ -39,9 +39,9 @@ def show(report, seconds):
     """Print a report as a table."""
     names = (RIGHT, TYPED, *FAILURES)
     width = max(map(len, KINDS)) + 2
-    print("".ljust(width) + "".join(f"{name:>21}" for name in names))
+    print("".ljust(width) + "".join(f"{name:>23}" for name in names))
     for kind, counts in [*report.by_kind.items(), ("all", report.counts)]:
-        print(kind.ljust(width) + "".join(f"{counts[name]:>21,}" for name in names))
+        print(kind.ljust(width) + "".join(f"{counts[name]:>23,}" for name in names))
     print(f"errors: {', '.join(f'{name} {count}' for name, count in report.errors.most_common()) or 'none'}; "
           f"slowest {report.slowest_s:.2f} s; {seconds:.0f} s")
     for line in report.failures[:40]:
@@ -68,7 +68,7 @@ def main():
 
     def progress(done, report):
         if sys.stderr.isatty() or done % 100 == 0:
-            print(f"{done} of {args.trials} trials, {report.failed} failed", file=sys.stderr, flush=True)
+            print(f"{done} of {args.trials} faults, {report.failed} failed", file=sys.stderr, flush=True)
 
     campaign = campaign_on(proxy, args)
     try:

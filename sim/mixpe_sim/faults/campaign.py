@@ -14,8 +14,10 @@ from mixpe_sim.faults.fault import KINDS, random_fault
 RIGHT, TYPED = "right result", "typed error"
 SILENT, UNTYPED, HUNG = "silent wrong result", "untyped exception", "hung"
 LOST, SHUT   = "lost device", "did not open again"
+BASELESS     = "error without a fault"
 SHARES       = {"program": 0.2}  # of the trials, beside 1: it takes the longest
-FAILURES     = (SILENT, UNTYPED, HUNG, LOST, SHUT)
+FAILURES     = (SILENT, UNTYPED, HUNG, LOST, SHUT, BASELESS)
+TRIES        = 4  # trials for a fault that strikes: one may lie behind the last byte
 
 
 @dataclass
@@ -45,6 +47,10 @@ class Report:
     @property
     def failed(self):
         return sum(self.counts[name] for name in FAILURES)
+
+    @property
+    def faults(self):
+        return sum(self.counts.values())
 
     def add(self, kind, outcome, text=""):
         """Count an outcome."""
@@ -87,29 +93,32 @@ class Campaign:
         Of the link.
     limit_s : float
         Of each phase, and of what follows it.
-    kinds : tuple of str
+    kinds, phases : tuple of str
+        Those of all that are tried; phases None: all of the workload's.
     **options
         For `mixpe.open`.
     """
 
-    def __init__(self, proxy, workload, *, seed=0, timeout_s=1.0, limit_s=15.0, kinds=KINDS, **options):
+    def __init__(self, proxy, workload, *, seed=0, timeout_s=1.0, limit_s=15.0, kinds=KINDS, phases=None,
+                 **options):
         self.proxy, self.workload, self.limit_s, self.kinds = proxy, workload, limit_s, kinds
         self.url     = f"{proxy.url}?timeout_s={timeout_s:g}"
         self.options = options
         self.report  = Report()
         self._rng    = random.Random(seed)
         self._sizes  = {}
-        self._shares = [SHARES.get(phase, 1.0) for phase in workload.phases]
+        self._phases = phases or workload.phases
+        self._shares = [SHARES.get(phase, 1.0) for phase in self._phases]
         self._device = None
 
     def open(self):
         """Open the device, put the work on it, and count each phase's bytes."""
         self._device = mixpe.open(self.url, **self.options)
         self.workload.prepare(self._device)
-        for phase in self.workload.phases:
-            self.workload.get_ready(phase)
+        for phase in self._phases:
+            is_ready = self.workload.get_ready(phase)
             self.proxy.arm()
-            if not self.workload.run(phase):
+            if not (is_ready and self.workload.run(phase)):
                 raise AssertionError(f"{phase} is wrong without a fault")
             self._sizes[phase] = self.proxy.carried
 
@@ -123,30 +132,47 @@ class Campaign:
             except MixpeError:
                 pass
 
-    def run(self, trials, progress=None):
-        """Carry out trials; returns the Report."""
-        for trial in range(trials):
+    def run(self, faults, progress=None):
+        """Carry out trials until so many faults have struck; returns the Report.
+
+        Raises
+        ------
+        MixpeError
+            Too many do not.
+        """
+        trial = 0
+        while self.report.faults < faults:
+            if trial == TRIES*faults:
+                raise MixpeError(f"of {trial} faults only {self.report.faults} have struck")
             if self._device is None:
                 self.open()
             self._trial(trial)
+            trial += 1
             if progress is not None:
-                progress(trial + 1, self.report)
+                progress(self.report.faults, self.report)
         self.close()
         return self.report
 
     def _trial(self, trial):
-        phase = self._rng.choices(self.workload.phases, self._shares)[0]
-        self.workload.get_ready(phase)
+        phase = self._rng.choices(self._phases, self._shares)[0]
         fault = random_fault(self._rng, self._sizes[phase], self.kinds)
         name  = f"trial {trial}, {phase}: {fault}"
+        outcome, text = self._attempt(lambda: self.workload.get_ready(phase))
+        if outcome != RIGHT:
+            self.report.add(fault.kind, BASELESS, f"{name}: {BASELESS} {text}")
+            self._start_over()
+            return
         self.proxy.arm(fault)
         start = time.monotonic()
         outcome, text = self._attempt(lambda: self.workload.run(phase))
         self.report.slowest_s = max(self.report.slowest_s, time.monotonic() - start)
+        if outcome == TYPED and not self.proxy.struck:
+            outcome = BASELESS
         if outcome in FAILURES:
             self.report.add(fault.kind, outcome, f"{name}: {outcome} {text}")
         if outcome == TYPED:
             self.report.errors[text.partition(":")[0]] += 1
+        has_struck = self.proxy.struck
         self.proxy.arm()
         if outcome in FAILURES:
             self._start_over()
@@ -157,12 +183,13 @@ class Campaign:
             self.report.add(fault.kind, after, f"{name}: {outcome}, then {after} {text}")
             self._start_over()
             return
-        after, text = self._attempt(self._open_again)
+        after, text = self._attempt(lambda: self._open_again(phase))
         if after != RIGHT:
             self.report.add(fault.kind, SHUT, f"{name}: {outcome}, then {SHUT} {text}")
             self._start_over()
             return
-        self.report.add(fault.kind, outcome if self.proxy.struck or outcome == TYPED else RIGHT)
+        if has_struck:
+            self.report.add(fault.kind, outcome)
 
     def _attempt(self, work):
         """Outcome of some work, and the text of its error."""
@@ -175,19 +202,19 @@ class Campaign:
                 found = UNTYPED, f"{type(error).__name__}: {error}"
         return (HUNG, "") if alarm.rang else found
 
-    def _open_again(self):
+    def _open_again(self, phase):
         """Close the device and open it anew, as the next program would; the work goes on there."""
         self.close()
         self._device = mixpe.open(self.url, **self.options)
         self.workload.prepare(self._device)
-        return self.workload.all_right()
+        return self.workload.get_ready(phase) and self.workload.all_right()
 
     def _start_over(self):
         """After a failure, with a device as new as can be had: the next trial opens it."""
         end = time.monotonic() + 10*self.limit_s
         while True:
             self.close()
-            outcome, text = self._attempt(lambda: self._open_again())
+            outcome, text = self._attempt(lambda: self._open_again("job"))
             if outcome == RIGHT:
                 return
             if time.monotonic() > end:

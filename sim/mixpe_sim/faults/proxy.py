@@ -67,6 +67,8 @@ class Proxy:
     def close(self):
         """Listen no more, and end all connections."""
         self._closed = True
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # or its thread would wait on
         self._listener.close()
         self.break_off()
 

@@ -4,6 +4,7 @@
 import select
 import socket
 import threading
+from contextlib import suppress
 
 from mixpe.link.byteend import ByteEnd
 from mixpe.link.transport import REFUSAL
@@ -39,6 +40,8 @@ class ReferencePort:
         threading.Thread(target=self._listen, daemon=True).start()
 
     def close(self):
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # or its thread would wait on
         self._listener.close()
 
     def _listen(self):
@@ -51,8 +54,8 @@ class ReferencePort:
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 try:
                     self._serve(client)
-                except OSError:
-                    pass  # the client is gone
+                except (OSError, ValueError):
+                    pass  # the client is gone, or the port was closed
                 except Exception as error:
                     self.failure = error
                     return

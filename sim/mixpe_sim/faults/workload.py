@@ -65,7 +65,7 @@ class Workload:
         self._model  = None
 
     def get_ready(self, phase):
-        """Put what only this phase needs on the device."""
+        """Put what only this phase needs on the device; whether it is right there."""
         if phase == "program" and self._model is None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # what quantising random weights loses
@@ -73,8 +73,8 @@ class Workload:
                     decoder="device")
             found = self._generate()
             self._tokens = self._tokens or found
-            if found != self._tokens:
-                raise AssertionError("the model's tokens differ from one device to the next")
+            return found == self._tokens
+        return True
 
     def run(self, phase):
         """Carry out a phase; whether what came of it is right.
