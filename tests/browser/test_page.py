@@ -32,7 +32,7 @@ def browser():
 @pytest.fixture(scope="module")
 def url():
     with mixpe.LlamaModel.from_pretrained(device="reference") as model:
-        with served(model, activations="a8") as (url, _):
+        with served(model) as (url, _):
             yield url
 
 

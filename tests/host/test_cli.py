@@ -4,13 +4,16 @@
 import importlib
 import json
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import mixpe
+from mixpe.cli import quantize
 from mixpe.cli.main import ORDER, _command_names, main
 from mixpe.cli.open import EXAMPLE
 from mixpe.formats import safetensors
@@ -239,6 +242,21 @@ def test_targets_that_cannot_be_written(checkpoint, tmp_path, target, text):
         capture_output=True, text=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
     assert run.returncode == 2 and len(run.stderr.splitlines()) == 1 and text in run.stderr, run.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["in.safetensors"] and source.read_bytes() == before
+
+
+def test_quantize_keeps_what_it_reads(tmp_path, capsys, monkeypatch):
+    """Also a folder's own weights; and IN may be a name, which no path leads to."""
+    folder, empty = tmp_path/"model", tmp_path/"empty"
+    folder.mkdir()
+    empty.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy2(Path(mixpe.__file__).parent/"models"/name, folder)
+    before = (folder/"model.safetensors").read_bytes()
+    assert main(["quantize", str(folder), str(folder/"model.safetensors")]) == 2
+    assert "is IN itself" in capsys.readouterr().err and (folder/"model.safetensors").read_bytes() == before
+    opened = quantize.checkpoint.opened
+    monkeypatch.setattr(quantize.checkpoint, "opened", lambda name: opened(folder if name == "a-name" else name))
+    assert main(["quantize", "a-name", str(empty)]) == 0 and (empty/"model.safetensors").exists()
 
 
 def test_quantize_no_file(tmp_path, capsys):

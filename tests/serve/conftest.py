@@ -44,5 +44,5 @@ def model():
 
 @pytest.fixture(scope="session")
 def server(model):
-    with served(model, slots=3, activations="a8") as (url, _):
+    with served(model, slots=3) as (url, _):
         yield url

@@ -9,6 +9,7 @@ import pytest
 
 import mixpe
 from mixpe.errors import DeviceMemoryError
+from mixpe.serve.owner import CHUNK
 from tests.serve.conftest import served
 
 PROMPTS = ["def read(path):\n", "import os", "class A"]
@@ -34,9 +35,14 @@ def test_texts_are_those_of_the_device(model):
     runs, run = [], model._decoder.program.run
     model._decoder.program.run = lambda *given: (runs.append(given), run(*given))[1]
     try:
-        with served(model, activations="a16") as (url, _), ThreadPoolExecutor(3) as pool:
+        with served(model) as (url, _), ThreadPoolExecutor(3) as pool:
             for prompt, found in zip(PROMPTS, pool.map(lambda prompt: ask(url, prompt), PROMPTS), strict=True):
                 assert found.choices[0].text == alone(model, prompt)
+            assert not any(listed for *_, listed, _ in runs)  # greedy
+            long  = "y"*(2*CHUNK + 4)
+            begun = len(runs)
+            assert ask(url, long, 1).choices[0].text == alone(model, long, 1)
+            assert [more for *_, more in runs[begun:begun + 3]] == [True, True, False]  # pieces without the head
             drawn = ask(url, "def ", temperature=0.8, top_p=0.9, seed=7).choices[0].text
             assert drawn == alone(model, "def ", temperature=0.8, top_p=0.9, seed=7)
     finally:
@@ -45,7 +51,7 @@ def test_texts_are_those_of_the_device(model):
 
 
 def test_what_continues_a_text_keeps_its_session(model):
-    with served(model, activations="a16") as (url, _):
+    with served(model) as (url, _):
         text  = PROMPTS[0] + ask(url, PROMPTS[0]).choices[0].text
         again = ask(url, text + "x")
         assert again.usage.prompt_tokens_details.cached_tokens >= len(text) - 1
@@ -65,7 +71,7 @@ def test_where_there_is_no_room_for_a_session_requests_wait(model, monkeypatch, 
 
     wanted = {prompt: alone(model, prompt) for prompt in PROMPTS}
     monkeypatch.setattr(model, "session", limited)
-    with served(model, activations="a16") as (url, owner), ThreadPoolExecutor(3) as pool:
+    with served(model) as (url, owner), ThreadPoolExecutor(3) as pool:
         for prompt, found in zip(PROMPTS*2, pool.map(lambda prompt: ask(url, prompt), PROMPTS*2), strict=True):
             assert found.choices[0].text == wanted[prompt]
         end = time.monotonic() + 10
@@ -80,7 +86,7 @@ def test_a_device_without_any_room_says_so(model, monkeypatch):
         raise DeviceMemoryError("no room")
 
     monkeypatch.setattr(model, "session", full)
-    with served(model, activations="a16") as (url, owner):
+    with served(model) as (url, owner):
         with pytest.raises(openai.InternalServerError, match="no room"):
             ask(url, "a")
         monkeypatch.undo()
@@ -94,7 +100,7 @@ def out_of_memory(*_given):
 
 def test_memory_comes_back_after_an_error(model, monkeypatch):
     free = model.device.info()["mem_free_bytes"]
-    with served(model, activations="a16") as (url, _):
+    with served(model) as (url, _):
         with monkeypatch.context() as patch:
             patch.setattr(model._decoder.program, "run", out_of_memory)
             with pytest.raises(openai.InternalServerError, match="out"):

@@ -54,7 +54,7 @@ def test_openais_client_gets_the_models_text(server, model):
 
 
 def test_an_answer_shorter_than_the_time_between_readings_is_measured(model):
-    with served(model, activations="a8") as (url, _):
+    with served(model) as (url, _):
         assert fetch(f"{url}/stats")[1]["window"] is None
         client(url).completions.create(model="bytes", prompt="a", max_tokens=2, temperature=0)
         wait_for(lambda: fetch(f"{url}/stats")[1]["window"] is not None)

@@ -60,8 +60,7 @@ def test_eight_clients(decoder):
     with mixpe.LlamaModel.from_pretrained(device=url, decoder=decoder) as model:
         wanted = {prompt: b"".join(model.generate(prompt, TOKENS)).decode("utf-8", "replace") for prompt in PROMPTS}
         free   = model.device.info()["mem_free_bytes"]
-        kind   = "a8" if decoder == "host" else "a16"
-        with served(model, activations=kind) as (url, owner), ThreadPoolExecutor(CLIENTS) as pool:
+        with served(model) as (url, owner), ThreadPoolExecutor(CLIENTS) as pool:
             def run(seconds):
                 end   = time.monotonic() + seconds
                 tasks = [pool.submit(ask_for, url, seed, end, wanted) for seed in range(CLIENTS)]

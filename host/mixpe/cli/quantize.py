@@ -57,14 +57,14 @@ def _group_size(text):
 
 
 def _source(path):
-    """Tensors, metadata, and what stands beside the weights, of a model or of a file of tensors alone."""
+    """Path, tensors, metadata, and what stands beside the weights, of a model or of a file of tensors alone."""
     file = Path(path)
     if file.suffix == ".safetensors" and file.is_file() and not (file.parent/CONFIG).exists():
         tensors = {name: FloatTensor(name, dtype, array) for name, (dtype, array) in safetensors.mapped(file).items()}
-        return tensors, safetensors.read_header(file)[1], {}
+        return file, tensors, safetensors.read_header(file)[1], {}
     opened   = checkpoint.opened(path)
     metadata = safetensors.read_header(file)[1] if file.suffix == ".safetensors" and file.is_file() else {}
-    return opened.tensors, metadata or {"format": "pt"}, companions(opened)
+    return opened.path, opened.tensors, metadata or {"format": "pt"}, companions(opened)
 
 
 def _floating(tensor):
@@ -91,9 +91,10 @@ def _transposed(tensors, chosen):
 def run(args):
     """Quantise the checkpoint; returns the exit status."""
     include, exclude, group_size = _pattern(args.include), _pattern(args.exclude), _group_size(args.group_size)
-    tensors, metadata, files = _source(args.source)
+    source, tensors, metadata, files = _source(args.source)
     check_target(args.target, files)
-    if args.target.exists() and args.target.samefile(args.source):
+    if any(path.exists() and args.target.samefile(path) for path in (source, source/args.target.name)
+           if args.target.exists()):
         raise ModelError(f"{args.target} is IN itself; name another file, since its weights would be lost")
     chosen = {name for name, tensor in tensors.items()
         if _floating(tensor) and include.search(name) and not exclude.search(name)}

@@ -3,7 +3,7 @@
 
 import weakref
 
-from mixpe.lm.session import chosen
+from mixpe.lm.session import listed_logits
 from mixpe.lm.statistics import Phase, Snapshot, Statistics
 
 RUN_TOKENS = 8  # that a device chooses before they are shown
@@ -112,29 +112,25 @@ class DeviceGeneration(Generation):
             self._end = Snapshot.take(self._model)
         return bytes([token]) if self._as_bytes else token
 
-    @property
-    def _greedy(self):
-        return self._sampler.temperature == 0
-
     def _first(self):
         """The token behind the prompt."""
         prompt = self._prompt.tolist()
         begin  = self._cache.length
-        token  = self._cache.read(prompt, listed=not self._greedy)
+        token  = self._cache.read(prompt, listed=not self._sampler.greedy)
         return token if self._sampler.takes(token) else self._sampled(begin + len(prompt) - 1, prompt[-1])
 
     def _sampled(self, position, token):
         """What the sampler makes of the pass of a token at a position; what came behind it is forgotten."""
-        if self._greedy:  # which found the largest alone
+        if self._sampler.greedy:  # which found the largest alone
             self._cache.length = position
             self._cache.go_on(token, 1, listed=True)
-        return chosen(self._cache, self._sampler, self._model.config.vocab_size)
+        return self._sampler(listed_logits(self._cache, self._model.config.vocab_size))
 
     def _next(self):
         last  = self._tokens[-1]
         begin = self._cache.length
-        count = min(RUN_TOKENS if self._greedy else 1, self._n - len(self._tokens))
-        made  = self._cache.go_on(last, count, listed=not self._greedy)
+        count = min(RUN_TOKENS if self._sampler.greedy else 1, self._n - len(self._tokens))
+        made  = self._cache.go_on(last, count, listed=not self._sampler.greedy)
         for index, token in enumerate(made):
             if not self._sampler.takes(token):  # from here on it went another way
                 made[index:] = [self._sampled(begin + index, [last, *made][index])]

@@ -35,7 +35,14 @@ class LlamaModel(Logits):
     """A Llama, Mistral, Qwen2 or Qwen3 from a checkpoint, and the texts that it writes.
 
     Parameters are those of `Logits`; `from_pretrained` reads a checkpoint and puts its layers on a device.
+
+    Attributes
+    ----------
+    activations : str or None
+        Format of the layers' activations on a device; None if they are float32.
     """
+
+    activations = None
 
     @classmethod
     def from_pretrained(cls, path: str | PathLike[str] | Checkpoint | None = None,
@@ -125,6 +132,7 @@ class LlamaModel(Logits):
             for note in model.notes:
                 warnings.warn(f"{opened.path}: {note}", stacklevel=2)
         model._checkpoint = opened
+        model.activations = None if used is None else activations
         return model
 
     def __repr__(self):

@@ -42,18 +42,18 @@ class Sampler:
 
     @property
     def greedy(self):
-        """Whether it always chooses the token of the largest logit."""
-        return self.temperature == 0 and self._allowed is None
+        """Whether it chooses the token of the largest logit, of those that may be chosen."""
+        return self.temperature == 0
 
     def takes(self, token):
         """Whether it chooses this token if that has the largest logit, whatever the others are."""
-        return self.temperature == 0 and (self._allowed is None or bool(self._allowed[token]))
+        return self.greedy and (self._allowed is None or bool(self._allowed[token]))
 
     def __call__(self, logits):
         """Choose from (vocab,) float32 logits; returns the token as int."""
         if self._allowed is not None:
             logits = np.where(self._allowed, logits, np.float32(-np.inf))
-        if self.temperature == 0:
+        if self.greedy:
             return int(np.argmax(logits))
         scaled = (logits.astype(np.float64) - float(logits.max())) / self.temperature
         order = np.argsort(-scaled, kind="stable")

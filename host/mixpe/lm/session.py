@@ -151,9 +151,9 @@ class Session:
             self.tokens += [*tokens, *self._region.tokens(0, passes - 1)]
 
 
-def chosen(session, sampler, vocabulary):
-    """Let a sampler choose from the largest logits of a session's last pass: int."""
+def listed_logits(session, vocabulary):
+    """The largest logits of a session's last pass, -inf for the others: (vocabulary,) float32."""
     tokens, logits = session.top()
     row = np.full(vocabulary, -np.inf, np.float32)
     row[tokens] = logits
-    return sampler(row)
+    return row

@@ -4,6 +4,7 @@
 import numpy as np
 
 from mixpe.lm.batch import forward_many
+from mixpe.lm.session import listed_logits
 
 
 class RowPasses:
@@ -62,14 +63,17 @@ class DevicePasses:
         return [self._row(sequence, tokens) for sequence, tokens in work]
 
     def _row(self, sequence, tokens):
-        token = sequence.cache.read(tokens, listed=not sequence.greedy)
-        row   = np.full(self._model.config.vocab_size, -np.inf, np.float32)
-        if sequence.takes(token):  # then the other logits need not cross the link
+        session, vocabulary = sequence.cache, self._model.config.vocab_size
+        more  = len(tokens) < len(sequence.pending)  # nobody asks for the logits of this piece of a prompt
+        token = session.read(tokens, listed=not (more or sequence.greedy), more=more)
+        if more or sequence.takes(token):            # the others need not cross the link
+            row = np.full(vocabulary, -np.inf, np.float32)
             row[token] = 0
-        else:
-            found, logits = sequence.cache.top()
-            row[found] = logits
-        return row
+            return row
+        if sequence.greedy:                          # it found the largest alone, which may not be chosen
+            session.length -= 1
+            session.go_on(tokens[-1], 1, listed=True)
+        return listed_logits(session, vocabulary)
 
 
 def passes_of(model):

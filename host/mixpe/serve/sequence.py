@@ -104,7 +104,7 @@ class Sequence:
 
     @property
     def greedy(self):
-        """Whether it always chooses the token of the largest logit."""
+        """Whether it chooses the token of the largest logit, of those that may be chosen."""
         return self._sampler.greedy
 
     def takes(self, token):

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import uvicorn
 
-from mixpe.formats.packaged import is_byte_model
 from mixpe.lm import LlamaModel, checkpoint
 from mixpe.lm.text import tokenizer_of
 from mixpe.plan.kinds import KINDS
@@ -17,19 +16,19 @@ from mixpe.serve.owner import Owner
 HOST_SLOTS = 4  # without a device, or with its decoder, where each takes its turn
 
 
-def _slots(model, activations):
+def _slots(model):
     """Sequences that one pass of the array takes."""
     if model.device is None or model.decodes_on_device:
         return HOST_SLOTS
-    return max(1, model.device.config.rows//(2 if KINDS[activations].wide else 1))
+    return max(1, model.device.config.rows//(2 if KINDS[model.activations].wide else 1))
 
 
-def facts_of(model, name, activations):
+def facts_of(model, name):
     """What the page says about model and device: dict, ready for JSON."""
     device = model.device
     found  = {"model": name, "family": model.config.family, "layers": model.config.num_hidden_layers,
         "context": model.context, "chat": model.tokenizer.chat is not None,
-        "activations": activations, "device": None}
+        "activations": model.activations, "device": None}
     if device is not None:
         info = device.info()
         found["device"] = {key: info[key] for key in ("url", "clock_hz", "rows", "lanes", "macs_per_cycle",
@@ -37,7 +36,7 @@ def facts_of(model, name, activations):
     return found
 
 
-def start(model, name, key=None, *, slots=None, waiting=32, activations="a16", host="127.0.0.1"):
+def start(model, name, key=None, *, slots=None, waiting=32, host="127.0.0.1"):
     """An application and the running owner behind it.
 
     Returns
@@ -47,8 +46,8 @@ def start(model, name, key=None, *, slots=None, waiting=32, activations="a16", h
         To be closed.
     """
     figures = Figures(model.device)
-    owner   = Owner(model, figures, slots=slots or _slots(model, activations), waiting=waiting)
-    service = Service(model, name, owner, figures, key, facts_of(model, name, activations))
+    owner   = Owner(model, figures, slots=slots or _slots(model), waiting=waiting)
+    service = Service(model, name, owner, figures, key, facts_of(model, name))
     owner.start()
     return make_app(service, host), owner
 
@@ -66,16 +65,14 @@ def serve(args, key, say):
     opened    = checkpoint.opened(args.model)
     tokenizer = tokenizer_of(opened)
     name      = args.name or Path(args.model).name
-    byte_kind = "a8" if args.decoder == "host" else "a16"  # a device's decoder takes no a8
-    kind      = args.activations or (byte_kind if is_byte_model(opened.path) else "a16")
     with socket.create_server((args.host, args.port), family=socket.AF_INET6 if ":" in args.host else socket.AF_INET,
                               reuse_port=False) as listening:
         with LlamaModel.from_pretrained(opened, None if args.device == "none" else args.device,
-                                        group_size=args.group_size, bits=args.bits, activations=kind,
+                                        group_size=args.group_size, bits=args.bits, activations=args.activations,
                                         head_bits=args.head_bits, decoder=args.decoder, context=args.context) as model:
             model.tokenizer = tokenizer
             app, owner = start(model, name, key, slots=args.slots, waiting=args.queue,
-                activations=kind, host=args.host)
+                host=args.host)
             try:
                 host = f"[{args.host}]" if ":" in args.host else args.host
                 say(f"{name} on {args.device}: http://{host}:{listening.getsockname()[1]}/ (Ctrl-C ends)")
