@@ -159,7 +159,8 @@ def test_cut_frame_is_forgotten(wide, cut_bytes, framed):
 @pytest.mark.parametrize("wide", [False, True])
 def test_unknown_command_is_skipped(wide, framed):
     bench = Bench(32, wide, 11, framed)
-    got = bench.play(b"\x07\x07\x00\x00\x00\x00" + read_requests(0xf000_0000, 1).tobytes(), 4)
+    length = b"\x07" if framed else b"\x02"  # a bridge of frames looks for a command at every byte
+    got = bench.play(b"\x07" + length + bytes(4) + read_requests(0xf000_0000, 1).tobytes(), 4)
     assert got.tolist() == [0xdead_0000 + (0xf000_0000//4 & 0xffff)]
 
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A text that is compared with the reference's as it comes."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -52,6 +54,10 @@ def test_the_command(capsys):
     out = capsys.readouterr().out
     assert "> What is the capital of France?\nThe capital of\n" in out
     assert "3 of the answer: each the reference's" in " ".join(out.split())
+    assert main(["demo", "--model", "smollm2", "--ask", "What is the capital of France?", "--answer-tokens", "3",
+        "--device", "reference?decoder=1&minima=1&rows=2", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["answer"] == "The capital of" and found["wrong"] is None and found["tokens"] == 3
 
 
 @pytest.mark.parametrize("options, text", [

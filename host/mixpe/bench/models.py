@@ -50,14 +50,10 @@ class Model:
 
     def shapes(self):
         """Matrices that share their input are one, as on the device."""
-        a = self.architecture
-        q, kv = a.num_attention_heads*a.head_dim, a.num_key_value_heads*a.head_dim
-        width, inner, layers = a.hidden_size, a.intermediate_size, a.num_hidden_layers
-        return (Shape("qkv", q + 2*kv, width, layers, stored=self.stored),
-            Shape("o", width, q, layers, stored=self.stored),
-            Shape("gate_up", 2*inner, width, layers, stored=self.stored),
-            Shape("down", width, inner, layers, stored=self.stored),
-            Shape("lm_head", a.vocab_size, width, 1, each_token=False, stored=self.head))
+        parts, layers = self.parts(), self.architecture.num_hidden_layers
+        return (*(Shape(job, sum(part.n for part in parts[f"layers.0.{job}"]), parts[f"layers.0.{job}"][0].k, layers,
+                        stored=self.stored) for job in JOBS),
+            Shape(HEAD, self.table.n, self.table.k, 1, each_token=False, stored=self.head))
 
     @property
     def weights(self):
@@ -103,15 +99,10 @@ PUBLISHED = (
 )
 
 
-def of_config(name, architecture):
-    """A model whose weights are floats, from an `Architecture`."""
-    return Model(name=name, architecture=architecture)
-
-
 def _of_folder(name, folder):
     path = folder/"config.json"
     try:
-        return of_config(name, architecture_of(read_json(path), own_head=False))
+        return Model(name=name, architecture=architecture_of(read_json(path), own_head=False))
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
 

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from mixpe.bench.boardtable import aligned
 from mixpe.lm import LlamaModel
 from mixpe.program.cycles import by_function, timeline
 from mixpe_gateware.contract.program.timing import RUN_CYCLES
@@ -80,18 +81,14 @@ def board_tokens(models, boards):
     -------
     list of TokenRow
     """
-    rows = [(board, board.row(model)) for model in models for board in boards]
-    return [TokenRow(model=row.model, place=board.board.name, position=row.position, cycles=row.cycles,
-        functions=row.functions) for board, row in rows if row is not None and row.fits]
+    rows = [board.row(model) for model in models for board in boards]
+    return [TokenRow(model=row.model, place=row.board, position=row.position, cycles=row.cycles,
+        functions=row.functions) for row in rows if row is not None and row.fits]
 
 
 def tokens_text(rows):
     """The counted ones, a line each."""
-    heads = "".join(f"{name:>11}" for name in ENGINES)
-    lines = [f"{'a token of':<12} {'position':>8} {'cycles':>9} {'model':>7}{heads}"]
-    for row in rows:
-        if row.counted is not None:
-            cycles = row.counted["cycles"]
-            lines.append(f"{row.model:<12} {row.position:8} {cycles:9} {row.prediction_error:+7.2%}" + "".join(
-                f"{row.counted[name]/cycles:11.1%}" for name in ENGINES))
-    return "\n".join(lines)
+    cells = [(row.model, str(row.position), str(row.counted["cycles"]), f"{row.prediction_error:+.2%}",
+              *(f"{row.counted[name]/row.counted['cycles']:.1%}" for name in ENGINES))
+             for row in rows if row.counted is not None]
+    return aligned(("a token of", "position", "cycles", "model", *ENGINES), cells)

@@ -11,7 +11,7 @@ from mixpe.bench.cases import LAYERS, QUICK, cases
 from mixpe.bench.link import host_times, link_rates, remote_client_rates
 from mixpe.bench.load import load_rates
 from mixpe.bench.measure import bare_read_rate, measure
-from mixpe.bench.models import find_models
+from mixpe.bench.models import Model, find_models
 from mixpe.bench.tokens import board_tokens, count_tokens, tokens_text
 from mixpe.errors import RangeError
 from mixpe.plan.kinds import KINDS
@@ -169,7 +169,6 @@ def run_cpu(args):
     from mixpe.bench.board import GenerationModel
     from mixpe.bench.boardtable import cpu_text
     from mixpe.bench.cpu import measure_cpu
-    from mixpe.bench.models import of_config
     from mixpe.lm import checkpoint
     from mixpe_boards.registry import BOARDS
     from mixpe_boards.table import load_results
@@ -184,7 +183,7 @@ def run_cpu(args):
     kind    = args.activations or ACTIVATIONS_OF_HOST
     models  = [GenerationModel(board, results=results, group_size=args.group_size, activations=kind)
         for board in BOARDS.values()]
-    shape = of_config(name, opened.architecture)
+    shape = Model(name=name, architecture=opened.architecture)
     rows  = [model.row(shape) for model in models]
     if args.json:
         print(json.dumps({"cpu": found.to_dict(), "boards": [{"board": model.board.name, "modelled": True,
@@ -231,7 +230,7 @@ def run(args):
                 **{name: value for name, value in config.to_dict().items() if name != "port_bits"}) as process:
             address = process.url.split("//")[1]
             results["remote_client"] = remote_client_rates(address, info["mem_base"])
-    tokens = _tokens(args)
+    tokens = _tokens(args) if args.device.startswith("sim") else []  # on the simulated SoC that has a decoder
     folder = Path(args.out)
     folder.mkdir(parents=True, exist_ok=True)
     results = {"device": info, "bare_read_rate": read_rate, "rows": [_row(row) for row in rows], **results,
@@ -243,15 +242,19 @@ def run(args):
         from mixpe.bench.tokenplot import where_a_token_goes
         roofline(folder / "roofline.png", rows, config, read_rate)
         where_cycles_go(folder / "cycles.png", rows)
-        where_a_token_goes(folder / "token.png", tokens)
-        figures = ["roofline.png", "cycles.png", "token.png"]
+        figures = ["roofline.png", "cycles.png"]
+        if tokens:
+            where_a_token_goes(folder / "token.png", tokens)
+            figures.append("token.png")
     except ModuleNotFoundError as error:
         print(f"no figures: {error.name} is missing; pip install 'mixpe[plot]'", file=sys.stderr)
     if args.json:
         print(json.dumps(results))
         return 0
     _print_table(rows, config, read_rate)
-    print(f"\n{tokens_text(tokens)}\n")
+    if tokens:
+        print(f"\n{tokens_text(tokens)}")
+    print()
     if not args.no_link:
         _print_link(results)
     print(paragraph(f"figures and data: {', '.join(str(folder / name) for name in [*figures, 'bench.json'])}"))

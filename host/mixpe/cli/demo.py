@@ -56,8 +56,8 @@ def print_table(rows):
     print(table(("layer", "m", "k", "n", "compared", "wrong", "SQNR dB", "cycles", "beats/cycle"), lines, "<>>>>>>>>"))
 
 
-def _shown(found, tokenizer):
-    """Show an answer as it comes, in front of what is left of it; what was wrong with it, or None."""
+def _shown(found, tokenizer, quiet=False):
+    """Show an answer as it comes, in front of what is left of it; its text, and what was wrong with it or None."""
     stream, text, wrong = tokenizer.stream(), "", None
     with Progress("…", found.cycles, "cycles") as progress:
         try:
@@ -65,12 +65,14 @@ def _shown(found, tokenizer):
                 piece = stream.push(token)
                 text += piece
                 progress.label = text[-LABEL:]
-                if not progress.shown:
+                if not (progress.shown or quiet):
                     print(piece, end="", flush=True)
         except VerifyError as error:
             wrong = error
-    print(text + stream.finish() if progress.shown else stream.finish())
-    return wrong
+    rest = stream.finish()
+    if not quiet:
+        print(text + rest if progress.shown else rest)
+    return text + rest, wrong
 
 
 def run_answer(args):
@@ -89,13 +91,19 @@ def run_answer(args):
     with mixpe.LlamaModel.from_pretrained(opened, REFERENCE, **options) as model:
         expected = made_by(model, tokens, args.answer_tokens, ends)
     begin = time.perf_counter()
-    print(f"> {args.ask}", flush=True)
+    if not args.json:
+        print(f"> {args.ask}", flush=True)
     with mixpe.LlamaModel.from_pretrained(opened, url, **options) as model:
         loaded, before = time.perf_counter(), model.device.counters()["cycles"]
         found = Comparison(model, tokens, expected)
-        wrong = _shown(found, tokenizer)
+        text, wrong = _shown(found, tokenizer, quiet=args.json)
         cycles, device = model.device.counters()["cycles"] - before, model.device.info()
     end = time.perf_counter()
+    if args.json:
+        print(json.dumps({"question": args.ask, "answer": text, "prompt_tokens": len(tokens),
+            "passes": len(found.steps), "tokens": len(expected), "cycles": cycles, "clock_hz": device["clock_hz"], "seconds": end - loaded,
+            "wrong": None if wrong is None else str(wrong)}, indent=1))
+        return 0 if wrong is None else 1
     verdict = "each the reference's" if wrong is None else f"but {wrong}"
     print(paragraph(f"{len(tokens)} tokens of the question in {len(found.steps)} passes, {len(expected)} of the "
         f"answer: {verdict}"))

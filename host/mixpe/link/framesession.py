@@ -114,11 +114,6 @@ class FrameSession:
         self._parser.clear()
         name, probes = calm_word(), set()
 
-        def ask():
-            probe, frame = control_frame(PROBE)
-            probes.add(probe)
-            self._transmit(frame)
-
         def take(answer):
             if answer.kind == HERE and answer.session == name:
                 return answer
@@ -127,7 +122,7 @@ class FrameSession:
                 self._transmit(control_frame(START, name, answer.session)[1])
             return None
 
-        due = self._insist(ask, take, "no answer to a probe").due
+        due = self._insist(lambda: self._probe(probes), take, "no answer to a probe").due
         self._name, self._next, self._stale = name, due, False
 
     def ask(self, wanted):
@@ -249,11 +244,6 @@ class FrameSession:
         self.counters.timeouts += 1
         names = set()
 
-        def ask():
-            name, frame = control_frame(PROBE)
-            names.add(name)
-            self._transmit(frame)
-
         def take(answer):
             if answer.kind == HERE and answer.number in names:
                 if answer.session == self._name:
@@ -264,7 +254,7 @@ class FrameSession:
                 self._settle_one(answer)
             return None
 
-        due = self._insist(ask, take, "no answer").due
+        due = self._insist(lambda: self._probe(names), take, "no answer").due
         lost = []
         while self._pending and is_before(self._pending[0].number, due):
             front = self._pending.popleft()
@@ -275,6 +265,12 @@ class FrameSession:
             rest = list(self._pending)
             self._pending.clear()
             self._send(lost + rest)
+
+    def _probe(self, numbers):
+        """Ask what is due; the probe's number is kept."""
+        number, frame = control_frame(PROBE)
+        numbers.add(number)
+        self._transmit(frame)
 
     def _insist(self, ask, take, text, limit_s=None):
         """Ask until an answer is taken, and return what `take` makes of it.

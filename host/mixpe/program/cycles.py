@@ -8,7 +8,7 @@ from mixpe_gateware.contract.program.timing import pass_timeline
 NOTHING = "no record"
 
 
-def timeline(program, config, memory, position=0, *, prompt=False, listed=False):
+def timeline(program, config, memory, position=0, *, prompt=False):
     """A pass at a position, the last token's where there are several.
 
     Parameters
@@ -19,8 +19,6 @@ def timeline(program, config, memory, position=0, *, prompt=False, listed=False)
     position : int
     prompt : bool
         Of a pass whose successor is known.
-    listed : bool
-        The largest logits are listed.
 
     Returns
     -------
@@ -29,7 +27,7 @@ def timeline(program, config, memory, position=0, *, prompt=False, listed=False)
     words, _ = assemble(program, dict.fromkeys((CONSTANTS, *program.matrices), 0))  # cycles do not depend on places
     records  = program.prompt_lines if prompt else len(program.lines)
     return pass_timeline(words[1:records + 1].tolist(), config, memory, position, rows=program.rows,
-        token_records=program.token_lines, listed=listed)
+        token_records=program.token_lines)
 
 
 def by_function(program, found):
@@ -47,11 +45,12 @@ def by_function(program, found):
 def to_dict(program, config, memory, position):
     """For JSON: cycles of a pass, of the array's work, and by what records do."""
     found = timeline(program, config, memory, position)
-    return {"modelled": True, "position": position, "cycles": round(found.cycles), "array": found.array,
-        "by_function": {name: round(cycles) for name, cycles in by_function(program, found).items()}}
+    return {"modelled": True, "position": position, "tokens": program.rows, "cycles": round(found.cycles),
+        "array": found.array, "by_function": {name: round(cycles) for name, cycles in by_function(program, found).items()}}
 
 
 def text(cycles):
     """What `to_dict` made, as a line for people."""
     parts = ", ".join(f"{name} {spent:,}" for name, spent in cycles["by_function"].items())
-    return f"modelled: {cycles['cycles']:,} cycles for the token at position {cycles['position']}: {parts}"
+    what  = "the token at" if cycles["tokens"] == 1 else f"{cycles['tokens']} tokens, the last of a prompt, up to"
+    return f"modelled: {cycles['cycles']:,} cycles for {what} position {cycles['position']}: {parts}"

@@ -18,8 +18,8 @@ from mixpe.formats import safetensors
 from mixpe.formats.mapping import parse_json
 from mixpe.formats.matrixfile import Outline, load_matrices, metadata_of
 from mixpe.quant.matrix import QuantizedMatrix
-from mixpe.torch.layer import OffloadedLayer, is_linear
-from mixpe.torch.offload import offload, release
+from mixpe.torch.layer import OffloadedLayer
+from mixpe.torch.offload import layers_of, offload, release
 
 KEY = "mixpe.activations"  # of the metadata: what each layer takes
 
@@ -38,15 +38,6 @@ def _stored(name, tensor):
     return _DTYPES[tensor.dtype], array.view(np.uint16) if tensor.dtype == torch.bfloat16 else array
 
 
-def _named(model, wanted):
-    """The layers of a kind: dict of layer → its names."""
-    layers = {}
-    for name, module in model.named_modules(remove_duplicate=False):
-        if wanted(module):
-            layers.setdefault(module, []).append(name)
-    return layers
-
-
 def save(model: torch.nn.Module, path: str | PathLike[str]) -> None:
     """Write an offloaded model's quantised weights, and the rest of its state, to a safetensors file.
 
@@ -62,7 +53,7 @@ def save(model: torch.nn.Module, path: str | PathLike[str]) -> None:
     ModelError
         No layer is on a device, a tensor has a type that the file does not know, or the file cannot be written.
     """
-    layers = _named(model, lambda module: isinstance(module, OffloadedLayer))
+    layers = layers_of(model, wanted=lambda module: isinstance(module, OffloadedLayer))
     if not layers:
         raise ModelError("no layer of the model is on a device; call mixpe.torch.offload first")
     linears  = {names[0]: layer.current() for layer, names in layers.items()}
@@ -91,7 +82,7 @@ def save(model: torch.nn.Module, path: str | PathLike[str]) -> None:
 
 def _check(path, model, matrices, others):
     """The layers that take the matrices: dict of name → layer. Refuses a file of another architecture."""
-    layers = {name: (layer, names) for layer, names in _named(model, is_linear).items() for name in names[:1]}
+    layers = {names[0]: (layer, names) for layer, names in layers_of(model).items()}
     for name, matrix in matrices.items():
         if name not in layers:
             raise ModelError(f"{path}: the model has no linear layer {name}")

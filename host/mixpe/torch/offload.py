@@ -15,11 +15,11 @@ from mixpe.torch.layer import HELD, Held, OffloadedLayer, attach, detach, is_lin
 from mixpe.torch.readers import CALLS_WHERE_HOOKED, readers
 
 
-def layers_of(model, only=None):
-    """The linear layers of a model that `only` picks: dict of layer → its names, the first of which is its own."""
+def layers_of(model, only=None, wanted=is_linear):
+    """The layers of a kind that `only` picks: dict of layer → its names, the first of which is its own."""
     layers = {}
     for name, child in model.named_modules(remove_duplicate=False):
-        if is_linear(child) and (only is None or only(name)):
+        if wanted(child) and (only is None or only(name)):
             layers.setdefault(child, []).append(name)
     return layers
 

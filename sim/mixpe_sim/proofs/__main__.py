@@ -35,6 +35,8 @@ def main(arguments=None):
                 result, failed = f"{result}, but its mutation too", True
             except Refuted:
                 pass
+            except MixpeError as error:
+                result, failed = f"{result}; its mutation: {error}", True
             bar.advance(1)
             rows.append((name, proof.claim, result, f"{time.monotonic() - begun:.0f} s"))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]

@@ -19,25 +19,17 @@ class SumOfProducts(Claim):
     ----------
     params : DotProduct
         Of weights 0 … 15 and activations −128 … 127.
-    encoder : Module, optional
-        Makes the activations of the unit from bytes: `activations` in, `word` out.
     """
 
-    def __init__(self, params, encoder=None):
+    def __init__(self, params):
         Claim.__init__(self)
         self.unit = unit = params.create()
-        weights, activations, latency = Signal(4*params.lanes), Signal(8*params.lanes), unit.latency
+        weights, activations = Signal(4*params.lanes), Signal(8*params.lanes)
         self.free |= {weights, activations}
 
         # # #
 
-        if encoder is None:
-            self.comb += unit.weights.eq(weights), unit.activations.eq(activations)
-        else:
-            self.encoder = encoder
-            self.comb += encoder.activations.eq(activations), unit.activations.eq(encoder.word)
-            self.comb += unit.weights.eq(delayed(self, weights, encoder.latency))
-            latency += encoder.latency
+        self.comb += unit.weights.eq(weights), unit.activations.eq(activations)
         planes = []
         for bit in range(4):
             gated = []
@@ -49,7 +41,7 @@ class SumOfProducts(Claim):
         # As bits: what is compared has no sign.
         wanted, found = Signal(params.product_bits), Signal(params.product_bits)
         self.comb += wanted.eq(reduce(add, planes)), found.eq(unit.product)
-        then  = delayed(self, wanted, latency)
-        begun = delayed(self, Signal(reset=1), latency)
+        then  = delayed(self, wanted, unit.latency)
+        begun = delayed(self, Signal(reset=1), unit.latency)
         self.check(~begun | (found == then))
         self.comb += self.seen.eq(begun & then[-1])

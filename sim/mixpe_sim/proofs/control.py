@@ -111,6 +111,7 @@ class AbortsEnd(Claim):
         ]
         self.assume(~post | (jobs != 7), ~block.sink.valid | ((jobs != 0) & ~block.aborting))
         self.check(~block.source.valid | (jobs != 0))
+        self.check(~block.sink.valid | (block.sink.ready & block.source.valid))  # no end is swallowed
         limit = SETTLE_CYCLES + 12
         calm  = Signal(max=limit + 1)  # cycles of an abort in which nothing hinders it
         self.sync += If(~block.aborting | block.dead | ~block.quiet | post | block.reset,

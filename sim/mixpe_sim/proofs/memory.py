@@ -192,7 +192,7 @@ class JobsAreWritten(MemoryClaim):
 
 
 class NothingOutsideIsWritten(MemoryClaim):
-    """Whatever words and places are given, the memory hears of no word outside of the bounds, and an end says so."""
+    """Whatever words and places are given, the memory hears of no word outside of the bounds."""
 
     def __init__(self, config, *, address_bits=6):
         MemoryClaim.__init__(self)

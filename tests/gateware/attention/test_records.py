@@ -139,7 +139,7 @@ def test_a_number_out_of_range_is_forgotten(harness, case, compare):
 def test_abort(stall, harness, case, compare, seeded):
     """Anywhere: nothing but results is changed, and the next record is right."""
     rng = seeded(2)
-    harness.setup(seed=3, stall=stall)
+    harness.setup(seed=3, stall=stall, latency_cycles=40 if stall else 5)
     whole, ends = compare(harness, case), 0
     for cycles in (*range(10), *rng.integers(10, whole, 40)):
         case.fill(harness.memory)

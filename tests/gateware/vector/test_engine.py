@@ -379,7 +379,7 @@ def test_an_abort_anywhere(machine, seeded):
         record_of(Function.APPEND, n=64, rows=5, pitch=128, pitch_2=4), record_of(Function.QUERY, n=64, rows=3,
             constant=float_word(float(LOG2_E)/8.0))]
     for seed in range(40):
-        machine.start(seeded(seed), stall=0.3)
+        machine.start(seeded(seed), stall=0.3, latency_cycles=(5, 40)[seed//len(records) % 2])
         machine.floats(A, machine.rng.normal(0, 1, 600))
         machine.floats(B, machine.rng.normal(0, 1, 600))
         before = machine.memory.copy()
