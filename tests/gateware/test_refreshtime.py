@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The time of a refresh at the clocks of boards: the chip's, and no more than a cycle beyond it."""
+"""The time of a refresh at the clocks of boards: the chip's, and less than two cycles beyond it."""
 
 import pytest
 

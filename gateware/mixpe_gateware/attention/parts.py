@@ -45,7 +45,7 @@ class PartReader(LiteXModule):
         # # #
 
         self.reader  = reader  = RegionReader([port], fifo_depth=fifo_depth, buffered=True)
-        self.regions = regions = stream.SyncFIFO(sink.description, AHEAD)
+        self.regions = regions = stream.SyncFIFO([("slot", parts_log2), ("beats", address_bits + 1)], AHEAD)
         first  = sink.start[:parts_log2]
         behind = Signal(address_bits + 2)
         self.comb += [
@@ -57,7 +57,7 @@ class PartReader(LiteXModule):
             reader.sink.beats.eq(behind[parts_log2:]),
             regions.sink.valid.eq(sink.valid & reader.sink.ready),
             regions.sink.beats.eq(sink.beats),
-            regions.sink.start.eq(first),
+            regions.sink.slot.eq(first),
             sink.ready.eq(reader.sink.ready & regions.sink.ready),
         ]
 
@@ -83,7 +83,7 @@ class PartReader(LiteXModule):
             ),
             If(regions.source.ready,
                 active.eq(regions.source.valid),
-                slot.eq(regions.source.start),
+                slot.eq(regions.source.slot),
                 left.eq(regions.source.beats),
                 last.eq(regions.source.beats == 1),
             ),

@@ -107,9 +107,10 @@ class Weights(Pipeline):
         largest  = self.register(Array(self.largest)[of_head], SCORE_BITS, signed=True)
         self.sync += below.eq(largest - self.score)
         whole    = below[FRACTION_BITS:]
-        power    = self.two_to(VALUE_BITS - 1 - whole[:5], whole >= VALUE_BITS, VALUE_BITS)
         self.comb += self.fraction.eq(below[:FRACTION_BITS])
-        moved    = self.moved(self.value, self.later(power, FunctionTables.LATENCY - 1))
+        shift    = self.later(whole[:5], FunctionTables.LATENCY - 1)
+        nothing  = self.later(self.named(whole >= VALUE_BITS, 1), FunctionTables.LATENCY - 1)
+        moved    = self.moved(self.value, self.two_to(VALUE_BITS - 1 - shift, nothing, VALUE_BITS))
         p        = self.named(moved[VALUE_BITS - 1:], VALUE_BITS)
         p_age    = READ_LATENCY + 1 + FunctionTables.LATENCY + 1
         p_valid, p_head = self.strobe(go, p_age), self.later(head, p_age)

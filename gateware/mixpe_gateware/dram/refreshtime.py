@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The time of a refresh, for DDR3 at a slow clock."""
 
+from copy import copy
+
 CLOCK_NS = 1.25  # of DDR3-1600, whose speed grade is a chip's default
 
 
@@ -18,8 +20,7 @@ def with_refresh_time(module):
     -------
     class
     """
-    grade     = module.speedgrade_timings["default"]
-    cycles, _ = grade.tRFC
-    timings   = type(grade)(**{**{name: getattr(grade, name) for name in ("tRP", "tRCD", "tWR", "tFAW", "tRAS")},
-        "tRFC": (None, cycles*CLOCK_NS)})
+    timings      = copy(module.speedgrade_timings["default"])
+    cycles, _    = timings.tRFC
+    timings.tRFC = (None, cycles*CLOCK_NS)
     return type(module.__name__, (module,), {"speedgrade_timings": {"default": timings}})

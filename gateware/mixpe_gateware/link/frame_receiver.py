@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Frames and plain commands out of a stream of bytes that may be damaged: what comes out of here may be carried out."""
 
-from litex.gen import LiteXModule
+from litex.gen import LiteXModule, reverse_bytes
 from litex.soc.interconnect import stream
 from migen import FSM, Case, Cat, If, NextState, NextValue, Signal
 
@@ -9,7 +9,9 @@ from mixpe_gateware.contract.frames import (
     DATA,
     END,
     FOREIGN,
+    FRAME_WORDS,
     FRAMED,
+    HEADER_WORDS,
     HERE,
     LATE,
     NUMBER_BITS,
@@ -39,7 +41,7 @@ REQUEST = [
 ]
 ANSWER_BITS   = 3
 REQUEST_DEPTH = 32
-PAYLOAD_DEPTH = 512
+PAYLOAD_DEPTH = 2*FRAME_WORDS
 
 
 def short(kind):
@@ -71,7 +73,7 @@ class Crc32(LiteXModule):
         state = Signal(32, reset=CRC_START)
         mixed = Signal(32)
         self.comb += [
-            mixed.eq(state ^ Cat(word[24:32], word[16:24], word[8:16], word[0:8])),
+            mixed.eq(state ^ reverse_bytes(word)),
             self.value.eq(~state),
         ]
         self.sync += [
@@ -264,7 +266,7 @@ class FrameReceiver(LiteXModule):
         fsm.act("HEADER",
             If(whole,
                 window.take.eq(4),
-                If(self._index != 3,
+                If(self._index != HEADER_WORDS - 2,
                     crc.step.eq(1),
                     NextValue(self._kinds, self._named),
                     NextValue(self._named, self._word),
@@ -272,7 +274,7 @@ class FrameReceiver(LiteXModule):
                 ),
                 NextValue(good, window.word == crc.value),
                 NextValue(self._index, self._index + 1),
-                If(self._index == 3, NextState("JUDGE")),
+                If(self._index == HEADER_WORDS - 2, NextState("JUDGE")),
             ),
         )
         mine, is_due = Signal(), Signal()

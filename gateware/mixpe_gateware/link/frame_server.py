@@ -5,11 +5,20 @@ from litex.gen import LiteXModule
 from litex.soc.interconnect import stream
 from migen import FSM, Case, Cat, Constant, If, Memory, NextState, NextValue, Signal
 
-from mixpe_gateware.contract.frames import DATA, FRAME_WORDS, LATE, NUMBER_BITS, POWER_ON, SYNC_DOWN, TAKEN
+from mixpe_gateware.contract.frames import (
+    DATA,
+    FRAME_WORDS,
+    HEADER_WORDS,
+    LATE,
+    NUMBER_BITS,
+    POWER_ON,
+    SYNC_DOWN,
+    TAKEN,
+)
 from mixpe_gateware.link.deframer import FRAME, WORD
 from mixpe_gateware.link.frame_receiver import ANSWER_BITS, REQUEST, Crc32, short
 
-HEADER_END = 4  # index of a header's last word
+HEADER_END = HEADER_WORDS - 1  # index of its last word
 KIND       = Constant(TAKEN >> ANSWER_BITS, 8 - ANSWER_BITS)  # what all kinds of answers have in common
 
 

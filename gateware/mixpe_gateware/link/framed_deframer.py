@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The bridge's way to a host over a line that damages bytes: frames of ours, and LiteX's UARTBone beside them."""
 
-from litex.gen import LiteXModule
+from litex.gen import LiteXModule, reverse_bytes
 from litex.soc.interconnect import stream
 from migen import If, Signal
 
@@ -83,9 +83,11 @@ class FramedDeframer(LiteXModule):
 
         if wide:
             self.source = source = stream.Endpoint([("data", 8*WORD_BYTES)])
-            self.comb += [source.valid.eq(server.source.valid), server.source.ready.eq(source.ready)]
-            self.comb += [source.data[8*n:8*n + 8].eq(server.source.data[24 - 8*n:32 - 8*n])
-                          for n in range(WORD_BYTES)]
+            self.comb += [
+                source.valid.eq(server.source.valid),
+                source.data.eq(reverse_bytes(server.source.data)),
+                server.source.ready.eq(source.ready),
+            ]
         else:
             self.sender = sender = WordSender()
             self.source = source = sender.source

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The next bytes of a stream, of which any number is taken: to look for a word at any byte."""
 
-from litex.gen import LiteXModule
+from litex.gen import LiteXModule, reverse_bytes
 from litex.soc.interconnect import stream
-from migen import Case, Cat, If, Signal
+from migen import Case, If, Signal
 
 WORD_BYTES = 4
 
@@ -51,7 +51,7 @@ class ByteWindow(LiteXModule):
         takes  = {n: rest.eq(queue[8*n:]) for n in (1, 2)}
         takes[4] = rest.eq(queue[32:] if room > WORD_BYTES else 0)
         self.comb += [
-            self.word.eq(Cat(*(queue[8*n:8*n + 8] for n in reversed(range(WORD_BYTES))))),
+            self.word.eq(reverse_bytes(queue[:8*WORD_BYTES])),
             Case(take, {**takes, "default": rest.eq(queue)}),
             rest_n.eq(level - take),
             sink.ready.eq(rest_n <= room - width),

@@ -101,7 +101,8 @@ def run_answer(args):
     end = time.perf_counter()
     if args.json:
         print(json.dumps({"question": args.ask, "answer": text, "prompt_tokens": len(tokens),
-            "passes": len(found.steps), "tokens": len(expected), "cycles": cycles, "clock_hz": device["clock_hz"], "seconds": end - loaded,
+            "passes": len(found.steps), "tokens": len(expected), "cycles": cycles, "clock_hz": device["clock_hz"],
+            "seconds": end - loaded,
             "wrong": None if wrong is None else str(wrong)}, indent=1))
         return 0 if wrong is None else 1
     verdict = "each the reference's" if wrong is None else f"but {wrong}"

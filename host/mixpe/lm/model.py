@@ -42,7 +42,7 @@ class LlamaModel(Logits):
         Format of the layers' activations on a device; None if they are float32.
     """
 
-    activations = None
+    activations: str | None = None
 
     @classmethod
     def from_pretrained(cls, path: str | PathLike[str] | Checkpoint | None = None,

@@ -46,7 +46,8 @@ def to_dict(program, config, memory, position):
     """For JSON: cycles of a pass, of the array's work, and by what records do."""
     found = timeline(program, config, memory, position)
     return {"modelled": True, "position": position, "tokens": program.rows, "cycles": round(found.cycles),
-        "array": found.array, "by_function": {name: round(cycles) for name, cycles in by_function(program, found).items()}}
+        "array": found.array,
+        "by_function": {name: round(cycles) for name, cycles in by_function(program, found).items()}}
 
 
 def text(cycles):

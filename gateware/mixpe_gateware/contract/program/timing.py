@@ -176,9 +176,9 @@ def attention_cycles(record, config, memory):
     return max(reading, now + READ_CYCLES + results)
 
 
-def _ready_cycles(words, position, token):
+def _ready_cycles(words, factors):
     """Cycles in which a record is made ready: the more, the more bits what its patches multiply has."""
-    total, factors = READY_CYCLES, patch_factors(position, token, False, 0)
+    total = READY_CYCLES
     for index in PATCHES:
         if PATCH.field("stride").of(words[index]):
             total += PATCH_CYCLES + factors[PATCH.field("source").of(words[index])].bit_length()
@@ -203,15 +203,16 @@ class _Schedule:
         """The next record is looked at so long after the end of all."""
         self.ready = self.end + cycles
 
-    def add(self, index, words, position, token, listed):
+    def add(self, index, words, position, token, listed, row):
         """A record."""
         opcode, fence, *after = (OP.field(name).of(words[0]) for name in
             ("opcode", "fence", "after_gemm", "after_vector", "after_attention"))
-        self.ready = max(self.ready, self.taken[-SLOTS]) + _ready_cycles(words, position, token)
+        self.ready = max(self.ready, self.taken[-SLOTS]) + _ready_cycles(words,
+            patch_factors(position, token, listed, row))
         waits = [end for end, waited in zip(self.ends.values(), after, strict=True) if waited or fence]
         begin = max([self.ready, self.taken[-1] + ISSUE_CYCLES, *waits])
         self.taken.append(begin)
-        words = patched(words, position, token, listed, 0)
+        words = patched(words, position, token, listed, row)
         if opcode == Opcode.GEMM:
             job   = Job.from_words([Opcode.GEMM, *words[1:len(WORDS)]])
             found = predict(job, self.config, self.memory)
@@ -249,7 +250,7 @@ def pass_timeline(records, config, memory, position=0, token=0, *, rows=1, token
     for row in range(rows):
         last = row == rows - 1
         for index, words in enumerate(records if last else records[:token_records], 1):
-            schedule.add(index, words, position - rows + 1 + row, token, listed)
+            schedule.add(index, words, position - rows + 1 + row, token, listed, row)
         if not last:
             schedule.wait(PASS_CYCLES)
     return Timeline(schedule.spans, schedule.end + PASS_CYCLES, schedule.array)

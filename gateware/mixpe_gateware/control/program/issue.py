@@ -85,19 +85,20 @@ class Issuer(LiteXModule):
         at_rest = [Signal(reset=1) for _ in engines]    # has nothing that has not ended
         rest    = reduce(and_, at_rest)
         refused = sink.code != JobCode.OK
-        to_first = sink.engine == 0                      # it is the first engine's
+        to_first = sink.engine == 0                     # it is the first engine's
         early   = Signal()                              # an engine has it before its fence
         behind_own, behind_others = Signal(), Signal()  # it waits for the first engine; for another one
-        popped, let = Signal(), engines[0].let
+        popped  = Signal()                              # it was read, and waits at its fence
+        let     = engines[0].let
         self.comb += [
             here.eq(sink.valid & ~gap & ~given & ~refused),
             behind_own.eq((sink.fence | sink.after[0]) & ~at_rest[0]),
             behind_others.eq(reduce(or_, [(sink.fence | sink.after[number]) & ~each
                 for number, each in enumerate(at_rest) if number])),
             self.fenced.eq((here & (behind_own | behind_others)) | (early & behind_others)),
-            give.eq(here & ~behind_own & (to_first| ~behind_others) & ~self.failed
+            give.eq(here & ~behind_own & (to_first | ~behind_others) & ~self.failed
                 & (Array(ends.room)[sink.engine] | ~self.program)),
-            let.eq((give & to_first& ~behind_others) | (early & (~behind_others | self.failed))),
+            let.eq((give & to_first & ~behind_others) | (early & (~behind_others | self.failed))),
             self.idle.eq(rest & ~given),
             self.ended.eq(reduce(or_, ends.ends)),
             ends.program.eq(self.program),
@@ -110,7 +111,7 @@ class Issuer(LiteXModule):
             gap.eq(sink.ready),
             If(give,
                 given.eq(1),
-                early.eq(to_first& behind_others),
+                early.eq(to_first & behind_others),
             ),
             If(let, early.eq(0)),
             If(sink.ready,
@@ -122,7 +123,6 @@ class Issuer(LiteXModule):
             ),
             If(self.clear, first.following.eq(1)),
         ]
-        # It has been read, and waits at its fence.
         self.comb += If(popped, sink.ready.eq(let))
         self.sync += If(engines[0].pop & early & ~let, popped.eq(1))
         for number, (engine, begin, end, idle) in enumerate(zip(engines, ends.begin, ends.ends, at_rest, strict=True)):
