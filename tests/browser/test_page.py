@@ -73,6 +73,22 @@ def test_an_answer_at_every_width(page, request):
     page.screenshot(path=SHOTS/f"{request.node.callspec.id}.png")
 
 
+def test_engines_of_the_devices_decoder(browser):
+    with mixpe.open("sim?decoder=1") as device, mixpe.LlamaModel.from_pretrained(None, device, decoder="device") as model:
+        with served(model) as (url, _):
+            page = browser.new_page()
+            page.goto(url)
+            ask(page, tokens=6)
+            page.wait_for_selector(".assistant .rate", timeout=120_000)
+            names = page.locator("#legend span")
+            playwright.expect(names).to_have_text(["array busy", "vector engine", "attention engine", "none of them"],
+                timeout=20_000)
+            shares = [float(text.removesuffix(" %")) for text in page.locator("#legend b").all_inner_texts()]
+            assert shares[0] > 30 and shares[1] > 10 and shares[2] > 0.5 and sum(shares) > 99.5
+            assert "own counters" in page.inner_text("#note")
+            page.close()
+
+
 def test_stop_and_regenerate_by_keyboard(page):
     ask(page, tokens=200)
     page.wait_for_selector(".assistant.running")

@@ -141,15 +141,18 @@ function bytes(count) {
 }
 
 function cycles(counters) {
-  const shares = [["busy", "array busy", counters.busy], ["weights", "waits for weights", counters.wait_weights],
-    ["results", "waits for results", counters.wait_results]];
-  const rest = counters.cycles - shares.reduce((sum, share) => sum + share[2], 0);
-  shares.push(["other", "start, activations, results", Math.max(0, rest)]);
-  const texts = shares.map(([kind, name, count]) => [kind, name, 100*count/Math.max(1, counters.cycles)]);
-  at("cycles").replaceChildren(...texts.map(([kind, , share]) => {
+  // Engines of the device's own decoder may work at the same time: then the bar is as long as their sum.
+  const decoder = counters.busy_vector || counters.busy_attention;
+  const counts = [["busy", "array busy", counters.busy], ...(decoder
+    ? [["vector", "vector engine", counters.busy_vector], ["attention", "attention engine", counters.busy_attention]]
+    : [["weights", "waits for weights", counters.wait_weights], ["results", "waits for results", counters.wait_results]])];
+  const sum = counts.reduce((sum, [, , count]) => sum + count, 0), all = Math.max(1, counters.cycles, sum);
+  counts.push(["other", decoder ? "none of them" : "start, activations, results", Math.max(0, counters.cycles - sum)]);
+  const texts = counts.map(([kind, name, count]) => [kind, name, 100*count/Math.max(1, counters.cycles), 100*count/all]);
+  at("cycles").replaceChildren(...texts.map(([kind, , , width]) => {
     const part = document.createElement("div");
     part.className = kind;
-    part.style.width = `${share}%`;
+    part.style.width = `${width}%`;
     return part;
   }));
   at("cycles").setAttribute("aria-label", texts.map(([, name, share]) => `${name} ${share.toFixed(0)} %`).join(", "));
