@@ -102,6 +102,11 @@ class Board:
         return self.toolchain in OPEN_TOOLCHAINS
 
     @property
+    def framed(self):
+        """The UART's bridge takes frames beside UARTBone; it does where the FPGA has LUT RAM for them."""
+        return not self.config.is_shallow
+
+    @property
     def idcode_mask(self):
         """Bits of the IDCODE that say which FPGA it is: the upper four are the family on ECP5, a revision elsewhere."""
         return 0xFFFFFFFF if self.toolchain == "trellis" else 0x0FFFFFFF

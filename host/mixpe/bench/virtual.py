@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The real driver and the real links, over wires on which only time passes: what a board's link would cost.
 
-    Device ── UartBoneLink or EtherboneLink ── bytes or packets ──► wire and bridge with a clock ──► NullDevice
+    Device ── FrameLink, UartBoneLink, EtherboneLink ── bytes or packets ──► wire and bridge with a clock ──► NullDevice
 
 Every request, check and wait of the driver is there, so bytes and turns are counted and not estimated. The device takes
 jobs, predicts their cycles and gives zeros as results.
@@ -11,8 +11,10 @@ from collections import deque
 
 import numpy as np
 
+from mixpe.link.byteend import ByteEnd, FrameEnd
 from mixpe.link.etherbone import EtherboneLink
 from mixpe.link.farend import FarEnd
+from mixpe.link.framelink import FrameLink
 from mixpe.link.packets import HEADER, RECORD
 from mixpe.link.transport import Transport
 from mixpe.link.uartbone import UartBoneLink
@@ -109,31 +111,20 @@ class Wire:
 
 
 class VirtualSerial(Transport):
-    """A serial port at whose end LiteX's UARTBone works at the speed of the wire."""
+    """A serial port at whose end a bridge works at the speed of the wire."""
 
     url = "virtual serial port"
 
-    def __init__(self, device, baudrate):
-        self.device  = device
+    def __init__(self, end, baudrate):
+        self.end     = end
         self.wire    = Wire(baudrate/10, TURN_S["uart"])
-        self.input   = bytearray()
         self.answers = deque()  # (when, bytes), oldest first
 
     def send(self, data, timeout_s):
-        self.input += memoryview(data).cast("B")
-        while len(self.input) >= 6:
-            command, length, address = self.input[0], self.input[1], 4*int.from_bytes(self.input[2:6], "big")
-            size = 6 + 4*length*(command in (1, 3))
-            if len(self.input) < size:
-                return
+        for size, answer in self.end.frames(memoryview(data).cast("B")):
             ready = self.wire.send(size)
-            if size > 6:
-                words = np.frombuffer(bytes(self.input[6:size]), ">u4").astype(np.uint32)
-                self.device.write_words(address, words, increment=command == 1)
-            else:
-                words = self.device.read_words(address, length, increment=command == 2)
-                self.answers.append((self.wire.answer(4*length, ready), words.astype(">u4").tobytes()))
-            del self.input[:size]
+            if answer:
+                self.answers.append((self.wire.answer(len(answer), ready), answer))
 
     def receive_into(self, view, timeout_s):
         received = 0
@@ -154,7 +145,7 @@ class VirtualSerial(Transport):
         return data
 
     def reopen(self):
-        self.input.clear()
+        self.end.leave()
         self.answers.clear()
 
     def drain(self, quiet_s):
@@ -191,15 +182,17 @@ class VirtualEtherbone:
         pass
 
 
-def open_virtual(link, device, *, baudrate, ethernet_bytes_per_s, clock_hz):
+def open_virtual(link, device, *, baudrate, ethernet_bytes_per_s, clock_hz, framed=False):
     """A link of a kind, ``"uart"`` or ``"etherbone"``, to a device without a wire; its wire is the second value.
+
+    `framed`: the UART's bridge takes frames.
 
     Returns
     -------
     (Link, Wire)
     """
     if link == "uart":
-        transport = VirtualSerial(device, baudrate)
-        return UartBoneLink(transport), transport.wire
+        transport = VirtualSerial((FrameEnd if framed else ByteEnd)(device), baudrate)
+        return (FrameLink if framed else UartBoneLink)(transport), transport.wire
     carrier = VirtualEtherbone(device, ethernet_bytes_per_s, clock_hz)
     return EtherboneLink(carrier), carrier.wire

@@ -54,23 +54,34 @@ class ByteEnd:
 
     def take(self, data):
         """Carry out what these bytes complete; returns the answers, as bytes."""
+        return b"".join(answer for _, answer in self.frames(data))
+
+    def frames(self, data):
+        """The same one by one: yields how many bytes were one frame, and its answer."""
         self._input += data
-        answers = []
-        while len(self._input) >= HEADER_BYTES:
-            command, length = self._input[0], self._input[1] or 256
-            address = 4*int.from_bytes(self._input[2:6], "big") & 0xFFFFFFFF
-            writes  = command in (WRITE_INCREMENT, WRITE_FIXED)
-            size    = HEADER_BYTES + 4*length*writes
-            if len(self._input) < size:
+        while self._input:
+            size, answer = self._first()
+            if not size:
                 break
-            frame = bytes(self._input[:size])
             del self._input[:size]
-            steps = command in (WRITE_INCREMENT, READ_INCREMENT)
-            if writes:
-                self.write(address, np.frombuffer(frame, ">u4", offset=2)[1:].astype(np.uint32), steps)
-            elif command in COMMANDS:
-                answers.append(self.read(address, length, steps).astype(">u4").tobytes())
-        return b"".join(answers)
+            yield size, answer
+
+    def _first(self):
+        """Size of what comes first if it is complete, else 0, and its answer."""
+        if len(self._input) < HEADER_BYTES:
+            return 0, b""
+        command, length = self._input[0], self._input[1] or FRAME_WORDS
+        steps, writes   = command in (WRITE_INCREMENT, READ_INCREMENT), command in (WRITE_INCREMENT, WRITE_FIXED)
+        size = HEADER_BYTES + 4*length*writes
+        if len(self._input) < size:
+            return 0, b""
+        address = 4*int.from_bytes(self._input[2:HEADER_BYTES], "big") & 0xFFFFFFFF
+        if writes:
+            words = np.frombuffer(bytes(self._input[HEADER_BYTES:size]), ">u4")
+            self.write(address, words.astype(np.uint32), steps)
+        elif command in COMMANDS:
+            return size, self.read(address, length, steps).astype(">u4").tobytes()
+        return size, b""
 
     def write(self, address, words, increment):
         """Words come for the device; past the end of the address space they go on at its start."""
@@ -111,44 +122,20 @@ class FrameEnd(ByteEnd):
         super().leave()
         self.locked = False
 
-    def take(self, data):
-        """As of `ByteEnd`."""
-        self._input += data
-        answers = []
-        while self._input:
-            if self._input[0] == SYNC[0]:
-                size, answer = self._frame()
-            elif self._input[0] in COMMANDS and not self.locked:
-                size, answer = self._plain()
-            else:
-                starts = [at for byte in (SYNC[:1], *(() if self.locked else (bytes([each]) for each in COMMANDS)))
-                          if (at := self._input.find(byte)) >= 0]
-                size, answer = min(starts, default=len(self._input)), b""
-            if not size:
-                break
-            del self._input[:size]
-            answers.append(answer)
-        return b"".join(answers)
-
-    def _plain(self):
-        """Size of a plain command that is complete, 0 where it is not, and its answer."""
-        if len(self._input) < 4:
-            return 0, b""
-        if self._input[2] > 0x3F:
-            return 1, b""
-        command, length = self._input[0], self._input[1] or FRAME_WORDS
-        steps, writes   = command in (WRITE_INCREMENT, READ_INCREMENT), command in (WRITE_INCREMENT, WRITE_FIXED)
-        size = HEADER_BYTES + 4*length*writes
-        if len(self._input) < size:
-            return 0, b""
-        address = 4*int.from_bytes(self._input[2:6], "big")
-        if writes:
-            self.write(address, np.frombuffer(bytes(self._input[6:size]), ">u4").astype(np.uint32), steps)
-            return size, b""
-        return size, self.read(address, length, steps).astype(">u4").tobytes()
+    def _first(self):
+        """As of `ByteEnd`; what begins nothing is passed over."""
+        if self._input[0] == SYNC[0]:
+            return self._frame()
+        if self._input[0] in COMMANDS and not self.locked:
+            if len(self._input) < 4:
+                return 0, b""
+            return super()._first() if self._input[2] <= 0x3F else (1, b"")
+        starts = [at for byte in (SYNC[:1], *(() if self.locked else (bytes([each]) for each in COMMANDS)))
+                  if (at := self._input.find(byte)) >= 0]
+        return min(starts, default=len(self._input)), b""
 
     def _frame(self):
-        """The same of a frame; a damaged one has no answer."""
+        """The same where a frame begins; a damaged one has no answer."""
         if len(self._input) < 4:
             return 0, b""
         if self._input[:4] != SYNC:
