@@ -21,7 +21,7 @@ from mixpe.devices.turns import in_turn
 from mixpe.quant.matrix import QuantizedMatrix
 from mixpe_gateware.contract.digest import VERSION, digest
 from mixpe_gateware.contract.errors import ConfigError, DeviceError, MixpeError
-from mixpe_gateware.contract.program.run import RUN_RECORD, RUN_TOKENS
+from mixpe_gateware.contract.program.run import RUN_TOKENS
 from mixpe_gateware.contract.registers import (
     CONTROL_COUNTERS,
     CONTROL_LATCH,
@@ -270,7 +270,7 @@ class Device:
         if not self.config.decoder:
             raise ConfigError(f"the device {self.url} has no decoder")
         done = self.run_job(run)
-        return RunEnd(done.code, done.cycles, self.bank.read(RUN_TOKENS), self.bank.read(RUN_RECORD))
+        return RunEnd(done.code, done.cycles, *self.bank.read(RUN_TOKENS, 2))  # and RUN_RECORD behind it
 
     # Memory.
 
