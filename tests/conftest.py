@@ -8,6 +8,7 @@
 
 import os
 import shutil
+import sys
 
 import pytest
 
@@ -37,6 +38,14 @@ def pytest_collection_modifyitems(config, items):
         other = [item for item in items if item.get_closest_marker("device") is None]
         items[:] = [item for item in items if item.get_closest_marker("device") is not None]
         config.hook.pytest_deselected(items=other)
+
+
+@pytest.fixture(autouse=True)
+def forget_modules():
+    """Let go of a test's designs: Migen keeps each module that makes a signal, and looks through all of them for each."""
+    yield
+    if tracer := sys.modules.get("migen.fhdl.tracer"):
+        tracer.classname_to_objs.clear()
 
 
 @pytest.fixture(scope="session")
