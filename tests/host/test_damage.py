@@ -152,6 +152,60 @@ def test_the_schedule_is_an_option_of_every_url(port):
         assert device.upkeep.check_s == 0.5
 
 
+# Results.
+
+@pytest.fixture
+def doubled():
+    with Device(ReferenceLink(SMALL, mem_bytes=MEM_BYTES), "small", floor_s=0.5, twice=True) as device:
+        yield device
+
+
+def test_each_job_runs_twice(doubled, right):
+    layers = [doubled.load(matrix(seed), fused=seed != 1) for seed in range(3)]
+    free   = doubled.memory.free_bytes
+    check_all(layers, right)
+    assert doubled.memory.free_bytes == free
+    many = np.tile(X, (30, 1))
+    np.testing.assert_array_equal(layers[0](many), np.tile(right[0], (30, 1)))
+    twice = doubled.counters()["jobs"]
+    with Device(ReferenceLink(SMALL, mem_bytes=MEM_BYTES), "small") as device:
+        layers = [device.load(matrix(seed), fused=seed != 1) for seed in range(3)]
+        check_all(layers, right)
+        layers[0](many)
+        assert twice == 2*device.counters()["jobs"]
+
+
+@pytest.mark.parametrize("copy", [0, 1])
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_bit_that_flips_in_results_is_noticed(doubled, right, monkeypatch, copy, fused):
+    layer = doubled.load(matrix(0), fused=fused, name="layer 0")
+    free, collect, ended = doubled.memory.free_bytes, doubled.queue.collect, []
+
+    def hit():
+        job  = doubled.queue._posted[0]
+        done = collect()
+        if len(ended) == copy:
+            doubled.link.memory[job.out_addr + 9] ^= 16
+        ended.append(job)
+        return done
+
+    monkeypatch.setattr(doubled.queue, "collect", hit)
+    with pytest.raises(DamageError, match="results of layer 0 were not the same twice") as caught:
+        layer(X)
+    assert caught.value.names == ("layer 0",) and doubled.memory.free_bytes == free
+    monkeypatch.undo()
+    np.testing.assert_array_equal(layer(X), right[0])
+
+
+def test_twice_in_a_small_memory(right):
+    """Buffers are cut so that copies have room, too."""
+    with Device(ReferenceLink(SMALL, mem_bytes=64 << 10), "small", twice=True) as device:
+        layer = device.load(matrix(0))
+        rest  = device.memory.allocate(device.memory.largest_bytes - 2400)
+        np.testing.assert_array_equal(layer(np.tile(X, (9, 1))), np.tile(right[0], (9, 1)))
+        device.memory.free(rest)
+
+
 # Devices that are not who they were.
 
 @pytest.fixture

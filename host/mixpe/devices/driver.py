@@ -54,6 +54,8 @@ class Device:
         weights only, for links that lose nothing. ``none``.
     csr_base : int, optional
         Address of the SoC's CSRs where it is not one of the usual ones.
+    twice : bool
+        Each job of a layer runs twice, and its results are taken where both are the same.
     check_s : float, optional
         Weights, programs and sessions that a call uses were looked at no longer ago than so many seconds; see `check`.
 
@@ -68,6 +70,8 @@ class Device:
         Over both.
     transfer : Transfer
         To and from its memory.
+    copies : int
+        Runs of each job.
     upkeep : Upkeep
         What lies in its memory to stay.
     turn : RLock
@@ -77,7 +81,7 @@ class Device:
     """
 
     def __init__(self, link, url, *, rate_hz=None, floor_s=5.0, ready_s=10.0, verify="all", csr_base=None,
-            check_s=None):
+            check_s=None, twice=False):
         if verify not in VERIFY:
             raise ConfigError(f"verify must be one of {VERIFY}, not {verify!r}")
         self.turn   = RLock()
@@ -89,6 +93,7 @@ class Device:
         self.mem_base  = self.bank.identity["mem_base"]
         self.mem_bytes = self.bank.identity["mem_bytes"]
         self.verify    = verify
+        self.copies    = 2 if twice else 1
         self.memory    = Allocator(self.mem_bytes)
         # The device computes checksums of its memory only, so where all is verified nothing goes to the inbox.
         self.inbox     = Allocator(0 if verify == "all" else self.config.inbox_bytes)

@@ -108,7 +108,7 @@ class DeviceLinear(Sent):
             self.device.check_open()
             check_codes(xq, self.plan.k)
             acts = Activations.of_codes(xq, self.plan.k_padded, self.plan.span)
-            call = PartialsCall(self._planned(len(xq), raw=True), self.addrs, acts, self.matrix)
+            call = PartialsCall(self._planned(len(xq), raw=True), self.addrs, acts, self.name, self.matrix)
             self.device.prepare([self])
             self.device.execute([call])
             return call.result()
@@ -130,8 +130,8 @@ class DeviceLinear(Sent):
             shared[key] = Activations.of(x, self.activations, plan.k_padded, plan.span)
         planned = self._planned(len(x))
         if planned.fused:
-            return FusedCall(planned, self.addrs, shared[key])
-        return PartialsCall(planned, self.addrs, shared[key], self.matrix)
+            return FusedCall(planned, self.addrs, shared[key], self.name)
+        return PartialsCall(planned, self.addrs, shared[key], self.name, self.matrix)
 
     def place(self, memory, write, keep=None):
         """Put the streams into the device's memory, or a region of it: called by `Device.load`."""
@@ -184,4 +184,4 @@ class DeviceLinear(Sent):
     def _planned(self, tokens, *, raw=False):
         device = self.device
         return self.plan.call(tokens, raw=raw, out_bytes_max=device.out_bytes_max,
-            room_bytes=device.memory.largest_bytes)
+            room_bytes=device.memory.largest_bytes//device.copies)
