@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Sessions on a device whose memory changes or is lost: weights, programs, constants, keys and values."""
 
+import os
+import signal
+
 import numpy as np
 import pytest
 
-from mixpe.errors import DamageError, DeviceError
+from mixpe.devices import open_device
+from mixpe.errors import DamageError, DeviceError, LinkError
 from mixpe.lm import LlamaModel
 
 CACHE = "a session's keys and values"
@@ -108,3 +112,33 @@ def test_a_session_that_cannot_be_read_again_says_so(model, device, prompt, monk
             assert session.tokens == prompt
         monkeypatch.undo()
         assert session.go_on(first, 3) == made[1:]
+
+
+# The SoC of test_gateware.py.
+SMALL = {"decoder": True, "minima": True, "k_max": 512, "rows": 4, "scalers": 4, "context_max": 128,
+    "buffer_beats": 256, "queue_depth": 4}
+
+
+def test_the_simulated_soc(folder):
+    """Program, constants and cache are named there too; killed and started again, it goes on with the text."""
+    pytest.importorskip("litex", reason="the gateware extra is not installed")
+    from mixpe_sim import open_sim
+    with open_sim(**SMALL) as sim, open_device(f"{sim.url}?timeout_s=3", check_s=0.0) as device, \
+            LlamaModel.from_pretrained(folder("smollm2"), device, group_size=32, decoder="device") as model:
+        prompt = [5, 17, 40, 2, 9]
+        made   = list(model.generate_tokens(prompt, 5))
+        with model.session() as session:
+            first = session.read(prompt)
+            for name, at in places(model, session).items():
+                flip(device, at)
+                with pytest.raises(DamageError) as caught:
+                    session.go_on(first, 4)
+                assert caught.value.names == (name,)
+                assert session.go_on(first, 4) == made[1:], name
+                session.length = len(prompt)
+            os.kill(sim.pid, signal.SIGKILL)
+            sim.wait(10)
+            with open_sim(**SMALL, port=sim.port):
+                with pytest.raises(LinkError):
+                    session.go_on(first, 4)
+                assert session.go_on(first, 4) == made[1:]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""A server whose device's memory changes: found while idle or before a pass, put right, and nothing made of it is kept."""
+"""A server whose device's memory changes: found while idle or before a pass, put right, and no cache of it is kept."""
 
 import time
 

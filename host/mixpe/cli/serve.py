@@ -39,8 +39,8 @@ def add_parser(subparsers):
     p.add_argument("--head-bits", type=int, choices=(4, 8),
                    help="round the output head to so many bits, whatever it is stored as")
     p.add_argument("--check-s", type=float, default=60, metavar="S",
-                   help="while idle, look at weights in the device's memory that were not looked at for so many seconds, "
-                        "and send damaged ones again; 0: never (60)")
+                   help="while idle, look at weights in the device's memory that were not looked at for so many "
+                        "seconds, and send damaged ones again; 0: never (60)")
     p.add_argument("--decoder", default="host", choices=DECODERS,
                    help="where all between the linear layers runs: on the host, for several requests in one pass "
                         "(host), on the device's decoder, where they take turns and tokens alone cross the link "
