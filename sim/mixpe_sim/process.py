@@ -4,10 +4,8 @@
 import atexit
 import os
 import select
-import shutil
 import signal
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from mixpe.errors import DeviceError, ToolError
 from mixpe.tools import start_tool, stop_tool, wait_tool
 from mixpe_sim.build import build_sim
 from mixpe_sim.options import SimOptions
+from mixpe_sim.runfolder import RunFolder
 
 # LiteEth answers to its own port number, so the SoC's end has an address on loopback of its own.
 URLS = {"uart": "serial+tcp://127.0.0.1:{port}", "etherbone": "etherbone://127.0.0.2:{port}"}
@@ -27,7 +26,7 @@ class SimProcess:
     """The simulated SoC as a child process that listens on loopback, TCP or (Etherbone) UDP.
 
     It ends with `close`, with the ``with`` statement, at the interpreter's exit, and within a second when this process
-    dies otherwise, SIGKILL included.
+    dies otherwise, SIGKILL included; so does its temporary folder.
 
     Parameters
     ----------
@@ -77,8 +76,8 @@ class SimProcess:
         self.process = None
         self.owner = os.getpid()
         self.build = build_sim(options, show=show)
-        self.is_temporary = run_folder is None
-        self.folder = Path(tempfile.mkdtemp(prefix="mixpe-sim-") if run_folder is None else run_folder).absolute()
+        self._temporary = RunFolder("mixpe-sim-") if run_folder is None else None
+        self.folder = Path(run_folder).absolute() if self._temporary is None else self._temporary.path
         self.log = self.folder / "sim.log"
         try:
             self._prepare_folder()
@@ -109,8 +108,8 @@ class SimProcess:
         atexit.unregister(self.close)
         if self.process is not None:
             stop_tool(self.process, limit_s)
-        if self.is_temporary:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        if self._temporary is not None:
+            self._temporary.close()
 
     def __enter__(self):
         return self

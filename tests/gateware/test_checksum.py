@@ -33,3 +33,26 @@ def test_it_is_zlibs(port_bits, seeded, simulate):
 
     simulate(dut, drive(), *memory.generators())
     assert found == [zlib.crc32(memory.bytes[start:start + size].tobytes()) for start, size in regions]
+
+
+@pytest.mark.parametrize("port_bits", (16, 32, 128))
+def test_it_takes_32_bits_a_cycle(port_bits, simulate):
+    """As many as the port has where it has fewer; a memory's first answer and the end are on top."""
+    size, latency = 2048, 5
+    memory = PortMemory(port_bits, size, stall=0.0, latency=latency)
+    dut, cycles = Checksum(memory.get_port("read")), []
+
+    def drive():
+        yield dut.length.eq(8*size//port_bits)
+        yield dut.start.eq(1)
+        yield
+        yield dut.start.eq(0)
+        yield
+        count = 0
+        while (yield dut.busy):
+            count += 1
+            yield
+        cycles.append(count)
+
+    simulate(dut, drive(), *memory.generators())
+    assert 0 <= cycles[0] - 8*size//min(32, port_bits) <= latency + 8

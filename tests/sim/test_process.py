@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -22,7 +23,7 @@ CHILD = """
 import sys, time
 from mixpe_sim import open_sim
 process = open_sim(memory="sdr", accelerator=False)
-print(process.pid, flush=True)
+print(process.pid, process.port, process.folder, flush=True)
 time.sleep(600)
 """
 
@@ -121,11 +122,17 @@ def test_it_sleeps_while_nothing_happens(sdr, link):
 def test_it_dies_with_its_owner(sdr, number):
     owner = subprocess.Popen([sys.executable, "-c", CHILD], stdout=subprocess.PIPE, text=True)
     try:
-        pid = int(owner.stdout.readline())
-        assert _is_alive(pid)
+        pid, port, folder = owner.stdout.readline().split()
+        pid = int(pid)
+        assert _is_alive(pid) and Path(folder).exists()
         owner.send_signal(number)
         owner.wait(10)
         assert _wait_dead(pid), f"the simulation {pid} outlived its owner"
+        with socket.create_server(("127.0.0.1", int(port))):  # is free again
+            end = time.monotonic() + 10
+            while Path(folder).exists() and time.monotonic() < end:
+                time.sleep(0.05)
+        assert not Path(folder).exists()
     finally:
         owner.kill()
         owner.wait()

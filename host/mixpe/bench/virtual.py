@@ -71,7 +71,7 @@ class NullCall:
     """A planned call without numbers: its activations are zeros, and nobody takes its results."""
 
     def __init__(self, plan, addrs):
-        self.plan, self.addrs, self.acts = plan, addrs, self
+        self.plan, self.addrs, self.acts, self.name = plan, addrs, self, "zeros"
         self._sizes = {step.acts: step.act_bytes for step in plan.steps}
 
     def image(self, block, _config):

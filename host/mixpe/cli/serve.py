@@ -38,6 +38,9 @@ def add_parser(subparsers):
     p.add_argument("--bits", type=int, default=4, choices=(4, 8), help="of a weight, where the model has floats (4)")
     p.add_argument("--head-bits", type=int, choices=(4, 8),
                    help="round the output head to so many bits, whatever it is stored as")
+    p.add_argument("--check-s", type=float, default=60, metavar="S",
+                   help="while idle, look at weights in the device's memory that were not looked at for so many "
+                        "seconds, and send damaged ones again; 0: never (60)")
     p.add_argument("--decoder", default="host", choices=DECODERS,
                    help="where all between the linear layers runs: on the host, for several requests in one pass "
                         "(host), on the device's decoder, where they take turns and tokens alone cross the link "
@@ -51,7 +54,8 @@ def run(args):
     key = args.api_key or os.environ.get(KEY)
     if not is_loopback(args.host) and not key:
         raise ConfigError(f"{args.host} is reached from other machines: give --api-key, or set {KEY}")
-    for name, value, least in (("--slots", args.slots, 1), ("--queue", args.queue, 1), ("--port", args.port, 0)):
+    for name, value, least in (("--slots", args.slots, 1), ("--queue", args.queue, 1), ("--port", args.port, 0),
+                              ("--check-s", args.check_s, 0)):
         if value is not None and value < least:
             raise ConfigError(f"{name} must be at least {least}, not {value}")
     server = importlib.import_module("mixpe.serve.server")  # which needs the extra `serve`; `mixpe --help` does not

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A planned call with its numbers: activations that go to the device, and what the jobs' results add up to.
 
-`Device.execute` carries out anything with `plan`, `addrs`, `acts` and `take`.
+`Device.execute` carries out anything with `plan`, `addrs`, `acts`, `take` and, for messages, `name`.
 """
 
 import numpy as np
@@ -18,10 +18,12 @@ class FusedCall:
     addrs : list of int
         Where each slab's weight stream lies.
     acts : Activations
+    name : str
+        Of the layer.
     """
 
-    def __init__(self, plan, addrs, acts):
-        self.plan, self.addrs, self.acts = plan, addrs, acts
+    def __init__(self, plan, addrs, acts, name):
+        self.plan, self.addrs, self.acts, self.name = plan, addrs, acts, name
         self._sums = np.empty((plan.tokens, plan.layer.n), np.float32)
 
     def take(self, step, raw):
@@ -39,13 +41,13 @@ class PartialsCall:
 
     Parameters
     ----------
-    plan, addrs, acts
+    plan, addrs, acts, name
         As for `FusedCall`.
     matrix : Int4Matrix or Int8Matrix
     """
 
-    def __init__(self, plan, addrs, acts, matrix):
-        self.plan, self.addrs, self.acts = plan, addrs, acts
+    def __init__(self, plan, addrs, acts, name, matrix):
+        self.plan, self.addrs, self.acts, self.name = plan, addrs, acts, name
         self._scaling = matrix.scaling
         groups = (plan.layer.groups,) if plan.raw else ()
         self._out = np.zeros((plan.tokens, plan.layer.n, *groups), np.int32 if plan.raw else np.float32)

@@ -12,12 +12,13 @@ from mixpe.devices.inputs import as_rows
 from mixpe.devices.jobqueue import JobQueue
 from mixpe.devices.linear import DeviceLinear
 from mixpe.devices.memory import ActivationSpace, Allocator
+from mixpe.devices.ready import wait_for_memory
 from mixpe.devices.run import RunEnd
-from mixpe.devices.sdram import init_method, initialise_sdr
 from mixpe.devices.stage import Stage
 from mixpe.devices.streams import LayerStream
 from mixpe.devices.transfer import Transfer
 from mixpe.devices.turns import in_turn
+from mixpe.devices.upkeep import Upkeep
 from mixpe.quant.matrix import QuantizedMatrix
 from mixpe_gateware.contract.digest import VERSION, digest
 from mixpe_gateware.contract.errors import ConfigError, DeviceError, MixpeError
@@ -27,7 +28,6 @@ from mixpe_gateware.contract.registers import (
     CONTROL_LATCH,
     STATUS_CHECKSUM,
     STATUS_LATCHING,
-    STATUS_READY,
     counters_of,
 )
 
@@ -54,6 +54,10 @@ class Device:
         weights only, for links that lose nothing. ``none``.
     csr_base : int, optional
         Address of the SoC's CSRs where it is not one of the usual ones.
+    twice : bool
+        Each job of a layer runs twice, and its results are taken where both are the same.
+    check_s : float, optional
+        Weights, programs and sessions that a call uses were looked at no longer ago than so many seconds; see `check`.
 
     Attributes
     ----------
@@ -66,13 +70,18 @@ class Device:
         Over both.
     transfer : Transfer
         To and from its memory.
+    copies : int
+        Runs of each job.
+    upkeep : Upkeep
+        What lies in its memory to stay.
     turn : RLock
         Held by each call; hold it to make several of them one.
     streamed_bytes : int
         Bytes of weights, scales and zero points that all jobs so far have read.
     """
 
-    def __init__(self, link, url, *, rate_hz=None, floor_s=5.0, ready_s=10.0, verify="all", csr_base=None):
+    def __init__(self, link, url, *, rate_hz=None, floor_s=5.0, ready_s=10.0, verify="all", csr_base=None,
+            check_s=None, twice=False):
         if verify not in VERIFY:
             raise ConfigError(f"verify must be one of {VERIFY}, not {verify!r}")
         self.turn   = RLock()
@@ -84,6 +93,7 @@ class Device:
         self.mem_base  = self.bank.identity["mem_base"]
         self.mem_bytes = self.bank.identity["mem_bytes"]
         self.verify    = verify
+        self.copies    = 2 if twice else 1
         self.memory    = Allocator(self.mem_bytes)
         # The device computes checksums of its memory only, so where all is verified nothing goes to the inbox.
         self.inbox     = Allocator(0 if verify == "all" else self.config.inbox_bytes)
@@ -91,15 +101,16 @@ class Device:
         self.queue     = JobQueue(self.bank, rate_hz=rate_hz or self.clock_hz, floor_s=floor_s, verify=verify == "all")
         self.out_bytes_max = min(RESULT_BYTES, self.mem_bytes//8)
         self.epoch     = 0
+        self.upkeep    = Upkeep(self, check_s)
         self.streamed_bytes = 0
         self._suspect  = False  # the queue may hold jobs that nobody will collect
-        self._breaks   = link.breaks
+        self._breaks   = self._all_breaks
+        self._ready_s  = ready_s
         self._closed   = False
         self._endings  = []
         self.transfer  = Transfer(self.bank, self.queue.limit_s)
-        self._wait_for_memory(ready_s)
+        self._prepare_device()
         self.bank.wait(STATUS_CHECKSUM, 0, floor_s, "a checksum that another program started did not end")
-        self.queue.reset()
 
     def __enter__(self) -> "Device":
         return self
@@ -135,7 +146,7 @@ class Device:
     @in_turn
     def load(self, matrix: QuantizedMatrix | LayerStream, activations: str = "a8", fused: bool | None = None,
             remake: Callable[[], QuantizedMatrix] | None = None, keep: Callable[[np.ndarray], object] | None = None,
-            memory: Any = None) -> DeviceLinear:
+            memory: Any = None, name: str | None = None) -> DeviceLinear:
         """Put a quantised matrix into the device's memory.
 
         Parameters
@@ -154,6 +165,8 @@ class Device:
             Called with each piece of the weight stream, (bytes,) uint8.
         memory : Region, optional
             Where its weights go; left out: anywhere in the device's memory.
+        name : str, optional
+            For messages; left out: its shape.
 
         Returns
         -------
@@ -167,9 +180,10 @@ class Device:
             What the device's memory holds is not what was sent, three times.
         """
         self._recover()
-        linear = DeviceLinear(self, matrix, activations, fused, remake)
+        linear = DeviceLinear(self, matrix, activations, fused, remake, name)
         linear.place(memory or self.memory,
             lambda addr, stream: self.transfer.upload(addr, stream, self.verify != "none"), keep)
+        self.upkeep.add(linear)
         return linear
 
     def run(self, requests: list[tuple[DeviceLinear, Any]]) -> list[np.ndarray]:
@@ -204,13 +218,17 @@ class Device:
 
     # Jobs.
 
-    def prepare(self, linears):
-        """Recover after trouble, and bring back what weights of these layers it has cost."""
+    def prepare(self, residents):
+        """Recover after trouble, and bring back what it has cost of residents that are to be used.
+
+        Raises
+        ------
+        DamageError
+            See `Upkeep.before_use`.
+        """
         with self.turn:
             self._recover()
-            for linear in linears:
-                if linear.epoch != self.epoch:
-                    linear.ensure(self.checksum, lambda addr, stream: self.transfer.upload(addr, stream, True))
+            self.upkeep.before_use(residents)
 
     def execute(self, calls):
         """Carry out planned calls with the queue kept full: activations of the next job are written while one runs.
@@ -292,6 +310,51 @@ class Device:
         self.check_open()
         return self.transfer.checksum(offset, size)
 
+    @in_turn
+    def check(self, older_s: float = 0.0, limit_s: float = float("inf")) -> int:
+        """See that layers, programs and sessions in the device's memory are what was put there, by its checksums.
+
+        Parameters
+        ----------
+        older_s : float
+            Leave out what was looked at no longer ago.
+        limit_s : float
+            Begin no further look after so long; the next call goes on from there.
+
+        Returns
+        -------
+        int
+            Bytes that were looked at.
+
+        Raises
+        ------
+        DamageError
+            Something is not; it names what.
+        """
+        self._recover()
+        return self.upkeep.check(older_s, limit_s)
+
+    @in_turn
+    def recover(self) -> tuple[str, ...]:
+        """Make the device usable again, and what lies in its memory right, whatever became of both.
+
+        The queue is emptied, memory that needs it is initialised, and what is not what was sent is sent again. Sessions
+        read their tokens again when they are next used.
+
+        Returns
+        -------
+        tuple of str
+            What was sent again.
+
+        Raises
+        ------
+        DeviceError, LinkError
+            It is another device than the one that was opened, or cannot be reached.
+        """
+        self._suspect = True
+        self._recover()
+        return self.upkeep.mend()
+
     # What the device tells.
 
     @in_turn
@@ -338,19 +401,15 @@ class Device:
 
     # Inside.
 
-    def _wait_for_memory(self, limit_s):
-        if not self.bank.read("status") & STATUS_READY:
-            method = init_method(self.bank)
-            if method is not None:
-                initialise_sdr(self.bank, method)
-        try:
-            self.bank.wait(STATUS_READY, STATUS_READY, limit_s, f"the memory of the device at {self.url} was not ready")
-        except DeviceError as error:
-            why = ("its training failed: power the board off and on, and if it fails again build with a lower "
-                "--clock-mhz" if self.bank.memory_failed() else
-                "its initialisation has not ended, or hangs: wait longer with mixpe.open(…, ready_s=60), or power the "
-                "board off and on and load the bitstream again")
-            raise DeviceError(f"{error}; {why}") from None
+    @property
+    def _all_breaks(self):
+        """Times that the link or the device began anew."""
+        return self.link.breaks + self.bank.breaks
+
+    def _prepare_device(self):
+        wait_for_memory(self.bank, self.url, self._ready_s)
+        self.queue.reset()
+        self.bank.mark()
 
     def _try_recover(self):
         """Recover now if the link lets us; otherwise the next use tries again, and says what is wrong."""
@@ -361,9 +420,10 @@ class Device:
 
     def _recover(self):
         self.check_open()
-        if self.link.breaks != self._breaks:
-            self._suspect, self._breaks = True, self.link.breaks
+        if self._all_breaks != self._breaks:
+            self._suspect, self._breaks = True, self._all_breaks
         if self._suspect:
-            self.queue.reset()
+            self.bank.check_identity()
+            self._prepare_device()
             self._suspect = False
             self.epoch += 1  # a descriptor that went wrong may have written anywhere

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, replace
 
-from mixpe.devices.bank import POLL_S_MAX
+from mixpe.devices.bank import MARK, POLL_S_MAX
 from mixpe.devices.run import Run
 from mixpe_gateware.contract.descriptor import fold_words
 from mixpe_gateware.contract.errors import DeviceError, JobError, LinkError
@@ -115,7 +115,7 @@ class JobQueue:
         JobError
             It did not end within its limit, or was dropped. The queue needs a `reset` then.
         DeviceError
-            The device answers for another job.
+            The device answers for another job, or is not ours any more.
         """
         job = self._posted[0]
         limit_s = self.limit_s(sum(self._cycles(each) for each in self._posted))
@@ -125,10 +125,13 @@ class JobQueue:
             words  = self.bank.read("status", BURST_WORDS) if waited_s < LONG_S else [self.bank.read("status")]
             status = words[0]
             waited_s = time.monotonic() - start
+            if len(words) > MARK:
+                self.bank.check_mark(words)
             if STATUS_ENDED.of(status):
                 break
             level = STATUS_POSTED.of(status)
             if level < self.level:
+                self.bank.check_mark(self.bank.read("status", MARK + 1))
                 raise JobError(f"the device holds {level} jobs, not the {self.level} that were posted: "
                     f"{'its queue overran' if status & STATUS_OVERRUN else 'a descriptor was lost on the link'}")
             if waited_s > limit_s:
@@ -136,6 +139,7 @@ class JobQueue:
             time.sleep(min(max(POLL_S_MAX, waited_s/POLL_SHARE), waited_s/8))
         if len(words) == 1:
             words = self.bank.read("status", BURST_WORDS)
+            self.bank.check_mark(words)
         tag, code, cycles = words[BURST_DONE:BURST_DONE + 3]
         if tag != job.tag:
             raise DeviceError(f"the device ended the job with tag {tag}, the oldest one posted has tag {job.tag}")

@@ -8,6 +8,7 @@ import numpy as np
 
 from mixpe.devices.activations import Activations, check_codes
 from mixpe.devices.calls import FusedCall, PartialsCall
+from mixpe.devices.resident import Sent
 from mixpe.devices.streams import LayerStream
 from mixpe.plan.kinds import KINDS
 from mixpe.plan.layer import LayerPlan, LayerShape
@@ -19,11 +20,13 @@ from mixpe_gateware.contract.layout import pack_stream
 PIECE_BYTES = 4 << 20  # of a weight stream that are made and sent at a time
 
 
-class DeviceLinear:
+class DeviceLinear(Sent):
     """Made by `Device.load`; callable.
 
     Attributes
     ----------
+    name : str
+        For messages.
     activations : str
         One of `plan.kinds`.
     plan : LayerPlan
@@ -34,17 +37,14 @@ class DeviceLinear:
         Where each slab's weight stream lies in the device's memory; None once it is freed.
     crcs : list of int
         CRC-32 of each of them.
-    epoch : int
-        Recoveries of the device when its weights were last known to be what was sent.
     """
 
-    def __init__(self, device, matrix, activations, fused, remake=None):
+    def __init__(self, device, matrix, activations, fused, remake=None, name=None):
         stream = matrix if isinstance(matrix, LayerStream) else None
         if not isinstance(matrix, QuantizedMatrix) and stream is None:
             raise DtypeError(f"load takes an Int4Matrix or Int8Matrix from mixpe.quantize, not {type(matrix).__name__}")
         if activations not in KINDS:
             raise RangeError(f"activations must be one of {tuple(KINDS)}, not {activations!r}")
-        self.device = device
         self._matrix = None if stream else matrix
         self._remake = remake
         self.activations = activations
@@ -53,8 +53,8 @@ class DeviceLinear:
         self.plan   = LayerPlan(shape, device.config, wide=kind.wide, shift=kind.shift, fused=fused)
         self.fused  = self.plan.fused
         self.addrs  = []
-        self.epoch  = None
-        self.crcs  = []
+        self.crcs   = []
+        super().__init__(device, name or f"a layer of {self.plan.n} x {self.plan.k}")
         self._memory = device.memory
         self._stream = None
         if stream:
@@ -108,7 +108,7 @@ class DeviceLinear:
             self.device.check_open()
             check_codes(xq, self.plan.k)
             acts = Activations.of_codes(xq, self.plan.k_padded, self.plan.span)
-            call = PartialsCall(self._planned(len(xq), raw=True), self.addrs, acts, self.matrix)
+            call = PartialsCall(self._planned(len(xq), raw=True), self.addrs, acts, self.name, self.matrix)
             self.device.prepare([self])
             self.device.execute([call])
             return call.result()
@@ -117,6 +117,7 @@ class DeviceLinear:
         """Give its memory back. The layer cannot be used after this; a second call does nothing."""
         with self.device.turn:
             addrs, self.addrs = self.addrs, None
+            self.device.upkeep.remove(self)
             for addr in addrs or []:
                 self._memory.free(addr)
 
@@ -129,8 +130,8 @@ class DeviceLinear:
             shared[key] = Activations.of(x, self.activations, plan.k_padded, plan.span)
         planned = self._planned(len(x))
         if planned.fused:
-            return FusedCall(planned, self.addrs, shared[key])
-        return PartialsCall(planned, self.addrs, shared[key], self.matrix)
+            return FusedCall(planned, self.addrs, shared[key], self.name)
+        return PartialsCall(planned, self.addrs, shared[key], self.name, self.matrix)
 
     def place(self, memory, write, keep=None):
         """Put the streams into the device's memory, or a region of it: called by `Device.load`."""
@@ -150,18 +151,17 @@ class DeviceLinear:
                 memory.free(addr)
             self.addrs = None
             raise
-        self.epoch = self.device.epoch
         self._stream = None
         if self._remake is not None and self.fused:  # else each call needs its scaling
             self._matrix = None
 
-    def ensure(self, checksum, write):
-        """After trouble on the device, see that the weights are still what was sent, and send them again if not."""
-        for index, (addr, size, crc) in enumerate(zip(self.addrs, self.plan.stream_bytes, self.crcs, strict=True)):
-            if checksum(addr, size) != crc:
-                for offset, piece in self._pieces(index):
-                    write(addr + offset, piece)
-        self.epoch = self.device.epoch
+    def parts(self):
+        return list(zip(self.addrs, self.plan.stream_bytes, self.crcs, strict=True))
+
+    def send_again(self, indices):
+        for index in indices:
+            for offset, piece in self._pieces(index):
+                self.device.transfer.upload(self.addrs[index] + offset, piece, True)
 
     def _pieces(self, index):
         """A slab's weight stream in pieces of whole blocks: offset, and (bytes,) uint8."""
@@ -184,4 +184,4 @@ class DeviceLinear:
     def _planned(self, tokens, *, raw=False):
         device = self.device
         return self.plan.call(tokens, raw=raw, out_bytes_max=device.out_bytes_max,
-            room_bytes=device.memory.largest_bytes)
+            room_bytes=device.memory.largest_bytes//device.copies)

@@ -37,7 +37,8 @@ def _verify(text):
     return {name: name for name in VERIFY}[text]
 
 
-DRIVER_OPTIONS = {"verify": _verify, "floor_s": float, "ready_s": float, "rate_hz": float, "csr_base": _integer}
+DRIVER_OPTIONS = {"verify": _verify, "floor_s": float, "ready_s": float, "rate_hz": float, "csr_base": _integer,
+    "check_s": float, "twice": _boolean}
 CONFIG_OPTIONS = {each.name: _boolean if each.is_flag else str if each.is_name else _integer for each in PARAMETERS}
 REFERENCE_OPTIONS = {"mem_bytes": _integer, "clock_hz": _integer}
 SIM_OPTIONS = {
@@ -103,7 +104,7 @@ def _open_sim(url, given):
 
 
 def _open_link(url, given):
-    options = _typed(url, {**_take(dict(url.options), ("csr_base",)), **given}, DRIVER_OPTIONS)
+    options = _typed(url, {**_take(dict(url.options), ("csr_base", "check_s", "twice")), **given}, DRIVER_OPTIONS)
     driver  = _take(options, DRIVER_OPTIONS)
     _unknown(url, options, DRIVER_OPTIONS)
     if url.scheme == "serial+tcp":
@@ -151,7 +152,8 @@ def open_device(url: str, **options: Any) -> Device:
         options after ``?``.
     **options
         The options of ``reference`` and ``sim`` again, which win over those of the URL, and for every device those of
-        `Device`: ``verify``, ``floor_s``, ``ready_s``, ``rate_hz``, ``csr_base``.
+        `Device`: ``verify``, ``floor_s``, ``ready_s``, ``rate_hz``, ``csr_base``, ``check_s``,
+        ``twice``.
 
     Returns
     -------

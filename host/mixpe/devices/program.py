@@ -6,8 +6,9 @@ import zlib
 
 import numpy as np
 
+from mixpe.devices.resident import Sent
 from mixpe.devices.run import Run, RunEnd
-from mixpe.errors import DeviceMemoryError
+from mixpe.devices.sessions import SessionRegion
 from mixpe.program.assemble import assemble
 from mixpe.program.place import CONSTANTS
 from mixpe_gateware.contract.descriptor import Opcode
@@ -18,32 +19,40 @@ from mixpe_gateware.contract.program.records import RECORD_BYTES
 RECORD_CYCLES = 1000  # most that a record takes beside its bytes: checks, start, drain
 
 
-class _Region:
-    """A region of the device's memory with what was sent there."""
+class _Region(Sent):
+    """A region of the device's memory; `contents` gives what is sent there: an iterator of (offset, (bytes,) uint8)."""
 
-    def __init__(self, device, size):
-        self.device, self.size = device, size
-        self.addr   = device.memory.allocate(size)
-        self._parts = []  # (offset, size, CRC-32), whole beats
+    def __init__(self, device, name, size, contents=None):
+        super().__init__(device, name)
+        self.contents = contents
+        self.addr     = device.memory.allocate(size)
+        self._parts   = []  # (offset, size, CRC-32), whole beats
 
-    def send(self, offset, data, keep=True):
-        """Write (bytes,) uint8; `keep`: `is_whole` looks at it."""
-        beat = self.device.config.beat_bytes
-        data = np.concatenate([data, np.zeros(-data.size % beat, np.uint8)])
-        self.device.transfer.upload(self.addr + offset, data, self.device.verify != "none")
-        if keep:
-            self._parts.append((offset, data.size, zlib.crc32(data)))
+    def send(self):
+        """Write the contents."""
+        beat, self._parts = self.device.config.beat_bytes, []
+        for offset, data in self.contents():
+            data = np.concatenate([data, np.zeros(-data.size % beat, np.uint8)])
+            self.device.transfer.upload(self.addr + offset, data, self.device.verify != "none")
+            self._parts.append((self.addr + offset, data.size, zlib.crc32(data)))
+        self.device.upkeep.add(self)
 
     @property
     def crc(self):
         """Of all that was sent."""
         return zlib.crc32(np.array([crc for *_, crc in self._parts], "<u4").tobytes())
 
-    def is_whole(self):
-        """Whether the device still holds what was sent."""
-        return all(self.device.checksum(self.addr + offset, size) == crc for offset, size, crc in self._parts)
+    def parts(self):
+        return self._parts
+
+    def send_again(self, indices):
+        for index, (offset, data) in enumerate(self.contents()):
+            if index in indices:
+                whole = np.concatenate([data, np.zeros(self._parts[index][1] - data.size, np.uint8)])
+                self.device.transfer.upload(self.addr + offset, whole, True)
 
     def free(self):
+        self.device.upkeep.remove(self)
         self.device.memory.free(self.addr)
 
 
@@ -53,10 +62,8 @@ class _Records:
     def __init__(self, program, region, addresses, ends, salt):
         self.program, self.region = program, region
         self.words, self.identity = assemble(program, addresses, ends, salt)
-        self.send()
-
-    def send(self):
-        self.region.send(0, self.words.reshape(-1).view(np.uint8))
+        region.contents = lambda: [(0, self.words.reshape(-1).view(np.uint8))]
+        region.send()
 
 
 class DeviceProgram:
@@ -91,13 +98,19 @@ class DeviceProgram:
 
     def __init__(self, device, program, layers, contents, ends=()):
         self.device, self.program = device, program
-        self._layers, self._contents = layers, contents
+        self._layers  = layers
         self._regions = []
         self.seconds  = 0.0
+        with device.turn:
+            self._place(contents, ends)
+
+    def _place(self, contents, ends):
+        device, program, layers = self.device, self.program, self._layers
         try:
-            self._constants = self._region(program.constants.size)
-            regions = [(each, self._region(each.bytes)) for each in (program, program.block) if each is not None]
-            self._send_constants()
+            self._constants = self._region("the constants", program.constants.size, contents)
+            regions = [(each, self._region(f"the program of {each.rows} a pass", each.bytes))
+                for each in (program, program.block) if each is not None]
+            self._constants.send()
             addresses = {CONSTANTS: self._constants.addr, **{name: layer.addrs[0] for name, layer in layers.items()}}
             salt = np.array([self._constants.crc, *(layer.crcs[0] for layer in layers.values())], "<u4").tobytes()
             salt += digest(device.config.parts).to_bytes(8, "little")
@@ -105,33 +118,22 @@ class DeviceProgram:
         except BaseException:
             self.free()
             raise
-        self.epoch = device.epoch
 
-    def _region(self, size):
-        region = _Region(self.device, size)
+    def _region(self, name, size, contents=None):
+        region = _Region(self.device, name, size, contents)
         self._regions.append(region)
         return region
 
-    def _send_constants(self):
-        for offset, data in self._contents():
-            self._constants.send(offset, data)
-
     def free(self):
         """Give its memory back; not the weights'."""
-        regions, self._regions = self._regions, []
-        for region in regions:
-            region.free()
+        with self.device.turn:
+            regions, self._regions = self._regions, []
+            for region in regions:
+                region.free()
 
-    def ensure(self):
-        """After trouble on the device, see that all of it is still what was sent, and send what is not again."""
-        if self.epoch == self.device.epoch:
-            return
-        parts = [(self._constants, self._send_constants), *((each.region, each.send) for each in self._records)]
-        for region, send in parts:
-            if not region.is_whole():
-                region._parts.clear()
-                send()
-        self.epoch = self.device.epoch
+    def prepare(self):
+        """See to it that the device has all that a run reads, as it was sent; see `Device.prepare`."""
+        self.device.prepare([*self._layers.values(), *self._regions])
 
     def open_session(self):
         """Memory of a new session.
@@ -148,7 +150,7 @@ class DeviceProgram:
         return SessionRegion(self)
 
     def run(self, session, tokens, position, count, prompt, listed=False, more=False):
-        """Run passes.
+        """Run passes, after `prepare`.
 
         Parameters
         ----------
@@ -176,8 +178,6 @@ class DeviceProgram:
             more=prompt and (more or done + some < count))) for each, done, some in parts if some]
         device, start = self.device, time.perf_counter()
         with device.turn:
-            device.prepare(list(self._layers.values()))
-            self.ensure()
             if prompt:
                 device.write_memory(session.tokens_addr, np.array(tokens, "<u4"))
             try:
@@ -214,58 +214,3 @@ class DeviceProgram:
         cache  *= program.rows
         moved  *= program.rows  # of results by columns all rows are read for each
         return RECORD_CYCLES*program.records + 2*(weights + RECORD_BYTES*program.records + 4*cache)//beat + moved
-
-
-class SessionRegion:
-    """Memory of one session: what a token passes through, its cache, and ids of tokens.
-
-    Attributes
-    ----------
-    state_addr, tokens_addr : int
-        Offsets in the device's memory.
-    """
-
-    def __init__(self, program):
-        self.program = program
-        device, session = program.device, program.program.session
-        self.state_addr = device.memory.allocate(session.size)
-        try:
-            self.tokens_addr = device.memory.allocate(4*(program.program.context + 1))
-            device.transfer.upload(self.state_addr, np.zeros(session.zero_bytes, np.uint8), device.verify != "none")
-        except DeviceMemoryError:
-            device.memory.free(self.state_addr)
-            raise
-
-    def tokens(self, first, count):
-        """Ids that a run wrote: list of int."""
-        return self._read(self.tokens_addr + 4*first, 4*count).view("<u4").tolist() if count else []
-
-    def top(self):
-        """The largest logits of the last pass, of a run that listed them.
-
-        Returns
-        -------
-        tokens : (64 or fewer,) int64
-        logits : (64 or fewer,) float32
-            Falling.
-        """
-        place = self.program.program.session["top"]
-        pairs = self._read(self.state_addr + place.offset, place.size).view("<u4").reshape(-1, 2)
-        return pairs[:, 0].astype(np.int64), np.ascontiguousarray(pairs[:, 1]).view(np.float32)
-
-    def read(self, name):
-        """A buffer's bytes: (size,) uint8."""
-        place = self.program.program.session[name]
-        return self._read(self.state_addr + place.offset, place.size)
-
-    def _read(self, offset, size):
-        device = self.program.device
-        beat   = device.config.beat_bytes
-        first  = offset//beat*beat
-        whole  = -(-(offset + size - first)//beat)*beat
-        return device.transfer.download(first, whole, device.verify == "all")[offset - first:offset - first + size]
-
-    def free(self):
-        """Give the memory back."""
-        for addr in (self.state_addr, self.tokens_addr):
-            self.program.device.memory.free(addr)

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Planned calls carried out: buffers of the jobs in flight, shared activations, results until they are taken."""
 
+import zlib
 from collections import Counter, deque
 from dataclasses import replace
 
 from mixpe.devices.jobqueue import raise_for
-from mixpe.errors import DeviceMemoryError, JobError
+from mixpe.errors import DamageError, DeviceMemoryError, JobError
 from mixpe_gateware.contract.jobs import JobCode, check_job
 
 
@@ -23,23 +24,24 @@ class Stage:
         self.device   = device
         # Activations by name: calls that were given the same array share its rows.
         self._todo    = deque((call, step, (id(call.acts), step.acts)) for call in calls for step in call.plan.steps)
-        self._pending = deque()  # (job, call, step, name), oldest first
+        self._pending = deque()  # (job and its copies, call, step, name), oldest first
         self._acts    = {}       # activations in memory: name → [offset, jobs in flight]
         self._uses    = Counter(name for _, _, name in self._todo)  # steps that are not posted yet
 
     def run(self):
         """Carry out everything; after an error `drop` is to be called."""
-        depth = self.device.queue.depth
+        most = self.device.queue.depth//self.device.copies
         while self._todo or self._pending:
-            if self._todo and len(self._pending) < depth and self._post(*self._todo[0]):
+            if self._todo and len(self._pending) < most and self._post(*self._todo[0]):
                 self._todo.popleft()
             else:
                 self._collect()
 
     def drop(self):
         """Give back all buffers after an error."""
-        for job, *_ in self._pending:
-            self.device.memory.free(job.out_addr)
+        for jobs, *_ in self._pending:
+            for job in jobs:
+                self.device.memory.free(job.out_addr)
         for offset, _ in self._acts.values():
             self.device.act_space.free(offset)
         self._pending.clear()
@@ -49,7 +51,7 @@ class Stage:
         """Write what a step needs and post its job. False if memory is short and jobs in flight will free some."""
         while True:
             try:
-                act_addr, out_addr = self._buffers(call, step, name)
+                act_addr, out_addrs = self._buffers(call, step, name)
                 break
             except DeviceMemoryError:
                 if self._free_idle():
@@ -58,28 +60,29 @@ class Stage:
                     raise
                 return False
         device = self.device
-        job = replace(step.job, weights_addr=call.addrs[step.slab] + step.job.weights_addr, act_addr=act_addr,
-            out_addr=out_addr)
-        self._pending.append((job, call, step, name))
+        jobs = [replace(step.job, weights_addr=call.addrs[step.slab] + step.job.weights_addr, act_addr=act_addr,
+            out_addr=out_addr) for out_addr in out_addrs]
+        self._pending.append((jobs, call, step, name))
         self._acts[name][1] += 1
         self._uses[name] -= 1
-        code = check_job(job, device.config, device.mem_bytes)
-        if code:
-            raise JobError(f"a job of m={job.m}, n={job.n}, k={job.k} cannot run on {device.config.name}: {code.name}",
-                code)
-        device.queue.post(job)
-        device.streamed_bytes += step.weight_bytes
+        for job in jobs:
+            code = check_job(job, device.config, device.mem_bytes)
+            if code:
+                raise JobError(f"a job of m={job.m}, n={job.n}, k={job.k} cannot run on {device.config.name}: "
+                    f"{code.name}", code)
+            device.queue.post(job)
+            device.streamed_bytes += step.weight_bytes
         return True
 
     def _buffers(self, call, step, name):
-        """Offsets of a step's activations, written if they are not there yet, and of its results; both or none."""
+        """Offsets of a step's activations, written if they are not there yet, and of its results; all or none."""
         device = self.device
         if name in self._acts:
-            return self._acts[name][0], device.memory.allocate(step.job.out_bytes, top=True)
+            return self._acts[name][0], self._outputs(step)
         image    = call.acts.image(step.acts, device.config)
         act_addr = device.act_space.allocate(step.act_bytes)
         try:
-            out_addr = device.memory.allocate(step.job.out_bytes, top=True)
+            out_addrs = self._outputs(step)
         except DeviceMemoryError:
             device.act_space.free(act_addr)
             raise
@@ -87,23 +90,54 @@ class Stage:
         try:
             device.transfer.upload(act_addr, image, device.verify == "all")
         except BaseException:
-            device.memory.free(out_addr)
+            for out_addr in out_addrs:
+                device.memory.free(out_addr)
             raise
-        return act_addr, out_addr
+        return act_addr, out_addrs
+
+    def _outputs(self, step):
+        """Offsets for a step's results and their copies; all or none."""
+        memory, found = self.device.memory, []
+        try:
+            for _ in range(self.device.copies):
+                found.append(memory.allocate(step.job.out_bytes, top=True))
+        except DeviceMemoryError:
+            for out_addr in found:
+                memory.free(out_addr)
+            raise
+        return found
 
     def _collect(self):
         """Wait for the oldest job and hand its results on."""
         device = self.device
-        job, call, step, name = self._pending[0]
-        done = device.queue.collect()
-        if done.code != JobCode.OK:
-            raise_for(job, done)
-        call.take(step, device.transfer.download(job.out_addr, job.out_bytes, device.verify == "all"))
+        jobs, call, step, name = self._pending[0]
+        for job in jobs:
+            done = device.queue.collect()
+            if done.code != JobCode.OK:
+                raise_for(job, done)
+        *copies, job = jobs
+        raw = device.transfer.download(job.out_addr, job.out_bytes, device.verify == "all")
+        self._compare(raw, copies, call.name)
+        call.take(step, raw)
         self._pending.popleft()
-        device.memory.free(job.out_addr)
+        for job in jobs:
+            device.memory.free(job.out_addr)
         self._acts[name][1] -= 1
         if not self._acts[name][1] and not self._uses[name]:
             device.act_space.free(self._acts.pop(name)[0])
+
+    def _compare(self, raw, copies, name):
+        """See that copies of a job have the results that were read: these need not be read, but for their checksum.
+
+        Raises
+        ------
+        DamageError
+        """
+        device = self.device
+        for job in copies:
+            if device.transfer.checksum(job.out_addr, job.out_bytes) != zlib.crc32(raw):
+                raise DamageError(f"the results of {name} were not the same twice: the device {device.url} computed or "
+                    "kept one of them wrong, or its link damaged one; call it again", (name,))
 
     def _free_idle(self):
         """Give back activations that no job in flight reads; later steps write them again. True if there were any."""

@@ -152,7 +152,7 @@ class FrameSession:
         self.settle(0)
         name, self._name = self._name, None
         ending, frame = control_frame(END, name)
-        with suppress(LinkTimeout):
+        with suppress(LinkError):
             self._insist(lambda: self._transmit(frame), lambda answer: answer.number == ending, "", END_S)
 
     # Inside.

@@ -9,7 +9,7 @@ from mixpe.errors import UrlError
 SCHEMES = ("sim", "reference", "serial", "serial+tcp", "etherbone")
 EXAMPLES = ("sim, sim?memory=sdr&rows=4, reference, serial:///dev/ttyUSB0?baudrate=3000000, "
             "serial+tcp://127.0.0.1:1234, etherbone://192.168.1.50")
-LINK_OPTIONS = ("timeout_s", "window", "csr_base")  # of every link; the last is the driver's
+LINK_OPTIONS = ("timeout_s", "window", "csr_base", "check_s", "twice")  # of every link; the last three are the driver's
 BAUDRATE = 3_000_000
 ETHERBONE_PORT = 1234
 

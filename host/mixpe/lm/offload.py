@@ -186,17 +186,18 @@ class DeviceLoader:
             def remake(index=index):
                 return self._matrices(name, parts, Changes())[index][0]
 
-            loaded.append((self._load(matrix, order, remake), order))
+            part = name if len(matrices) == 1 else f"{name}.{index}"
+            loaded.append((self._load(part, matrix, order, remake), order))
         for row in changes:
             self.changes.add(*row)
         self._end_job(name, changes, loaded)
         (layer, order), *others = loaded
         return layer if order is None and not others else SeveralLayers(self.device, loaded)
 
-    def _load(self, matrix, order, remake):
+    def _load(self, name, matrix, order, remake):
         """Load one layer, and keep its stream."""
         writer  = None if self._cache is None else self._cache.writer
-        options = {"activations": self._activations, "remake": remake}
+        options = {"activations": self._activations, "remake": remake, "name": name}
         if writer is not None:
             entry = writer.section()
             options["keep"] = lambda piece: writer.write(entry, piece)

@@ -183,7 +183,7 @@ class DeviceDecoder:
         if change:
             layout = "float" if isinstance(part, np.ndarray) else part.layout
             self.notes = (f"the embedding ({layout}) {change}, {decibels} dB against the file",)
-        self._embedding = device.load(matrix)
+        self._embedding = device.load(matrix, name="the embedding")
         return self._embedding
 
     def embedded(self, tokens):

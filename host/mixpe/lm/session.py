@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""A text in a device's memory: its keys and values stay there from one request to the next."""
+"""A text in a device's memory: its keys and values stay there from one request to the next.
+
+Where it is not known that they did, since the device lost its memory, or what made them was damaged, or they are, the
+text's tokens are read again before the next run: that gives the same bits, and takes a pass of each.
+"""
 
 import numpy as np
 
+from mixpe.devices.turns import in_turn
 from mixpe.errors import DeviceError, JobError, ModelError
 from mixpe_gateware.contract.jobs import JobCode
 
@@ -18,6 +23,8 @@ class Session:
     ----------
     tokens : list of int
         In the cache, from position 0.
+    read_again : int
+        Tokens that were read again.
 
     Raises
     ------
@@ -28,7 +35,9 @@ class Session:
     def __init__(self, decoder):
         self._program = decoder.program
         self._region  = self._program.open_session()
+        self.turn     = decoder.program.device.turn
         self.context  = decoder.context
+        self.read_again = 0
         self.tokens   = []
         self._listed  = False  # of the last run
 
@@ -48,6 +57,7 @@ class Session:
             raise ModelError(f"a session of {len(self.tokens)} tokens cannot go on from token {length}")
         del self.tokens[length:]
 
+    @in_turn
     def read(self, tokens, listed=False, more=False):
         """Append tokens of a prompt; returns the token that their last one's logits choose.
 
@@ -65,11 +75,14 @@ class Session:
             No token, one outside of the vocabulary, or more than the context.
         JobError
             The device ended the run with a code; `length` is what is valid.
+        DamageError
+            With `check_s`: see `Device.check`. Nothing was read.
         """
         self._check(tokens, len(tokens))
         self._run([int(token) for token in tokens], len(tokens), True, listed, more)
         return None if more else self._region.tokens(len(tokens), 1)[0]
 
+    @in_turn
     def go_on(self, token, count, listed=False):
         """Append a token and those that are chosen after it, until one ends the text.
 
@@ -88,13 +101,14 @@ class Session:
 
         Raises
         ------
-        ModelError, JobError
+        ModelError, JobError, DamageError
             See `read`.
         """
         self._check([token], count)
         passes = self._run([int(token)], count, False, listed)
         return self._region.tokens(0, passes)
 
+    @in_turn
     def top(self):
         """The largest logits of the last pass: up to 64 (tokens, logits), falling.
 
@@ -105,6 +119,8 @@ class Session:
         """
         if not self._listed:
             raise ModelError("the last pass found its largest logit alone; run it with listed=True")
+        if not self._region.is_known:
+            self._pass_again()
         return self._region.top()
 
     def close(self):
@@ -135,14 +151,43 @@ class Session:
         """Run passes and count what is valid then; returns how many were completed."""
         begin = self.length
         self._listed = False
+        self._restore()
         # Of a run that was aborted no position counts.
         end = self._program.run(self._region, tokens, begin, count, prompt, listed, more)
         self._keep(tokens, end.passes, prompt)
+        self._region.seal()
+        self._check_end(end, count, begin)
+        self._listed = listed
+        return end.passes
+
+    @staticmethod
+    def _check_end(end, count, begin):
         if end.code != JobCode.OK:
             raise JobError(f"the device ended a run of {count} tokens from position {begin} after {end.passes} of "
                 f"them, at record {end.record}: {end.code.text} (code {end.code.value})", end.code)
-        self._listed = listed
-        return end.passes
+
+    def _pass_again(self):
+        """The last pass once more, for its logits."""
+        tokens, self.tokens = self.tokens, self.tokens[:-1]
+        try:
+            self._run(tokens[-1:], 1, True, True)
+        except BaseException:
+            self.tokens, self._listed, self._region.epoch = tokens, True, None
+            raise
+
+    def _restore(self):
+        """Read the tokens again where their keys and values are not known to be there."""
+        region = self._region
+        self._program.prepare()
+        if not region.is_known:
+            region.clear()
+            if self.tokens:
+                end = self._program.run(region, self.tokens, 0, len(self.tokens), True, False, True)
+                self._check_end(end, len(self.tokens), 0)
+                self.read_again += len(self.tokens)
+            region.seal()
+        else:
+            self._program.device.prepare([region])
 
     def _keep(self, tokens, passes, prompt):
         if prompt or not passes:

@@ -24,6 +24,7 @@ class Figures:
         self.begun   = time.time()
         self.outcomes  = {"stop": 0, "length": 0, "cancelled": 0, "error": 0, "refused": 0}
         self.prompt    = self.kept = self.generated = self.passes = 0
+        self.looked_bytes = self.damages = 0
         self.seconds   = 0.0
         self._samples  = deque()  # (time, generated, seconds, passes, counters, link)
         self._counters = self._link = None
@@ -64,6 +65,16 @@ class Figures:
             self.kept += sequence.known
             self.outcomes[sequence.outcome] += 1
 
+    def looked(self, size):
+        """So many bytes of the device's memory were found to be what they were."""
+        with self._lock:
+            self.looked_bytes += size
+
+    def damaged(self, names):
+        """These things in the device's memory were not."""
+        with self._lock:
+            self.damages += len(names)
+
     def refused(self):
         """A request was not taken."""
         with self._lock:
@@ -76,7 +87,7 @@ class Figures:
                 "up_s": time.time() - self.begun, "generated_tokens": self.generated, "prompt_tokens": self.prompt,
                 "kept_tokens": self.kept, "passes": self.passes, "busy_s": self.seconds,
                 "requests": dict(self.outcomes), "counters": self._counters,
-                "link": self._link, "window": None,
+                "link": self._link, "window": None, "looked_bytes": self.looked_bytes, "damages": self.damages,
             }
             if len(self._samples) >= 2:
                 first, last = self._samples[0], self._samples[-1]
@@ -108,6 +119,10 @@ class Figures:
         put("waiting_requests", "gauge", "Requests in the queue.", [("", waiting)])
         put("active_requests", "gauge", "Requests that are being answered.", [("", active)])
         if found["counters"] is not None:
+            put("looked_bytes_total", "counter", "Bytes of the device's memory that were found right.",
+                [("", found["looked_bytes"])])
+            put("damages_total", "counter", "Layers and others in the device's memory that were found damaged.",
+                [("", found["damages"])])
             put("device_total", "counter", "The device's own counters, in cycles, beats or jobs.",
                 [(f'{{counter="{name}"}}', value) for name, value in found["counters"].items()])
             put("link_bytes_total", "counter", "Bytes over the link.",

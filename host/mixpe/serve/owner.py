@@ -6,16 +6,21 @@
                                       prompt; a kept cache with the same beginning is continued
 
 With a decoder on the device a pass is one run of it for each of them, and caches are sessions in its memory.
+
+While there is nothing to do, what lies in the device's memory is looked at, a little at a time. What is damaged is sent
+again; caches that are kept may have been made with it, and are kept no longer.
 """
 
 import threading
 from collections import deque
 
-from mixpe.errors import DeviceError, DeviceMemoryError, MixpeError
+from mixpe.errors import DamageError, DeviceError, DeviceMemoryError, MixpeError
 from mixpe.serve.ask import AskError
 from mixpe.serve.passes import passes_of
 
-CHUNK = 32  # tokens of a prompt in one pass: others get a token meanwhile
+CHUNK   = 32   # tokens of a prompt in one pass: others get a token meanwhile
+PAUSE_S = 1.0  # without anything to do, until a look
+LOOK_S  = 0.1  # of looks at a time: what comes meanwhile waits so long
 
 
 def common(first, second):
@@ -41,12 +46,16 @@ class Owner(threading.Thread):
         Further ones that may wait.
     kept : int
         Caches of ended sequences that are kept for what continues them.
+    check_s : float, optional
+        While idle, what was looked at longer ago is looked at.
     """
 
-    def __init__(self, model, figures, *, slots, waiting=32, kept=4):
+    def __init__(self, model, figures, *, slots, waiting=32, kept=4, check_s=None):
         super().__init__(name="mixpe-owner", daemon=True)
         self._passes, self._figures = passes_of(model), figures
         self._slots, self._limit, self._keep = slots, waiting, kept
+        self._device  = None if check_s is None else model.device
+        self._check_s = check_s
         self._change  = threading.Condition()
         self._waiting = deque()
         self._active  = []
@@ -91,7 +100,10 @@ class Owner(threading.Thread):
         """Passes until `close`; an error ends the sequences that it hit, not the thread."""
         while self._admit():
             try:
-                self._pass()
+                if self._active:
+                    self._pass()
+                else:
+                    self._look()
             except MixpeError as error:
                 self._drop(error)
             except Exception as error:  # a fault of ours must not leave clients waiting
@@ -103,7 +115,7 @@ class Owner(threading.Thread):
         self._active, self._kept = [], []
 
     def _admit(self):
-        """Fill the slots; waits while there is nothing to do. False: it is time to end."""
+        """Fill the slots; waits while there is nothing to do, not even to look. False: it is time to end."""
         with self._change:
             while True:
                 for sequence in [*self._active, *self._waiting]:
@@ -123,7 +135,8 @@ class Owner(threading.Thread):
                     return False
                 if self._active:
                     return True
-                self._change.wait()
+                if not self._change.wait(None if self._device is None else PAUSE_S):
+                    return True
 
     def _begin(self, sequence):
         """Give it a cache, one that holds its beginning if there is. False: there is no room before another ends."""
@@ -185,8 +198,20 @@ class Owner(threading.Thread):
         if all(sequence.ended for sequence in self._active):
             self._figures.read()  # an answer may be shorter than the time between two readings
 
+    def _look(self):
+        """See whether the device's memory is what it was, and put right what is not."""
+        try:
+            self._figures.looked(self._device.check(self._check_s, LOOK_S))
+        except DamageError as error:
+            self._drop(error)
+            self._device.recover()
+
     def _drop(self, error):
-        """The pass failed: what its caches hold is not known."""
+        """The pass failed: what its caches hold is not known; nor what others do, if it was made of what is damaged."""
+        if isinstance(error, DamageError):
+            self._figures.damaged(error.names)
+            while self._kept:
+                self._passes.close_cache(self._kept.pop()[1])
         with self._change:
             for sequence in self._active:
                 sequence.fail(error)

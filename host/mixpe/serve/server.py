@@ -36,7 +36,7 @@ def facts_of(model, name):
     return found
 
 
-def start(model, name, key=None, *, slots=None, waiting=32, host="127.0.0.1"):
+def start(model, name, key=None, *, slots=None, waiting=32, host="127.0.0.1", check_s=None):
     """An application and the running owner behind it.
 
     Returns
@@ -46,7 +46,7 @@ def start(model, name, key=None, *, slots=None, waiting=32, host="127.0.0.1"):
         To be closed.
     """
     figures = Figures(model.device)
-    owner   = Owner(model, figures, slots=slots or _slots(model), waiting=waiting)
+    owner   = Owner(model, figures, slots=slots or _slots(model), waiting=waiting, check_s=check_s)
     service = Service(model, name, owner, figures, key, facts_of(model, name))
     owner.start()
     return make_app(service, host), owner
@@ -71,8 +71,8 @@ def serve(args, key, say):
                                         group_size=args.group_size, bits=args.bits, activations=args.activations,
                                         head_bits=args.head_bits, decoder=args.decoder, context=args.context) as model:
             model.tokenizer = tokenizer
-            app, owner = start(model, name, key, slots=args.slots, waiting=args.queue,
-                host=args.host)
+            app, owner = start(model, name, key, slots=args.slots, waiting=args.queue, host=args.host,
+                check_s=args.check_s or None)
             try:
                 host = f"[{args.host}]" if ":" in args.host else args.host
                 say(f"{name} on {args.device}: http://{host}:{listening.getsockname()[1]}/ (Ctrl-C ends)")

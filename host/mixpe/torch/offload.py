@@ -100,7 +100,7 @@ def offload(model: nn.Module, device: Device, group_size: int | None = 128, *, a
         with Progress("offload", len(layers), "layers") as progress:
             for layer, (name, *_) in layers.items():
                 loaded[layer] = Held(name, lambda weight, name=name:
-                    device.load(quantiser(name, weight), activations=activations))
+                    device.load(quantiser(name, weight), activations=activations, name=name))
                 try:
                     loaded[layer].update(layer)
                 except MixpeError as error:

@@ -35,6 +35,7 @@ class ReferencePort:
         self.device    = ReferenceLink(config, mem_bytes=mem_bytes)
         self.bridge    = bridge(self.device)
         self.failure   = None
+        self._refused  = None
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port      = self._listener.getsockname()[1]
         threading.Thread(target=self._listen, daemon=True).start()
@@ -43,6 +44,7 @@ class ReferencePort:
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)  # or its thread would wait on
         self._listener.close()
+        self._forget_refused()
 
     def _listen(self):
         while True:
@@ -75,6 +77,12 @@ class ReferencePort:
                 self.bridge.lapse()
 
     def _refuse(self):
-        other, _ = self._listener.accept()
-        with other:
-            other.sendall(REFUSAL)
+        self._forget_refused()
+        self._refused, _ = self._listener.accept()
+        with suppress(OSError):
+            self._refused.sendall(REFUSAL)
+            self._refused.shutdown(socket.SHUT_WR)  # open until the next one, so that it can read why
+
+    def _forget_refused(self):
+        if self._refused is not None:
+            self._refused.close()

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Sessions on a device whose memory changes or is lost: weights, programs, constants, keys and values."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from mixpe.devices import open_device
+from mixpe.errors import DamageError, DeviceError, LinkError
+from mixpe.lm import LlamaModel
+
+CACHE = "a session's keys and values"
+
+
+@pytest.fixture
+def model(folder, device):
+    with LlamaModel.from_pretrained(folder("smollm2"), device, group_size=32, decoder="device") as found:
+        yield found
+
+
+@pytest.fixture
+def prompt(model):
+    return np.random.default_rng(5).integers(0, model.config.vocab_size, 9).tolist()
+
+
+def flip(device, offset):
+    """What a bit of DRAM that flips is: written past the driver."""
+    word = device.read_memory(offset//4*4, 4)
+    word[offset % 4] ^= 4
+    device.link.write_bytes(device.mem_base + offset//4*4, word)
+
+
+def places(model, session):
+    """Where a bit may flip, by the name that is said of it."""
+    program = model._decoder.program
+    region  = session._region
+    found   = {layer.name: layer.addrs[-1] + layer.weight_bytes//2
+               for layer in (model.jobs[name].linear for name in ("layers.0.qkv", "layers.1.down", "lm_head"))}
+    found |= {"the embedding": program._layers["embedding"].addrs[0] + 9, "the constants": program._constants.addr + 3}
+    found |= {each.region.name: each.region.addr + 70 for each in program._records}
+    layout = program.program.session
+    return found | {CACHE: region.state_addr + layout["values.1"].offset + 5}
+
+
+def test_every_part_is_named_and_mended(model, device, prompt, monkeypatch):
+    """By the schedule before a run, on request, and by `recover`; the text then goes on as if nothing had been."""
+    monkeypatch.setattr(device.upkeep, "check_s", 0.0)
+    made = list(model.generate_tokens(prompt, 4))
+    with model.session() as session, model.session() as other:
+        first = session.read(prompt)
+        other.read(prompt[:3], more=True)
+        assert device.check() > 0
+        for name, at in places(model, session).items():
+            for way in ("use", "check", "recover"):
+                flip(device, at)
+                before = session.read_again
+                if way == "recover":
+                    assert device.recover() == (() if name == CACHE else (name,))
+                else:
+                    with pytest.raises(DamageError) as caught:
+                        session.go_on(first, 3) if way == "use" else device.check()
+                    assert caught.value.names == (name,), (name, way)
+                assert session.tokens == prompt
+                assert session.go_on(first, 3) == made[1:], (name, way)
+                assert session.read_again == before + len(prompt)
+                session.length = len(prompt)
+        again = other.read_again
+        assert other.read(prompt[3:]) == first and other.read_again == again + 3
+
+
+def test_a_text_goes_on_where_memory_was_lost(model, device, prompt):
+    """As after a restart that only the link knows of; without one, nobody asked for looks at the cache."""
+    made = list(model.generate_tokens(prompt, 8))
+    with model.session() as session:
+        first = session.read(prompt)
+        begin = session.go_on(first, 3, listed=True)
+        top   = session.top()
+        device.link.memory[:] = 0
+        device.link.breaks += 1
+        device.check()
+        found, logits = session.top()
+        assert (found == top[0]).all() and (logits == top[1]).all() and session.length == len(prompt) + 3
+        assert begin + session.go_on(begin[-1], 4) == made[1:]
+        assert session.read_again == len(prompt) + 2
+        assert session._region.parts() == [] and device.check() > 0
+
+
+def test_a_session_that_cannot_be_read_again_says_so(model, device, prompt, monkeypatch):
+    """It keeps its tokens, and goes on once it can."""
+    made = list(model.generate_tokens(prompt, 4))
+    with model.session() as session:
+        first = session.read(prompt, listed=True)
+        top   = session.top()[0]
+        device.recover()
+
+        def lost():
+            raise DeviceError("nothing comes")
+
+        monkeypatch.setattr(device.queue, "collect", lost)
+        for _ in range(2):
+            with pytest.raises(DeviceError, match="nothing comes"):
+                session.top()
+            assert session.tokens == prompt and session.read_again == 0
+        monkeypatch.undo()
+        assert (session.top()[0] == top).all()
+        monkeypatch.setattr(device.queue, "collect", lost)
+        for _ in range(2):
+            with pytest.raises(DeviceError, match="nothing comes"):
+                session.go_on(first, 3)
+            assert session.tokens == prompt
+        monkeypatch.undo()
+        assert session.go_on(first, 3) == made[1:]
+
+
+# The SoC of test_gateware.py.
+SMALL = {"decoder": True, "minima": True, "k_max": 512, "rows": 4, "scalers": 4, "context_max": 128,
+    "buffer_beats": 256, "queue_depth": 4}
+
+
+def test_the_simulated_soc(folder):
+    """Program, constants and cache are named there too; killed and started again, it goes on with the text."""
+    pytest.importorskip("litex", reason="the gateware extra is not installed")
+    from mixpe_sim import open_sim
+    with open_sim(**SMALL) as sim, open_device(f"{sim.url}?timeout_s=3", check_s=0.0) as device, \
+            LlamaModel.from_pretrained(folder("smollm2"), device, group_size=32, decoder="device") as model:
+        prompt = [5, 17, 40, 2, 9]
+        made   = list(model.generate_tokens(prompt, 5))
+        with model.session() as session:
+            first = session.read(prompt)
+            for name, at in places(model, session).items():
+                flip(device, at)
+                with pytest.raises(DamageError) as caught:
+                    session.go_on(first, 4)
+                assert caught.value.names == (name,)
+                assert session.go_on(first, 4) == made[1:], name
+                session.length = len(prompt)
+            os.kill(sim.pid, signal.SIGKILL)
+            sim.wait(10)
+            with open_sim(**SMALL, port=sim.port):
+                with pytest.raises(LinkError):
+                    session.go_on(first, 4)
+                assert session.go_on(first, 4) == made[1:]
