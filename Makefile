@@ -10,7 +10,7 @@ FUZZ_SECONDS ?= 600
 FAULTS ?= 10000
 SOAK_SECONDS ?= 600
 
-.PHONY: help setup demo demo-smollm2 test test-slow test-torch test-models test-writers test-browser browser screenshot docs fuzz faults prove soak lint bench explore explore-quick test-boards clean
+.PHONY: help setup demo demo-smollm2 test test-slow test-torch test-models test-writers test-browser browser screenshot docs fuzz faults test-netlists prove soak lint bench explore explore-quick test-boards clean
 
 help:
 	@echo "make demo           set up, build the simulated SoC, and let a language model write through it"
@@ -26,6 +26,7 @@ help:
 	@echo "make soak           eight clients of the server for ten minutes (SOAK_SECONDS), over host and device decoder each"
 	@echo "make fuzz           ten minutes for each reader of model files (FUZZ_SECONDS)"
 	@echo "make faults         faults on the link, each with the real driver: right or a typed error (FAULTS=$(FAULTS))"
+	@echo "make test-netlists  the iCEBreaker's netlist, of the vendor's cells, answers at its pins; about ten minutes"
 	@echo "make bench          cycles, bandwidth and link of the simulated SoC, with plots"
 	@echo "make prove          proofs by SAT that blocks of the gateware do what they promise"
 	@echo "make explore-quick  a small design-space exploration; make explore: all of it"
@@ -104,6 +105,9 @@ fuzz: setup
 faults: setup
 	@$(VENV)/bin/python -m mixpe_sim.faults --device reference --trials $(FAULTS)
 	@$(VENV)/bin/python -m mixpe_sim.faults --device sim --trials $(FAULTS)
+
+test-netlists: setup
+	@$(VENV)/bin/python -m mixpe_sim.netlist
 
 bench: setup
 	@$(MIXPE) bench

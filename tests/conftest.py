@@ -42,7 +42,7 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.fixture(autouse=True)
 def forget_modules():
-    """Let go of a test's designs: Migen keeps each module that makes a signal, and looks through all of them for each."""
+    """Let go of a test's designs: Migen keeps all modules that made a signal, and looks through them for each one."""
     yield
     if tracer := sys.modules.get("migen.fhdl.tracer"):
         tracer.classname_to_objs.clear()

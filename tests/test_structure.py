@@ -53,7 +53,7 @@ ALLOWED = {
     "explore":   {*HOST, "explore", "gateware", "baselines"},
     "cli":       {*HOST, "explore", "cli"},
     "boards":    {*HOST, "boards", "gateware"},
-    "sim":       {*HOST, "sim", "gateware"},
+    "sim":       {*HOST, "sim", "gateware", "boards"},  # netlists are those of boards
 }
 
 

@@ -101,10 +101,9 @@ class Board:
         """The bitstream is made with open tools from the package registry."""
         return self.toolchain in OPEN_TOOLCHAINS
 
-    @property
-    def framed(self):
-        """The UART's bridge takes frames beside UARTBone; it does where the FPGA has LUT RAM for them."""
-        return not self.config.is_shallow
+    def framed_on(self, link=None):
+        """A link's bridge takes frames beside UARTBone: a UART's, where the FPGA has LUT RAM for them."""
+        return link in (None, "uart") and not self.config.is_shallow
 
     @property
     def idcode_mask(self):

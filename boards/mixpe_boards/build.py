@@ -21,10 +21,12 @@ from mixpe_boards import report as pnr
 from mixpe_boards.adapt import adapt_placer, script_commands, stage_of
 from mixpe_gateware.contract.digest import VERSION, digest
 
+ADDRESS           = "192.168.1.50"  # of a board in a network, unless it gets another one
 ELABORATE_LIMIT_S = 1200  # with the BIOS and its library
 TOOL_LIMIT_S      = 4*3600
 ROUTE_LIMIT_S     = 3600  # of one seed: those that end do so in a third of it, those that do not go on for ever
 LITEX             = ("litex", "litedram", "litex-boards", "migen")
+NETLIST           = "top.json"  # of synthesis, in the folder ``gateware``
 RESULT_OPTIONS    = ("--textcfg", "--asc", "--write")  # of nextpnr, before the file it makes
 
 
@@ -65,7 +67,7 @@ def check_link(board, link, ip_address):
                           f"not {ip_address!r}")
 
 
-def elaborate_board(board, folder, changes, *, link=None, ip_address="192.168.1.50", software=True, seed=1,
+def elaborate_board(board, folder, changes, *, link=None, ip_address=ADDRESS, software=True, seed=1,
                     savefile=False):
     """Write Verilog, constraints and scripts in `folder`, in a process of its own.
 
@@ -162,7 +164,50 @@ def _run_tools(board, folder, seeds, say):
     return seed, times
 
 
-def build_board(board, root, *, changes=None, link=None, ip_address="192.168.1.50", compile_gateware=True, seeds=(1,),
+def synthesise_board(board, root, *, link=None, say=None):
+    """Make the netlist of a board, as `build_board` does on the way to its bitstream.
+
+    Parameters
+    ----------
+    board : Board
+        With open tools.
+    root : Path
+        The build goes to a folder of its own in it.
+    link : str, optional
+        See `BoardSoC`.
+    say : callable, optional
+        Gets a line at the start of each stage.
+
+    Returns
+    -------
+    Path
+        Yosys' JSON.
+
+    Raises
+    ------
+    ConfigError
+        The board has no such link, or no open tools.
+    ToolError
+        A tool is missing or failed.
+    """
+    say = say or (lambda _text: None)
+    check_link(board, link, ADDRESS)
+    if not board.is_open:
+        raise ConfigError(f"{board.title} is synthesised by {board.toolchain} alone")
+    folder = Path(root).resolve()/board.build_name(link)
+    check_tool_folder(folder, "name another one")
+    check_chain(board.toolchain)
+    say(f"{board.name}: elaboration")
+    elaborate_board(board, folder, {}, link=link, software=False)
+    gateware = folder/"gateware"
+    for command in script_commands((gateware/"build_top.sh").read_text(encoding="utf-8")):
+        if command[0].startswith("yosys"):
+            say(f"{board.name}: {stage_of(command)}")
+            run_tool(command[0], command[1:], gateware, TOOL_LIMIT_S)
+    return gateware/NETLIST
+
+
+def build_board(board, root, *, changes=None, link=None, ip_address=ADDRESS, compile_gateware=True, seeds=(1,),
                 force=False, exports=None, savefile=False, say=None):
     """Make the bitstream of a board.
 
@@ -220,7 +265,7 @@ def build_board(board, root, *, changes=None, link=None, ip_address="192.168.1.5
     result = {
         "board": board.name, "title": board.title, "fpga": board.fpga, "link": link or board.links[0],
         "baudrate": board.baudrate, "config": changed.config.to_dict(), "macs_per_cycle": changed.macs_per_cycle,
-        "clock_hz": changed.clock_hz, "contract_version": VERSION,
+        "clock_hz": changed.clock_hz, "framed": changed.framed_on(link), "contract_version": VERSION,
         "contract_digest": f"{digest(changed.config.parts):016x}",
         "ip_address": ip_address, "idcode": f"0x{board.idcode:08x}", "seed": seeds[0],
         "tools": versions(changed.toolchain), "folder": str(folder),

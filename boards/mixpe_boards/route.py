@@ -24,7 +24,7 @@ DEFAULT = ("icebreaker", "colorlight_i5", "colorlight_i9", "tang_nano_20k", "ora
 SEEDS   = (1, 2, 3)
 DOCUMENT = Path(__file__).parents[2]/"docs"/"boards.md"
 BEGIN, END = "<!-- routed: begin -->", "<!-- routed: end -->"
-KEPT = ("fpga", "link", "config", "macs_per_cycle", "clock_hz", "contract_digest", "seed", "tools", "seconds",
+KEPT = ("fpga", "link", "framed", "config", "macs_per_cycle", "clock_hz", "contract_digest", "seed", "tools", "seconds",
     "utilisation", "fmax_mhz", "timing_met", "error")
 
 
@@ -43,7 +43,8 @@ def route_board(board, root, seeds, say, link=None):
     except (DoesNotFit, NotRouted) as error:
         what   = "does not fit: " if isinstance(error, DoesNotFit) else ""
         result = {"fpga": board.fpga, "link": link or board.links[0], "config": board.config.to_dict(),
-            "clock_hz": board.clock_hz, "contract_digest": f"{digest(board.config.parts):016x}", "seed": seeds[0],
+            "framed": board.framed_on(link), "clock_hz": board.clock_hz,
+            "contract_digest": f"{digest(board.config.parts):016x}", "seed": seeds[0],
             "timing_met": False, "error": f"{what}{error}"}
     return {name: result[name] for name in KEPT if name in result}
 

@@ -42,7 +42,7 @@ class BoardSoC(BaseSoC):
             self.settle_memory("host")
         if link == "uart":
             phy = UARTPHY(platform.request("serial"), board.clock_hz, board.baudrate)
-            self.add_link(phy, registers=not board.config.is_shallow, framed=board.framed)
+            self.add_link(phy, registers=not board.config.is_shallow, framed=board.framed_on(link))
         else:
             board.add_etherbone(self, ip_address=ip_address)
         self.add_accelerator(board.config, target=board.target)

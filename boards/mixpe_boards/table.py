@@ -36,19 +36,20 @@ def result_key(board, link=None):
     return board.name if link in (None, board.links[0]) else f"{board.name} {link}"
 
 
-def _is_current(board, result):
+def _is_current(board, result, link):
     try:
         config = Config(**result.get("config"))  # a parameter that was not there yet has its default
     except (TypeError, ConfigError):
         return False
-    made = (config, result.get("clock_hz"), result.get("contract_digest"))
-    return made == (board.config, board.clock_hz, f"{digest(board.config.parts):016x}")
+    made = (config, result.get("clock_hz"), result.get("contract_digest"), result.get("framed", False))
+    return made == (board.config, board.clock_hz, f"{digest(board.config.parts):016x}",
+        board.framed_on(link))
 
 
 def current_result(board, results, link=None):
     """What is known of the board as it is: None where nothing is, or of another array, clock or contract."""
     known = results.get(result_key(board, link))
-    return known if known is not None and _is_current(board, known) else None
+    return known if known is not None and _is_current(board, known, link) else None
 
 
 def status(board, results, link=None):
@@ -82,7 +83,7 @@ def board_rows(results=None):
             "links": list(board.links), "baudrate": board.baudrate, "array": board.config.name,
             "macs_per_cycle": board.macs_per_cycle, "clock_hz": board.clock_hz, "cpu": board.cpu, "note": board.note,
             "status": _status_of_links(board, results),
-            "results": [{**result, "link": link, "current": _is_current(board, result)} for link, result in kept],
+            "results": [{**result, "link": link, "current": _is_current(board, result, link)} for link, result in kept],
         })
     return rows
 
@@ -116,7 +117,7 @@ def markdown_table(rows):
         fmax  = f"{result['fmax_mhz']:.1f}" if "fmax_mhz" in result else "-"
         words = result.get("error") or ("timing met" if result["timing_met"] else "too slow")
         if not result["current"]:
-            words += "; of an earlier array, clock or contract"
+            words += "; of an earlier array, link, clock or contract"
         cells = (title, row["fpga"], shape, *(_share(result, name) for name in ("lut", "ff", "bram", "dsp")),
                  f"{result['clock_hz']/1e6:g}", fmax, str(result["seed"]), words)
         lines.append("| " + " | ".join(cells) + " |")

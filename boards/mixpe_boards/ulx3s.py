@@ -33,12 +33,12 @@ ULX3S = Ulx3s(
     memory      = Memory(kind="sdr", size_bytes=32 << 20, data_bits=16),
     clock_hz    = 80_000_000,
     # The 16-bit port brings 4 weights a cycle; gathered to eight, 32 rows make 256 MACs, which prefill keeps busy.
-    config      = Config(rows=32, port_bits=32, memory_bits=16, k_max=2048, buffer_beats=1024, queue_depth=8,
+    config      = Config(rows=32, port_bits=32, memory_bits=16, k_max=2048, buffer_beats=1024, queue_depth=8, scalers=2,
                          minima=True, pe="dense"),
     target      = "ecp5",
     baudrate    = 3_000_000,
     loader      = ("-b", "ulx3s"),
     # Lanes for what the memory brings a cycle.
-    decoder     = {"attention_heads": 2, "attention_lanes": 2, "head_max": 64, "scalers": 2},
+    decoder     = {"attention_heads": 2, "attention_lanes": 2, "head_max": 64},
     idcode      = 0x41113043,
 )

@@ -73,20 +73,24 @@ class SimProcess:
                             f"link={options.link}")
         if tap and port:
             raise ToolError(f"the SoC on a tap device has port 1234 of its own address, not {port}")
+        self._launch(build_sim(options, show=show), port, idle, foreground, run_folder, start_limit_s, tap)
+        self.url = (TAP_URL if tap else URLS[options.link]).format(port=self.port)
+
+    def _launch(self, build, port, idle, foreground, run_folder, limit_s, tap):
+        """Start a build's program in a folder of its own, and wait until it listens."""
         self.process = None
         self.owner = os.getpid()
-        self.build = build_sim(options, show=show)
+        self.build = build
         self._temporary = RunFolder("mixpe-sim-") if run_folder is None else None
         self.folder = Path(run_folder).absolute() if self._temporary is None else self._temporary.path
         self.log = self.folder / "sim.log"
         try:
             self._prepare_folder()
-            self._start(port, idle, foreground, start_limit_s, tap)
+            self._start(port, idle, foreground, limit_s, tap)
         except BaseException:
             self.close()
             raise
         atexit.register(self.close)
-        self.url = (TAP_URL if tap else URLS[options.link]).format(port=self.port)
 
     @property
     def pid(self):

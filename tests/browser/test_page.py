@@ -74,7 +74,7 @@ def test_an_answer_at_every_width(page, request):
 
 
 def test_engines_of_the_devices_decoder(browser):
-    with mixpe.open("sim?decoder=1") as device, mixpe.LlamaModel.from_pretrained(None, device, decoder="device") as model:
+    with mixpe.LlamaModel.from_pretrained(device="sim?decoder=1", decoder="device") as model:
         with served(model) as (url, _):
             page = browser.new_page()
             page.goto(url)

@@ -150,7 +150,7 @@ class BoardModel:
         """A device that does nothing behind the board's link: (Device, Wire)."""
         far  = NullDevice(self.board.config, mem_bytes, int(self.clock_hz), self.timing)
         link, wire = open_virtual(self.kind, far, baudrate=10*LINKS[self.link], clock_hz=self.clock_hz,
-            ethernet_bytes_per_s=LINKS.get(self.link), framed=self.board.framed)
+            ethernet_bytes_per_s=LINKS.get(self.link), framed=self.board.framed_on(self.kind))
         return Device(link, f"a virtual {self.board.name}"), wire
 
     def load_rate(self):

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Synthesise a board and test the netlist at its pins, over its link, with the real driver.
+
+Ends with 1 where a test fails. With ``--build-dir`` the netlist that `mixpe build` or `mixpe_boards.route` left there
+is taken, the one that was routed.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import mixpe
+from mixpe.errors import MixpeError
+from mixpe.selftest import CHECKS, run_selftest
+from mixpe.terminal import paragraph
+from mixpe_boards.build import NETLIST, synthesise_board
+from mixpe_boards.registry import find_board
+from mixpe_sim.netlist.build import build_netlist
+from mixpe_sim.netlist.pins import PINS, pins_of
+from mixpe_sim.netlist.process import NetlistProcess
+
+
+def parser():
+    made = argparse.ArgumentParser(prog="python -m mixpe_sim.netlist", description=__doc__.split("\n\n")[0])
+    made.add_argument("boards", nargs="*", metavar="BOARD", help=f"of {', '.join(PINS)} (all)")
+    made.add_argument("--build-dir", metavar="PATH", help="where the boards were built")
+    return made
+
+
+def check_board(name, root):
+    """Test one board's netlist: whether all tests passed."""
+    board = find_board(name)
+    pins  = pins_of(name)
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="mixpe-netlist-") as folder:
+        path  = (Path(root)/board.build_name()/"gateware"/NETLIST if root
+                 else synthesise_board(board, folder, say=lambda text: print(text, flush=True)))
+        build = build_netlist(board, pins, path)
+    names = sorted(build.cells, key=build.cells.get, reverse=True)
+    print(paragraph(f"{board.title}: {', '.join(f'{build.cells[each]} {each}' for each in names)}; built in "
+        f"{time.monotonic() - start:.0f} s"), flush=True)
+    done = []
+    with NetlistProcess(build) as process, mixpe.open(process.url, verify="all") as device:
+        for check in run_selftest(device):
+            done.append(check)
+            print(paragraph(str(check), " "*6), flush=True)
+        traffic = device.link_bytes()
+        print(f"{traffic['sent']:,} bytes to the pins, {traffic['received']:,} from them")
+    return len(done) == len(CHECKS) and all(check.ok for check in done)
+
+
+def main(argv=None):
+    """Read the command line and test; returns the exit code."""
+    args = parser().parse_args(argv)
+    try:
+        passed = [check_board(name, args.build_dir) for name in args.boards or PINS]
+    except MixpeError as error:
+        print(f"mixpe_sim.netlist: {error}", file=sys.stderr)
+        return 2
+    return 0 if all(passed) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
