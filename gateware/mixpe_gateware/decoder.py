@@ -72,8 +72,10 @@ class Decoder(LiteXModule):
             *[each.now.eq(self.now) for each in parts],
             *[each.enable.eq(self.enable) for each in parts],
             self.quiet.eq(reduce(and_, [each.quiet for each in parts])),
-            *[signal.eq(bound) for engine in (vector, attention) for signal, bound in (
-                (engine.low_beat, sequencer.low_beat), (engine.high_beat, sequencer.high_beat))],
+            vector.low_beat.eq(sequencer.vector_low),
+            vector.high_beat.eq(sequencer.vector_high),
+            attention.low_beat.eq(sequencer.low_beat),
+            attention.high_beat.eq(sequencer.high_beat),
             sequencer.choice.valid.eq(vector.choice.valid),
             sequencer.choice.token.eq(vector.choice.token),
         ]

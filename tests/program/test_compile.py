@@ -11,7 +11,7 @@ from mixpe.errors import ConfigError
 from mixpe.formats.hf_config import architecture_of
 from mixpe.plan.layer import LayerPlan, LayerShape
 from mixpe.program.assemble import assemble
-from mixpe.program.compile import compile_program
+from mixpe.program.compile import batch_sizes, compile_batch, compile_program
 from mixpe.program.fences import AFTER, fences
 from mixpe.program.jobs import HEAD, JOBS, job_names
 from mixpe.program.line import Line
@@ -21,7 +21,7 @@ from mixpe_gateware.contract.descriptor import Opcode
 from mixpe_gateware.contract.jobs import Job, JobCode, check_job
 from mixpe_gateware.contract.program.attention import AttentionRecord
 from mixpe_gateware.contract.program.execute import moved, patched
-from mixpe_gateware.contract.program.records import OP, RECORDS_MAX
+from mixpe_gateware.contract.program.records import OP, RECORDS_MAX, Source, named_row
 from mixpe_gateware.contract.program.vector import VectorRecord
 
 CONFIG = Config(decoder=True, minima=True)
@@ -95,12 +95,38 @@ def test_published_models_compile(name, activations):
         program.lines].count(Opcode.GEMM), "weights are read once for all tokens of a pass"
 
 
-def check_records(program, addresses, state, memory, places):
+@pytest.mark.parametrize("activations, sizes", [("a16", (2, 4)), ("a8g", (2, 4, 8))])
+def test_a_batch_reads_weights_once(activations, sizes):
+    """Its records name their rows where positions and caches are, and pass the checks of their engines."""
+    program = compiled("SmolLM2-135M", activations=activations)
+    assert batch_sizes(program, CONFIG) == sizes
+    assert batch_sizes(compiled("Qwen2.5-0.5B"), CONFIG) == (), "logits of rows are told apart up to 65536 tokens"
+    assert batch_sizes(compiled("SmolLM2-135M", replace(CONFIG, rows=64)), replace(CONFIG, rows=64)) == (2, 4, 8)
+    addresses, size = {}, 1 << 12
+    for section, matrix in (("constants", program.constants), *program.matrices.items()):
+        length = matrix.size if section == "constants" else matrix.plan.stream_bytes[0]
+        addresses[section], size = size, size + -(-length//64)*64
+    for rows in sizes:
+        batch = compile_batch(program, CONFIG, rows)
+        count = {opcode: [line.opcode for line in batch.lines].count(opcode) for opcode in Opcode}
+        alone = [line.opcode for line in program.lines]
+        assert count[Opcode.GEMM] == alone.count(Opcode.GEMM)
+        assert count[Opcode.ATTENTION] == rows*alone.count(Opcode.ATTENTION)
+        assert [line.row for line in batch.lines if line.opcode == Opcode.ATTENTION] == [*range(rows)]*30
+        assert all(line.row is not None for line in batch.lines if any(patch.source in (Source.POSITION, Source.COUNT)
+            for patch in line.patches))
+        state  = size + -(-program.session.size//64)*64
+        check_records(batch, addresses, state, state + batch.session.size, ((0, 0), (2047, 49151)), session=size)
+        assert batch.own is program.session and batch.session.cache_bytes == 0
+
+
+def check_records(program, addresses, state, memory, places, session=0):
     words, identity = assemble(program, addresses, ends=[2, 5])
     assert words.shape == (program.records, 16)
     for position, token in places:
         for record in words[1:].tolist():
-            found  = moved(patched(record, position, token, position > 0, program.rows - 1), state)
+            found  = moved(patched(record, position, token, position > 0, program.rows - 1), state, session,
+                (named_row(record) or (0, 0))[1])
             opcode = OP.field("opcode").of(record[0])
             if opcode == Opcode.VECTOR:
                 code = VectorRecord.of(found).check(CONFIG, memory)
@@ -138,10 +164,15 @@ def begins(lines, waits):
 
 
 @pytest.mark.parametrize("name", ["SmolLM2-135M", "Qwen3-0.6B"])
-@pytest.mark.parametrize("block", [False, True])
-def test_nothing_is_read_or_written_too_early(name, block):
+@pytest.mark.parametrize("kind", ["token", "block", "batch"])
+def test_nothing_is_read_or_written_too_early(name, kind):
     program = compiled(name)
-    lines   = program.block.lines[:120] if block else program.lines[:60]
+    if kind == "batch":
+        if not batch_sizes(program, CONFIG):
+            program = compiled("TinyLlama-1.1B")
+        lines = compile_batch(program, CONFIG, 4).lines[:120]
+    else:
+        lines = program.block.lines[:120] if kind == "block" else program.lines[:60]
     for index, ended in enumerate(begins(lines, fences(lines))):
         line = lines[index]
         for other in set(range(index)) - ended:

@@ -8,8 +8,11 @@ import openai
 import pytest
 
 import mixpe
-from mixpe.errors import DeviceMemoryError
+from mixpe.errors import DeviceMemoryError, JobError
+from mixpe.lm.together import Advance
+from mixpe.serve import passes
 from mixpe.serve.owner import CHUNK
+from mixpe_gateware.contract.jobs import JobCode
 from tests.serve.conftest import served
 
 PROMPTS = ["def read(path):\n", "import os", "class A"]
@@ -33,12 +36,15 @@ def alone(model, prompt, n=12, **options):
 
 def test_texts_are_those_of_the_device(model):
     runs, run = [], model._decoder.program.run
+    batches, together = [], model._decoder.program.batches.run
     model._decoder.program.run = lambda *given: (runs.append(given), run(*given))[1]
+    model._decoder.program.batches.run = lambda *given: (batches.append(given), together(*given))[1]
     try:
         with served(model) as (url, _), ThreadPoolExecutor(3) as pool:
             for prompt, found in zip(PROMPTS, pool.map(lambda prompt: ask(url, prompt), PROMPTS), strict=True):
                 assert found.choices[0].text == alone(model, prompt)
             assert not any(listed for *_, listed, _ in runs)  # greedy
+            assert len(runs) < len(PROMPTS)*12 and batches    # more than one at a time
             long  = "y"*(2*CHUNK + 4)
             begun = len(runs)
             assert ask(url, long, 1).choices[0].text == alone(model, long, 1)
@@ -46,8 +52,36 @@ def test_texts_are_those_of_the_device(model):
             drawn = ask(url, "def ", temperature=0.8, top_p=0.9, seed=7).choices[0].text
             assert drawn == alone(model, "def ", temperature=0.8, top_p=0.9, seed=7)
     finally:
-        del model._decoder.program.run
-    assert len(runs) >= 4*12
+        del model._decoder.program.run, model._decoder.program.batches.run
+    assert len(runs) + sum(len(sessions) for sessions, *_ in batches) >= 4*12
+
+
+def test_greedy_and_drawn_texts_in_one_pass(model):
+    settings = ({}, {"temperature": 0.8, "seed": 3}, {"temperature": 1.1, "top_p": 0.8, "seed": 5})
+    with served(model) as (url, _), ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda case: ask(url, case[0], **case[1]), zip(PROMPTS, settings, strict=True)))
+    for prompt, options, each in zip(PROMPTS, settings, found, strict=True):
+        assert each.choices[0].text == alone(model, prompt, **options)
+
+
+def test_what_one_text_alone_fails_at_ends_it_alone(model, monkeypatch):
+    """Numbers of one session leave their range: its client is told, the others get their texts."""
+    wanted, together = [alone(model, prompt, 24) for prompt in PROMPTS], passes.go_on_together
+    failing = list(PROMPTS[1].encode())
+
+    def fails(sessions, tokens, **options):
+        found = together(sessions, tokens, **options)
+        return [Advance(error=JobError("a number left FP32", JobCode.RANGE)) if session.tokens[:len(failing)] == failing
+            else each for session, each in zip(sessions, found, strict=True)]
+
+    monkeypatch.setattr(passes, "go_on_together", fails)
+    with served(model) as (url, owner), ThreadPoolExecutor(3) as pool:
+        found = [pool.submit(ask, url, prompt, 24) for prompt in PROMPTS]
+        with pytest.raises(openai.InternalServerError, match="a number left FP32"):
+            found[1].result()
+        assert [found[index].result().choices[0].text for index in (0, 2)] == [wanted[0], wanted[2]]
+        monkeypatch.undo()
+        assert ask(url, PROMPTS[1], 24).choices[0].text == wanted[1] and owner.is_alive()
 
 
 def test_what_continues_a_text_keeps_its_session(model):

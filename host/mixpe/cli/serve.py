@@ -30,7 +30,8 @@ def add_parser(subparsers):
     p.add_argument("--port", type=int, default=8000, metavar="N", help="0 takes a free one (8000)")
     p.add_argument("--api-key", metavar="KEY", help=f"that clients must give (${KEY}; needed beyond this machine)")
     p.add_argument("--slots", type=int, metavar="N",
-                   help="requests that are decoded together (rows of the array, half as many with A16; 4 without one)")
+                   help="requests that are decoded together (rows of the array, half as many with A16; 4 without "
+                        "one, and at least 4 with the device's decoder)")
     p.add_argument("--queue", type=int, default=32, metavar="N", help="requests that may wait besides (32)")
     p.add_argument("--activations", choices=KINDS, help="format of the activations (a16)")
     p.add_argument("--group-size", type=int, default=128, metavar="G",
@@ -42,9 +43,8 @@ def add_parser(subparsers):
                    help="while idle, look at weights in the device's memory that were not looked at for so many "
                         "seconds, and send damaged ones again; 0: never (60)")
     p.add_argument("--decoder", default="host", choices=DECODERS,
-                   help="where all between the linear layers runs: on the host, for several requests in one pass "
-                        "(host), on the device's decoder, where they take turns and tokens alone cross the link "
-                        "(device), or there if it can (auto)")
+                   help="where all between the linear layers runs: on the host (host), on the device's decoder, where "
+                        "tokens alone cross the link (device), or there if it can (auto)")
     p.add_argument("--context", type=int, metavar="N", help="positions of a text on such a device (what it has)")
     return p
 

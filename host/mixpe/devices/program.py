@@ -3,13 +3,15 @@
 
 import time
 import zlib
+from contextlib import contextmanager
 
 import numpy as np
 
+from mixpe.devices.batch import Batches
 from mixpe.devices.resident import Sent
 from mixpe.devices.run import Run, RunEnd
 from mixpe.devices.sessions import SessionRegion
-from mixpe.program.assemble import assemble
+from mixpe.program.assemble import ENDS, assemble
 from mixpe.program.place import CONSTANTS
 from mixpe_gateware.contract.descriptor import Opcode
 from mixpe_gateware.contract.digest import digest
@@ -57,11 +59,11 @@ class _Region(Sent):
 
 
 class _Records:
-    """A program's words in the device's memory."""
+    """A program's words in the device's memory; `how` is the rest of what `assemble` takes."""
 
-    def __init__(self, program, region, addresses, ends, salt):
+    def __init__(self, program, region, how):
         self.program, self.region = program, region
-        self.words, self.identity = assemble(program, addresses, ends, salt)
+        self.words, self.identity = assemble(program, *how)
         region.contents = lambda: [(0, self.words.reshape(-1).view(np.uint8))]
         region.send()
 
@@ -88,6 +90,12 @@ class DeviceProgram:
     ----------
     seconds : float
         In runs, with the link.
+    ends : tuple of int
+        Tokens that end a text on the device.
+    batches : Batches
+        For passes whose rows are sessions.
+    regions : list
+        Of the device's memory, that are given back with it.
 
     Raises
     ------
@@ -99,41 +107,53 @@ class DeviceProgram:
     def __init__(self, device, program, layers, contents, ends=()):
         self.device, self.program = device, program
         self._layers  = layers
-        self._regions = []
+        self.regions  = []
         self.seconds  = 0.0
+        self.ends     = tuple(sorted(ends)[:ENDS])
+        self.batches  = Batches(self)
         with device.turn:
-            self._place(contents, ends)
+            self._place(contents)
 
-    def _place(self, contents, ends):
+    def _place(self, contents):
         device, program, layers = self.device, self.program, self._layers
         try:
-            self._constants = self._region("the constants", program.constants.size, contents)
-            regions = [(each, self._region(f"the program of {each.rows} a pass", each.bytes))
+            self._constants = self.region("the constants", program.constants.size, contents)
+            regions = [(each, self.region(f"the program of {each.rows} a pass", each.bytes))
                 for each in (program, program.block) if each is not None]
             self._constants.send()
             addresses = {CONSTANTS: self._constants.addr, **{name: layer.addrs[0] for name, layer in layers.items()}}
             salt = np.array([self._constants.crc, *(layer.crcs[0] for layer in layers.values())], "<u4").tobytes()
             salt += digest(device.config.parts).to_bytes(8, "little")
-            self._records = [_Records(each, region, addresses, ends, salt) for each, region in regions]
+            self._how = addresses, self.ends, salt
+            self._records = [_Records(each, region, self._how) for each, region in regions]
         except BaseException:
             self.free()
             raise
 
-    def _region(self, name, size, contents=None):
+    def region(self, name, size, contents=None):
+        """Memory that is given back with the program's."""
         region = _Region(self.device, name, size, contents)
-        self._regions.append(region)
+        self.regions.append(region)
         return region
+
+    def records_of(self, program):
+        """Put another program of the same constants and weights to memory."""
+        region = self.region(f"the program of {program.rows} sessions a pass", program.bytes)
+        return _Records(program, region, self._how)
+
+    def give_back(self, kept):
+        """Give all regions back but the first ones."""
+        with self.device.turn:
+            while len(self.regions) > kept:
+                self.regions.pop().free()
 
     def free(self):
         """Give its memory back; not the weights'."""
-        with self.device.turn:
-            regions, self._regions = self._regions, []
-            for region in regions:
-                region.free()
+        self.give_back(0)
 
     def prepare(self):
         """See to it that the device has all that a run reads, as it was sent; see `Device.prepare`."""
-        self.device.prepare([*self._layers.values(), *self._regions])
+        self.device.prepare([*self._layers.values(), *self.regions])
 
     def open_session(self):
         """Memory of a new session.
@@ -176,12 +196,18 @@ class DeviceProgram:
         parts = [(self._records[0], 0, first), (block, first, count - first)]
         runs  = [(each, self._run_of(each, session, tokens, position, done, some, prompt, listed=listed,
             more=prompt and (more or done + some < count))) for each, done, some in parts if some]
-        device, start = self.device, time.perf_counter()
-        with device.turn:
+        with self.timed():
             if prompt:
-                device.write_memory(session.tokens_addr, np.array(tokens, "<u4"))
+                self.device.write_memory(session.tokens_addr, np.array(tokens, "<u4"))
+            return self._completed(runs)
+
+    @contextmanager
+    def timed(self):
+        """The device for this thread alone; its time counts as that of runs."""
+        start = time.perf_counter()
+        with self.device.turn:
             try:
-                return self._completed(runs)
+                yield
             finally:
                 self.seconds += time.perf_counter() - start
 
@@ -191,7 +217,7 @@ class DeviceProgram:
         return Run(program_addr=records.region.addr, tokens_addr=session.tokens_addr + 4*done,
             state_addr=session.state_addr, state_bytes=self.program.session.size, token=int(tokens[0]),
             position=position, identity=records.identity, count=count, prompt=prompt, **options,
-            limit_cycles=-(-count//rows)*self._pass_cycles(records.program, position + count))
+            limit_cycles=-(-count//rows)*self.pass_cycles(records.program, position + count))
 
     def _completed(self, runs):
         """Run one after the other until one fails; how all of them ended. Tokens of a part of a pass do not count."""
@@ -204,13 +230,14 @@ class DeviceProgram:
                 break
         return RunEnd(end.code, cycles, passes, end.record)
 
-    def _pass_cycles(self, program, positions):
+    def pass_cycles(self, program, positions):
         """More cycles than a pass takes, on a memory that gives half a beat a cycle."""
         beat    = self.device.config.beat_bytes
         weights = sum(sum(layer.plan.stream_bytes) for layer in self._layers.values())
         moved   = sum(place.size for line in program.lines if line.opcode != Opcode.ATTENTION
             for place in (*line.reads, *line.writes) if place.section == "session")
-        cache   = program.session.cache_bytes*positions//program.session.context
+        kept    = program.own or program.session
+        cache   = kept.cache_bytes*positions//kept.context
         cache  *= program.rows
         moved  *= program.rows  # of results by columns all rows are read for each
         return RECORD_CYCLES*program.records + 2*(weights + RECORD_BYTES*program.records + 4*cache)//beat + moved

@@ -17,6 +17,8 @@ class Run:
         The largest logits are listed.
     more : bool
         A prompt goes on behind it, and nothing is chosen.
+    batch : bool
+        Each row of a pass is a session.
     limit_cycles : int
         More than it takes, for the limit of the wait.
     """
@@ -33,6 +35,7 @@ class Run:
     listed: bool
     more: bool
     limit_cycles: int
+    batch: bool = False
     tag: int = 0
 
     def words(self):
@@ -40,6 +43,8 @@ class Run:
         return run_words(**{name: value for name, value in vars(self).items() if name != "limit_cycles"})
 
     def __str__(self):
+        if self.batch:
+            return f"a run of {self.count} passes of a batch"
         return f"a run of {self.count} tokens from position {self.position}"
 
 

@@ -7,6 +7,14 @@ from mixpe.devices.resident import Resident
 from mixpe.devices.turns import in_turn
 
 
+def read_bytes(device, offset, size):
+    """Bytes of a device's memory, wherever they begin: (size,) uint8."""
+    beat  = device.config.beat_bytes
+    first = offset//beat*beat
+    whole = -(-(offset + size - first)//beat)*beat
+    return device.transfer.download(first, whole, device.verify == "all")[offset - first:offset - first + size]
+
+
 class SessionRegion(Resident):
     """Made by `DeviceProgram.open_session`. The device fills it, so after damage its tokens have to be read again.
 
@@ -66,7 +74,7 @@ class SessionRegion(Resident):
     @in_turn
     def tokens(self, first, count):
         """Ids that a run wrote: list of int."""
-        return self._read(self.tokens_addr + 4*first, 4*count).view("<u4").tolist() if count else []
+        return read_bytes(self.device, self.tokens_addr + 4*first, 4*count).view("<u4").tolist() if count else []
 
     def top(self):
         """The largest logits of the last pass, of a run that listed them.
@@ -84,14 +92,7 @@ class SessionRegion(Resident):
     def read(self, name):
         """A buffer's bytes: (size,) uint8."""
         place = self.program.program.session[name]
-        return self._read(self.state_addr + place.offset, place.size)
-
-    def _read(self, offset, size):
-        device = self.device
-        beat   = device.config.beat_bytes
-        first  = offset//beat*beat
-        whole  = -(-(offset + size - first)//beat)*beat
-        return device.transfer.download(first, whole, device.verify == "all")[offset - first:offset - first + size]
+        return read_bytes(self.device, self.state_addr + place.offset, place.size)
 
     @in_turn
     def free(self):

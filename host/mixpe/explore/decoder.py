@@ -86,8 +86,8 @@ def _sequencer(config, pins):
         pins.served(engine)
     pins.engine(sequencer)
     pins.inputs  += [sequencer.choice.valid, sequencer.choice.token]
-    pins.outputs += [sequencer.low_beat, sequencer.high_beat, sequencer.ended, sequencer.fenced, sequencer.waiting,
-        *sequencer.run.values()]
+    pins.outputs += [sequencer.low_beat, sequencer.high_beat, sequencer.vector_low, sequencer.vector_high,
+        sequencer.ended, sequencer.fenced, sequencer.waiting, *sequencer.run.values()]
     return sequencer
 
 

@@ -217,6 +217,21 @@ class LlamaModel(Logits):
     def __exit__(self, *exception: object) -> None:
         self.close()
 
+    @property
+    def sessions_together(self):
+        """Sessions that one pass of the device's decoder may have."""
+        return self._decoder.program.batches.most if self.decodes_on_device else 1
+
+    def prepare_sessions(self, count: int) -> int:
+        """Have memory for passes of some sessions (`mixpe.lm.together`), before sessions take it.
+
+        Returns
+        -------
+        int
+            So many of them may be in one pass.
+        """
+        return self._decoder.program.batches.prepare(count) if self.decodes_on_device else 1
+
     def session(self) -> Session:
         """A text whose keys and values stay in the device's memory.
 

@@ -40,6 +40,17 @@ class Session:
         self.read_again = 0
         self.tokens   = []
         self._listed  = False  # of the last run
+        self._top     = None   # its largest logits, where they were read with it
+
+    @property
+    def device_program(self):
+        """What runs it: DeviceProgram."""
+        return self._program
+
+    @property
+    def region(self):
+        """Its memory: SessionRegion, or None once it is closed."""
+        return self._region
 
     @property
     def program(self):
@@ -78,7 +89,7 @@ class Session:
         DamageError
             With `check_s`: see `Device.check`. Nothing was read.
         """
-        self._check(tokens, len(tokens))
+        self.check(tokens, len(tokens))
         self._run([int(token) for token in tokens], len(tokens), True, listed, more)
         return None if more else self._region.tokens(len(tokens), 1)[0]
 
@@ -104,7 +115,7 @@ class Session:
         ModelError, JobError, DamageError
             See `read`.
         """
-        self._check([token], count)
+        self.check([token], count)
         passes = self._run([int(token)], count, False, listed)
         return self._region.tokens(0, passes)
 
@@ -119,6 +130,8 @@ class Session:
         """
         if not self._listed:
             raise ModelError("the last pass found its largest logit alone; run it with listed=True")
+        if self._top is not None:
+            return self._top
         if not self._region.is_known:
             self._pass_again()
         return self._region.top()
@@ -135,7 +148,13 @@ class Session:
     def __exit__(self, *_exception):
         self.close()
 
-    def _check(self, tokens, count):
+    def check(self, tokens, count):
+        """Refuse what cannot be run: tokens, of which with those that follow there are so many.
+
+        Raises
+        ------
+        ModelError, DeviceError
+        """
         if self._region is None:
             raise DeviceError("this session was closed; open another one")
         vocabulary = self.program.architecture.vocab_size
@@ -150,8 +169,8 @@ class Session:
     def _run(self, tokens, count, prompt, listed, more=False):
         """Run passes and count what is valid then; returns how many were completed."""
         begin = self.length
-        self._listed = False
-        self._restore()
+        self._listed, self._top = False, None
+        self.restore()
         # Of a run that was aborted no position counts.
         end = self._program.run(self._region, tokens, begin, count, prompt, listed, more)
         self._keep(tokens, end.passes, prompt)
@@ -175,8 +194,14 @@ class Session:
             self.tokens, self._listed, self._region.epoch = tokens, True, None
             raise
 
-    def _restore(self):
-        """Read the tokens again where their keys and values are not known to be there."""
+    def restore(self):
+        """See to it that the device has all that a run reads: tokens are read again whose keys and values are not known
+        to be there.
+
+        Raises
+        ------
+        JobError, DamageError
+        """
         region = self._region
         self._program.prepare()
         if not region.is_known:
@@ -188,6 +213,21 @@ class Session:
             region.seal()
         else:
             self._program.device.prepare([region])
+
+    def take(self, token, chosen, top=None):
+        """A run with others, after `restore`, appended a token, and those that were chosen after it but the last one.
+
+        Parameters
+        ----------
+        token : int
+        chosen : list of int
+            None where no pass was completed.
+        top : (tokens, logits), optional
+            The last pass's largest logits.
+        """
+        self.tokens += [token, *chosen[:-1]] if chosen else []
+        self._listed, self._top = top is not None, top
+        self._region.seal()
 
     def _keep(self, tokens, passes, prompt):
         if prompt or not passes:

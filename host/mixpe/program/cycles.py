@@ -9,7 +9,7 @@ NOTHING = "no record"
 
 
 def timeline(program, config, memory, position=0, *, prompt=False):
-    """A pass at a position, the last token's where there are several.
+    """A pass at a position, the last token's where there are several, or every row's of a batch.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def timeline(program, config, memory, position=0, *, prompt=False):
     words, _ = assemble(program, dict.fromkeys((CONSTANTS, *program.matrices), 0))  # cycles do not depend on places
     records  = program.prompt_lines if prompt else len(program.lines)
     return pass_timeline(words[1:records + 1].tolist(), config, memory, position, rows=program.rows,
-        token_records=program.token_lines)
+        token_records=program.token_lines, batch=program.own is not None)
 
 
 def by_function(program, found):

@@ -6,14 +6,18 @@
     norm ─► gate_up ─► SwiGLU ─► down ─► x
 
 Several tokens pass as rows, but from the angles to attention, where each has a position of its own: there they follow
-each other, first the new positions of the cache, then each one's queries.
+each other, first the new positions of the cache, then each one's queries. Rows are tokens of a text that follow each
+other, or in a batch each the next token of a session of its own, whose records name it.
 """
+
+from dataclasses import replace
 
 import numpy as np
 
 from mixpe.program.layout import aligned_heads
 from mixpe.program.line import Line, Patch, vector
 from mixpe.program.linear import linear
+from mixpe.program.place import OWN
 from mixpe_gateware.contract.decoder.attention import query_factor
 from mixpe_gateware.contract.descriptor import Opcode
 from mixpe_gateware.contract.program.records import (
@@ -50,11 +54,25 @@ class LayerLines:
     constants : Constants
     rows : int
         Tokens of a pass; its position is the last one's.
+    own : SessionLayout, optional
+        Of each row's session, in a batch.
     """
 
-    def __init__(self, architecture, config, matrices, wide, session, constants, rows=1):
+    def __init__(self, architecture, config, matrices, wide, session, constants, rows=1, own=None):
         self.architecture, self.config, self.wide = architecture, config, wide
         self.matrices, self.session, self.constants, self.rows = matrices, session, constants, rows
+        self.own     = own
+        self.context = (own or session).context
+
+    def _cache(self, layer):
+        """Places of a layer's cache, in a batch those of a row's session."""
+        if self.own is None:
+            return self.session.cache(layer)
+        return tuple(replace(place, section=OWN) for place in self.own.cache(layer))
+
+    def _row(self, row):
+        """The row that a record names."""
+        return None if self.own is None else row
 
     def buffer(self, name, width):
         """Rows of a buffer."""
@@ -66,9 +84,9 @@ class LayerLines:
         return vector(name, Function.NORM, a=source, b=self.constants[tensor],
             out=self.session["normed"].part(0, 4*rows*width), n=width, rows=rows, **self._mean(width))
 
-    def linear(self, job, source, out="results", rows=None):
+    def linear(self, job, source, out="results", rows=None, whole=False):
         """A job's lines."""
-        return linear(job, self.matrices[job], self.config, self.wide, source=self.session[source],
+        return linear(job, self.matrices[job], self.config, self.wide, source=self.session[source], whole=whole,
             codes=self.session["codes"], out=self.session[out], rows=rows or self.rows)
 
     def stream(self, index):
@@ -83,7 +101,7 @@ class LayerLines:
         lines = [self.norm(name, f"model.layers.{layer}.input_layernorm.weight", self.stream(0)),
             *self.linear(f"{name}.qkv", "normed")]
         found, scaled = self._biased(lines, f"{name}.qkv", width, always=a.qk_norm or self.rows > 1)
-        keys, values, key_scales, value_scales = self.session.cache(layer)
+        keys, values, key_scales, value_scales = self._cache(layer)
         turned  = self.session["turned_keys"]
         queries = []
         for row in range(self.rows):
@@ -163,7 +181,7 @@ class LayerLines:
 
     def _behind(self, row):
         """How many tokens of the pass come behind one: so far its position is from the pass's."""
-        return self.rows - 1 - row
+        return 0 if self.own else self.rows - 1 - row
 
     def _turned(self, name, layer, source, turned, heads, scaled, norm, row):
         """Heads of q or k by their own norm, where there is one, and turned by the position's angles."""
@@ -180,11 +198,12 @@ class LayerLines:
                     b=self.constants[f"model.layers.{layer}.self_attn.{norm}.weight"]))
                 part = even
             lines.append(vector(name, Function.ROTATE, a=part, b=angles, n=d, rows=rows, options=scaled,
-                out=turned.part(some.start, some.stop), patches=(Patch("b_addr", Source.POSITION, 4*d),)))
+                out=turned.part(some.start, some.stop), patches=(Patch("b_addr", Source.POSITION, 4*d),),
+                row=self._row(row)))
         return lines
 
     def _append(self, name, c, source, cache, scales, options, row):
-        d, context, lines = self.architecture.head_dim, self.session.context, []
+        d, context, lines = self.architecture.head_dim, self.context, []
         behind = self._behind(row)
         for first in range(0, c, ROWS_MAX):
             rows  = min(ROWS_MAX, c - first)
@@ -192,7 +211,8 @@ class LayerLines:
             lines.append(vector(name, Function.APPEND, a=source.part(4*first*d, 4*rows*d), n=d, rows=rows,
                 out=codes.part(-d*behind, codes.size), touches=codes, options=options, pitch=context*d,
                 pitch_2=2*context, also=(("extra_addr", scales.part(2*(first*context - behind))),),
-                patches=(Patch("out_addr", Source.POSITION, d), Patch("extra_addr", Source.POSITION, 2))))
+                patches=(Patch("out_addr", Source.POSITION, d), Patch("extra_addr", Source.POSITION, 2)),
+                row=self._row(row)))
         return lines
 
     def _queries(self, row):
@@ -204,12 +224,12 @@ class LayerLines:
     def _attention(self, name, layer, queries, exponents, row):
         a, session = self.architecture, self.session
         heads, c, d = a.num_attention_heads, a.num_key_value_heads, a.head_dim
-        keys, values, key_scales, value_scales = session.cache(layer)
+        keys, values, key_scales, value_scales = self._cache(layer)
         mixed = session["mixed"].part(4*row*heads*d, 4*heads*d)
         return Line(name=name, opcode=Opcode.ATTENTION, writes=(mixed,),
             reads=(keys, values, key_scales, value_scales, queries, exponents),
-            patches=(Patch("positions", Source.COUNT, 1),), operands={
+            patches=(Patch("positions", Source.COUNT, 1),), row=self._row(row), operands={
                 "keys_addr": keys, "a_addr": queries, "out_addr": mixed, "scales_addr": key_scales,
                 "heads": heads_word(d, c, heads//c), "exponents_addr": exponents, "out_bytes": mixed.size,
-                "window": a.window(layer) or 0, "values_addr": values, "context": session.context,
+                "window": a.window(layer) or 0, "values_addr": values, "context": self.context,
                 "positions": -self._behind(row)})

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A session's memory: what a token passes through, and the cache of its keys and values."""
 
-from mixpe.program.linear import image_bytes, result_bytes
+from mixpe.program.linear import image_bytes, result_bytes, whole_blocks
 from mixpe.program.place import SESSION, Arena
 from mixpe_gateware.contract.config import CHANNELS_PER_BLOCK
 from mixpe_gateware.contract.program.records import TOP
 
 CONTEXT_STEP = 64
 HEADS_STEP   = 16
+TOP_BYTES    = 8*TOP  # of a row's largest logits, in a batch
 
 
 def aligned_heads(heads):
@@ -29,7 +30,8 @@ class SessionLayout(Arena):
         queries, exponents
         heads, even    heads of q or k that are measured, and behind their norm
         turned, turned_keys   by the angles of their position
-        logits, top
+        logits, top                                                    of a batch for each row
+        rows_of_logits                                                 of a batch: (rows, channels in whole blocks)
         keys.i, values.i, scales.i   INT8 (c, context, d) twice, and bfloat16 (2, c, context), of layer i
 
     Parameters
@@ -44,6 +46,8 @@ class SessionLayout(Arena):
         One-hot rows of a job.
     rows : int
         Most tokens of a pass.
+    batch : bool
+        Each of them is of another session: what is kept here is no cache, but logits of all.
 
     Attributes
     ----------
@@ -53,7 +57,7 @@ class SessionLayout(Arena):
         Where the cache begins: from there to the end.
     """
 
-    def __init__(self, architecture, config, matrices, wide, context, embed_rows, rows):
+    def __init__(self, architecture, config, matrices, wide, context, embed_rows, rows, batch=False):
         super().__init__(SESSION)
         a = architecture
         self.context = context
@@ -83,10 +87,15 @@ class SessionLayout(Arena):
             self.add("even", 4*heads*d)
         self.add("turned", 4*heads*d)
         self.add("turned_keys", 4*c*d)
-        self.add("logits", result_bytes(a.vocab_size, config))
-        self.add("top", 8*min(TOP, a.vocab_size))
+        if batch:
+            channels = whole_blocks(a.vocab_size)
+            self.add("logits", result_bytes(rows*channels, config))
+            self.add("rows_of_logits", 4*rows*channels)
+        else:
+            self.add("logits", result_bytes(a.vocab_size, config))
+        self.add("top", rows*TOP_BYTES if batch else 8*min(TOP, a.vocab_size))
         self.cache_start = self.size
-        for layer in range(a.num_hidden_layers):
+        for layer in range(0 if batch else a.num_hidden_layers):
             self.add(f"keys.{layer}", c*context*d)
             self.add(f"values.{layer}", c*context*d)
             self.add(f"scales.{layer}", 4*c*context)

@@ -40,6 +40,8 @@ class Line:
     function, options : int
         Of VECTOR.
     patches : tuple of Patch
+    row : int, optional
+        Of a batch, whose position and session it takes.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Line:
     function: int = 0
     options: int = 0
     patches: tuple = field(default=())
+    row: int | None = None
 
     @property
     def mnemonic(self):
@@ -57,7 +60,8 @@ class Line:
         return Function(self.function).name if self.opcode == Opcode.VECTOR else Opcode(self.opcode).name
 
 
-def vector(name, function, *, a, out, n, rows=1, b=None, options=0, patches=(), also=(), touches=None, **operands):
+def vector(name, function, *, a, out, n, rows=1, b=None, options=0, patches=(), also=(), touches=None, row=None,
+           **operands):
     """A VECTOR line.
 
     Parameters
@@ -68,6 +72,8 @@ def vector(name, function, *, a, out, n, rows=1, b=None, options=0, patches=(), 
         Second results by their words.
     touches : Place, optional
         What may be written for some token or position; default: `out`.
+    row : int, optional
+        See `Line`.
     operands
         Other words.
     """
@@ -76,4 +82,4 @@ def vector(name, function, *, a, out, n, rows=1, b=None, options=0, patches=(), 
         words["b_addr"] = b
     reads, writes = tuple(each for each in (a, b) if each is not None), tuple(place for _, place in also)
     return Line(name=name, opcode=Opcode.VECTOR, function=function, options=options, operands=words, patches=patches,
-        reads=reads, writes=(touches or out, *writes))
+        reads=reads, writes=(touches or out, *writes), row=row)

@@ -91,7 +91,12 @@ def result_bytes(n, config):
     return -(-4*n//config.beat_bytes)*config.beat_bytes
 
 
-def linear(name, matrices, config, wide, *, source, codes, out, rows=1):
+def whole_blocks(n):
+    """Channels in whole blocks: those that are more have zeros for weights."""
+    return -(-n//CHANNELS_PER_BLOCK)*CHANNELS_PER_BLOCK
+
+
+def linear(name, matrices, config, wide, *, source, codes, out, rows=1, whole=False):
     """Lines of some tokens through a layer; results are without their unit.
 
     Parameters
@@ -110,6 +115,8 @@ def linear(name, matrices, config, wide, *, source, codes, out, rows=1):
         (n, rows) float32 results.
     rows : int
         Tokens.
+    whole : bool
+        Channels are whole blocks.
 
     Raises
     ------
@@ -125,7 +132,7 @@ def linear(name, matrices, config, wide, *, source, codes, out, rows=1):
             lines.append(vector(name, Function.QUANT, a=source.part(0, 4*rows*slab.k), out=acts, n=slab.k,
                 rows=rows, options=0 if wide else NARROW, constant=slab.group_size))
         for first in range(0, plan.n, CHANNELS):
-            n   = min(CHANNELS, plan.n - first)
+            n   = min(CHANNELS, (whole_blocks(plan.n) if whole else plan.n) - first)
             if 4*rows*start % config.beat_bytes:
                 raise ConfigError(f"{name} has a part of {plan.n} channels, whose results fill no whole beats")
             size = result_bytes(rows*n, config)

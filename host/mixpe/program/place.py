@@ -4,6 +4,7 @@
 from dataclasses import dataclass, replace
 
 SESSION   = "session"    # section whose addresses count from the session's memory
+OWN       = "own"        # section whose addresses count from the memory of a row's session, in a batch
 CONSTANTS = "constants"  # section of what lies beside the weights
 ALIGN     = 64           # of sections, and of what lies in them: a multiple of every beat
 
@@ -20,7 +21,7 @@ class Place:
     Attributes
     ----------
     section : str
-        `SESSION`, `CONSTANTS`, or a weight stream's name.
+        `SESSION`, `OWN`, `CONSTANTS`, or a weight stream's name.
     name : str
         What lies there, for people.
     offset, size : int

@@ -5,7 +5,8 @@
                                       one pass after the other: every active sequence's next token, and a piece of one
                                       prompt; a kept cache with the same beginning is continued
 
-With a decoder on the device a pass is one run of it for each of them, and caches are sessions in its memory.
+With a decoder on the device caches are sessions in its memory; the next tokens of all are rows of one run, the piece of
+a prompt is another.
 
 While there is nothing to do, what lies in the device's memory is looked at, a little at a time. What is damaged is sent
 again; caches that are kept may have been made with it, and are kept no longer.
@@ -52,7 +53,7 @@ class Owner(threading.Thread):
 
     def __init__(self, model, figures, *, slots, waiting=32, kept=4, check_s=None):
         super().__init__(name="mixpe-owner", daemon=True)
-        self._passes, self._figures = passes_of(model), figures
+        self._passes, self._figures = passes_of(model, slots), figures
         self._slots, self._limit, self._keep = slots, waiting, kept
         self._device  = None if check_s is None else model.device
         self._check_s = check_s
@@ -192,6 +193,9 @@ class Owner(threading.Thread):
         with self._figures.timed(work):
             logits = self._passes(work)
         for (sequence, tokens), row in zip(work, logits, strict=True):
+            if isinstance(row, MixpeError):  # of this one alone: what its cache holds is known
+                sequence.fail(row)
+                continue
             sequence.pending = sequence.pending[len(tokens):]
             if not sequence.pending:
                 sequence.take(row)

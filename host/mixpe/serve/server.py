@@ -13,13 +13,13 @@ from mixpe.serve.app import Service, make_app
 from mixpe.serve.figures import Figures
 from mixpe.serve.owner import Owner
 
-HOST_SLOTS = 4  # without a device, or with its decoder, where each takes its turn
+HOST_SLOTS = 4  # without a device; and at least with its decoder, where what fits no pass takes turns
 
 
 def _slots(model):
     """Sequences that one pass of the array takes."""
     if model.device is None or model.decodes_on_device:
-        return HOST_SLOTS
+        return max(HOST_SLOTS, model.sessions_together)
     return max(1, model.device.config.rows//(2 if KINDS[model.activations].wide else 1))
 
 

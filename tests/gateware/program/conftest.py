@@ -8,7 +8,18 @@ from mixpe_gateware.contract.config import Config
 from mixpe_gateware.contract.program.records import OP
 
 from .engines import BEGIN, ProgramHarness
-from .records import AFTER, ENGINES, LOG_ADDR, PROGRAM_ADDR, TOKENS_ADDR, WORDS, expected, opcode_of, run_of
+from .records import (
+    AFTER,
+    ENGINES,
+    LOG_ADDR,
+    PROGRAM_ADDR,
+    TOKENS_ADDR,
+    WORDS,
+    expected,
+    expected_batch,
+    opcode_of,
+    run_of,
+)
 
 LIMIT_CYCLES = 200_000
 WIDTHS       = {16: 32, 32: 32, 64: 128, 128: 128}  # of the memory's port, and of a beat
@@ -74,19 +85,23 @@ def check_begun():
 def run_and_compare(check_begun):
     """Run a good program and compare everything with the plain Python."""
 
-    def run_(harness, program, *, seed=0, stall=0.0, tag=0, prompt=None, **fields):
+    def run_(harness, program, *, seed=0, stall=0.0, tag=0, prompt=None, table=None, **fields):
         harness.setup(seed=seed, stall=stall, latency_cycles=1 + seed % 30)
-        if prompt:
-            harness.load(np.array(prompt, "<u4"), TOKENS_ADDR)
+        known = [word for row in table for word in (*row, 0)] if table else prompt or []
+        if known:
+            harness.load(np.array(known, "<u4"), TOKENS_ADDR)
         harness.load(program.words(), PROGRAM_ADDR)
-        outcome = expected(program, prompt=prompt, **{name: value for name, value in fields.items()
-            if name in ("count", "token", "position", "listed", "more")})
+        if table:
+            outcome = expected_batch(program, table, **fields)
+        else:
+            outcome = expected(program, prompt=prompt, **{name: value for name, value in fields.items()
+                if name in ("count", "token", "position", "listed", "more")})
         before = np.array(harness.memory)
-        harness.post(run_of(tag=tag, prompt=bool(prompt), **fields))
+        harness.post(run_of(tag=tag, prompt=bool(prompt), batch=bool(table), **fields))
         (found, code, _), = harness.run(1, limit_cycles=LIMIT_CYCLES)
         assert (found, code) == (tag, outcome.code)
         assert harness.registers() == {"run_tokens": outcome.run_tokens, "run_record": outcome.run_record}
-        first = TOKENS_ADDR + 4*len(prompt or ())
+        first = TOKENS_ADDR + 4*len(known)
         before[first:first + 4*len(outcome.tokens)] = np.array(outcome.tokens, "<u4").view(np.uint8)
         wrong = np.flatnonzero(harness.memory[:LOG_ADDR] != before[:LOG_ADDR])
         assert not wrong.size, f"{wrong.size} bytes differ, the first at {wrong[0]:#x}"

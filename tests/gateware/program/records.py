@@ -12,11 +12,13 @@ from mixpe_gateware.contract.program.records import (
     HEADER,
     MAGIC,
     NO_TOKEN,
+    OF_ROW,
     OP,
     PATCH,
     PATCHES,
     RECORD_WORDS,
     RELATIVE,
+    ROW,
     Function,
     Source,
     check_word,
@@ -26,10 +28,11 @@ from mixpe_gateware.contract.program.run import run_words
 MEM_BYTES    = 1 << 18
 LOG_ADDR     = 1 << 17   # engines of the tests write here what they see
 LOG_BYTES    = 1 << 14   # each
-PROGRAM_ADDR = 0x400
+PROGRAM_ADDR = 0x800
 TOKENS_ADDR  = 0x84
 STATE_ADDR   = 0x8000
 STATE_BYTES  = 0x4000
+SESSION_BYTES = 0x2000  # of a row's session
 IDENTITY     = 0x1234ABCD
 VOCABULARY   = 5000
 CONTEXT      = 64
@@ -41,8 +44,8 @@ NUMBER, CODE, CHOICE = 4, 6, 1  # words by which tests tell their engines apart 
 HANG         = 16        # in place of a code: it never ends
 
 
-def record(opcode, *, after=(), fence=False, function=0, options=0, relative=(), patches=(), **words):
-    """16 words of a record: `words` are w1 … w11, `patches` (word, source, stride)."""
+def record(opcode, *, after=(), fence=False, function=0, options=0, relative=(), patches=(), row=None, own=(), **words):
+    """16 words of a record: `words` are w1 … w11, `patches` (word, source, stride); `own` are words of the row."""
     op = OP.field("opcode").put(opcode) | OP.field("fence").put(int(fence)) | OP.field("function").put(function)
     op |= OP.field("options").put(options) | OP.field("relative").put(
         sum(1 << RELATIVE.index(word) for word in relative))
@@ -50,27 +53,33 @@ def record(opcode, *, after=(), fence=False, function=0, options=0, relative=(),
     found = [op] + [0]*(RECORD_WORDS - 1)
     for name, value in words.items():
         found[int(name[1:])] = value & WORD_MASK
-    for place, (word, source, stride) in zip(PATCHES, patches, strict=False):
+    if row is not None:
+        found[PATCHES[0]] = ROW.field("source").put(OF_ROW) | ROW.field("row").put(row) | ROW.field("own").put(
+            sum(1 << RELATIVE.index(word) for word in own))
+    for place, (word, source, stride) in zip(PATCHES[row is not None:], patches, strict=False):
         found[place] = PATCH.field("word").put(word) | PATCH.field("source").put(source) | PATCH.field(
             "stride").put(stride)
     return found
 
 
-def select(number, base=100, stride=7, code=JobCode.OK):
+def select(number, base=100, stride=7, code=JobCode.OK, row=None):
     """A record that chooses token base + stride·position."""
     return record(Opcode.VECTOR, function=Function.SELECT, fence=True, patches=[(CHOICE, Source.POSITION, stride)],
-        w1=base, w4=number, w6=code)
+        w1=base, w4=number, w6=code, row=row)
 
 
-def random_record(rng, number, fences=4):
-    """Any engine, patches and addresses; one in `fences` of each fence."""
+def random_record(rng, number, fences=4, rows=0):
+    """Any engine, patches and addresses; one in `fences` of each fence; of a batch's rows most name one."""
     opcode  = ENGINES[int(rng.integers(3))]
+    named   = {"row": int(rng.integers(rows)), "own": {int(word) for word in rng.choice([1, 2, 5, 7, 9, 10, 11], 3)}
+        } if rows and rng.integers(4) else {}
     patches = [(int(rng.choice([1, 2, 5, 7, 9, 10, 11])), Source(int(rng.integers(len(Source)))),
         int(rng.choice([0, 1, 64, 0xFFFFFF, int(rng.integers(1 << 24))]))) for _ in range(int(rng.integers(4)))]
     words    = {f"w{index}": int(rng.integers(1 << 32)) for index in (1, 2, 5, 7, 9, 10, 11)}
     relative = {int(word) for word in rng.choice([1, 2, 5, 7, 9, 10, 11], int(rng.integers(5)))} | {3}
     after    = [each for each in ENGINES if rng.integers(fences) == 0]
     return record(opcode, after=after, fence=rng.integers(2*fences) == 0, function=int(rng.integers(Function.SELECT)),
+        **named,
         options=int(rng.integers(256)), relative=sorted(relative), patches=patches, **words, w3=0x100, w4=number,
         w6=JobCode.OK, w8=int(rng.integers(0x1000)))
 
@@ -91,7 +100,8 @@ class Program:
         count  = len(self.records) + 1
         values = {"magic": MAGIC, "identity": identity, "records": count,
             "prompt_records": self.prompt_records or count, "context": CONTEXT, "vocabulary": VOCABULARY,
-            "state_bytes": STATE_BYTES, "rows": self.rows, "token_records": self.token_records,
+            "state_bytes": STATE_BYTES, "session_bytes": SESSION_BYTES, "rows": self.rows,
+            "token_records": self.token_records,
             **dict(zip(("end_0", "end_1", "end_2", "end_3"), self.end_ids, strict=True)),
             **self.header}
         header = [0]*RECORD_WORDS
@@ -118,22 +128,35 @@ def opcode_of(words):
     return Opcode(OP.field("opcode").of(words[0]))
 
 
-def seen_words(words, position, token, listed=False, row=0, state_addr=STATE_ADDR):
-    """What an engine sees of a record: 12 words."""
-    found = list(words)
+def seen_words(words, position, token, listed=False, row=0, rows=()):
+    """What an engine sees of a record: 12 words. `rows` are positions and sessions of a batch."""
+    found, own, session = list(words), 0, None
+    if ROW.field("source").of(words[PATCHES[0]]) == OF_ROW:
+        position, session = rows[ROW.field("row").of(words[PATCHES[0]])]
+        own = ROW.field("own").of(words[PATCHES[0]])
+        found[PATCHES[0]] = 0
     values = {Source.POSITION: position, Source.COUNT: position + 1, Source.TOKEN_BLOCK: token >> 3,
         Source.TOKEN_ROW: token & 7, Source.LISTED: int(listed),
         Source.ROW: row}
     for place in PATCHES:
-        word, source, stride = (PATCH.field(name).of(words[place]) for name in ("word", "source", "stride"))
+        word, source, stride = (PATCH.field(name).of(found[place]) for name in ("word", "source", "stride"))
         if stride:
             found[word] = found[word] + stride*values[source] & WORD_MASK
     for bit, word in enumerate(RELATIVE):
         if OP.field("relative").of(words[0]) >> bit & 1:
-            found[word] = found[word] + state_addr & WORD_MASK
+            found[word] = found[word] + (session if own >> bit & 1 else STATE_ADDR) & WORD_MASK
     if opcode_of(words) == Opcode.GEMM:
         found[0] = int(Opcode.GEMM)
     return tuple(found[:WORDS])
+
+
+def is_good_row(position, session, left, mem_bytes=MEM_BYTES):
+    """The code of a batch's row that is looked at."""
+    if position + left > CONTEXT:
+        return JobCode.POSITION
+    if session % 16:
+        return JobCode.ALIGN
+    return JobCode.MEMORY if session + SESSION_BYTES > mem_bytes else JobCode.OK
 
 
 @dataclass
@@ -187,4 +210,40 @@ def expected(program, *, count=1, token=3, position=0, prompt=None, listed=False
             found.tokens.append(token)
             if not prompt and token in program.end_ids:
                 return found
+    return found
+
+
+def expected_batch(program, table, *, count=1, position=0, listed=False):
+    """Run a good program of a batch without a machine; `table` are (token, position, session) of its rows.
+
+    Returns
+    -------
+    Outcome
+    """
+    found, tokens = Outcome(), [token for token, *_ in table]
+    for turn in range(count):
+        rows = [(first + position + turn, session) for _, first, session in table]
+        for row, (token, (here, session)) in enumerate(zip(tokens, rows, strict=True)):
+            found.code = is_good_row(here, session, count - turn)
+            if found.code == JobCode.OK and token >= VOCABULARY:
+                found.code = JobCode.PROGRAM
+            if found.code != JobCode.OK:
+                return found
+            records = program.records[:None if row == len(table) - 1 else program.token_records - 1]
+            chosen  = []
+            for index, words in enumerate(records, 1):
+                seen    = seen_words(words, here, token, listed, row, rows)
+                chosen += [seen[CHOICE]] if is_select(words) else []
+                found.begun.append((words, seen))
+                if seen[CODE] & 15:
+                    found.code, found.run_record = JobCode(seen[CODE] & 15), index
+                    return found
+        if len(chosen) != len(table):
+            found.code = JobCode.PROGRAM
+            return found
+        tokens = chosen
+        found.tokens += tokens
+        found.run_tokens += 1
+        if set(tokens) & set(program.end_ids):
+            return found
     return found

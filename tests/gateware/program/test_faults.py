@@ -97,7 +97,7 @@ def test_runs_that_are_refused(open_programs, refused, seeded):
     for seed, (code, fields) in enumerate(RUNS):
         print(fields)
         refused(harness, code, words, run_of(**fields), seed=seed, stall=0.2*(seed % 2))
-    for word, bit in ((0, 9), (0, 31), (7, 19), (7, 31)):
+    for word, bit in ((0, 9), (0, 31), (7, 20), (7, 31)):
         run = run_of()
         run[word] |= 1 << bit
         refused(harness, JobCode.UNSUPPORTED, words, run)

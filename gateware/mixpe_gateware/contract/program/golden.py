@@ -153,6 +153,56 @@ def program():
     ]
 
 
+SESSIONS = (SESSION + 0x1000, SESSION + 0x1800)  # of the rows of a batch
+ROW_ROOM = 0x800
+
+
+def batch_program():
+    """Two rows: their logits are as `program`'s; each keeps them at its position of its own session."""
+    row, block = 4*D, 8*4*D
+    out   = {"n": D, "rows": 1, "out_bytes": row}
+    first = program()[0]
+    first[2], first[3], first[11], first[13], first[14] = 7, 7, 2, 2, ROW_ROOM
+    return [
+        first,
+        record_words(Opcode.VECTOR, {"a_addr": A, "out_addr": 0, **out}, relative=("out_addr",), function=Function.ADD,
+            fence=1, patches=(("a_addr", Source.TOKEN_BLOCK, block), ("a_addr", Source.TOKEN_ROW, row),
+                ("out_addr", Source.ROW, row))),
+        *[record_words(Opcode.VECTOR, {"a_addr": index*row, "out_addr": 0, **out}, relative=("a_addr", "out_addr"),
+            function=Function.ADD, row=index, own=("out_addr",), patches=(("out_addr", Source.POSITION, row),))
+            for index in range(2)],
+        record_words(Opcode.GEMM, {"weights_addr": 64, "act_addr": 0, "out_addr": 0x800, "n": 8, "k": D, "m": 1,
+            "flags": 0x17, "out_bytes": 32}, relative=("act_addr", "out_addr"), row=1, own=("act_addr",),
+            after_vector=1, patches=(("act_addr", Source.COUNT, 16),)),
+        *[record_words(Opcode.VECTOR, {"a_addr": index*row, "out_addr": 0x100 + 64*index, "n": D, "rows": 1,
+            "constant": 1, "out_bytes": 32}, relative=("a_addr", "out_addr"), function=Function.SELECT,
+            patches=(("constant", Source.LISTED, 3),)) for index in range(2)],
+    ]
+
+
+def _batches(data, load, run):
+    """Runs of several sessions: as they should be, and refused."""
+    def table(*rows):
+        _put(data, SESSION + 0x2000, np.array([[*row, 0] for row in rows], np.uint32))
+
+    good = (3, 0, SESSIONS[0]), (7, 5, SESSIONS[1])
+    load(batch_program())
+    for rows, change in ((good, {}), (good, {"count": 2, "listed": True, "position": 1}), (good[:1]*2, {}),
+            (good, {"prompt": True}), (good, {"more": True}), (good, {"batch": False}),
+            (good, {"tokens_addr": MEM_BYTES - 64}), ((good[0], (7, CONTEXT - 4, SESSIONS[1])), {}),
+            ((good[0], (7, CONTEXT - 5, SESSIONS[1])), {}), ((good[0], (7, 5, SESSIONS[1] + 4)), {}),
+            ((good[0], (7, 5, MEM_BYTES - 0x400)), {}), ((good[0], (D, 5, SESSIONS[1])), {}),
+            ((good[0], (7, 40, SESSIONS[1])), {})):  # whose session has no such place
+        table(*rows)
+        run(**{"batch": True, **change})
+    for index, word, value in ((2, 13, 2 << 8 | 0xF0), (2, 13, 0xF1), (4, 3, 0x10000), (5, 0, 5), (0, 14, 1 << 17)):
+        changed = batch_program()
+        changed[index][word] = value
+        load(changed)
+        table(*good)
+        run(batch=True)
+
+
 def _runs(integers, config):
     """Runs that end in every way, on the same memory: codes, registers, jobs, and the memory behind each."""
     data, jobs = np.zeros(MEM_BYTES, np.uint8), []
@@ -203,6 +253,7 @@ def _runs(integers, config):
         load(changed)
         for change in ({"prompt": True, "count": 6}, {"prompt": True, "count": 6, "more": True}, {}):
             run(**change)
+    _batches(data, load, run)
     return b"".join(array.tobytes() for array in [*found, np.array(jobs, "<u4")])
 
 

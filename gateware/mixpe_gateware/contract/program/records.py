@@ -23,6 +23,10 @@ for each of the tokens, all others once, with the last one's position.
 
 A patch adds source·stride to one word, modulo 2^32. Addresses are byte offsets in the device's memory; those that
 `relative` names count from the session's first byte, RUN's `state_addr`.
+
+In a run of a batch (`contract.program.run`) each token of a pass is of a session of its own. A record there may name a
+row, in the place of its first patch: it takes that row's position, and addresses that are the row's `own` count from
+its session's memory. A VECTOR record whose results go there may write there and nowhere else.
 """
 
 from dataclasses import dataclass
@@ -41,6 +45,7 @@ ROWS_MAX     = 64          # rows of a vector record: what is measured of each i
 CHECK        = 12
 PATCHES      = (13, 14, 15)
 RELATIVE     = (1, 2, 3, 5, 7, 9, 10, 11)  # words that `relative` may make count from the session's memory, bit by bit
+OF_ROW       = 15          # in the place of a patch's source: the record names a row
 
 
 class Function(IntEnum):
@@ -106,6 +111,12 @@ PATCH = RecordWord("patch", "source·stride is added to a word; a stride of 0 ad
     Field("source", 4, 4,  "what is multiplied", tuple((each.value, each.name) for each in Source)),
     Field("stride", 8, 24, "added once for each"),
 ))
+ROW = RecordWord("row", "the first patch's place in a record that names a row", (
+    Field("word",   0,  4, "0"),
+    Field("source", 4,  4, f"{OF_ROW}"),
+    Field("row",    8,  8, "whose position and session the record takes"),
+    Field("own",    16, 8, "bit i: if word RELATIVE[i] is relative, it counts from the memory of the row's session"),
+))
 HEADS = RecordWord("heads", "shape of attention", (
     Field("head_dim", 0,  12, "d, elements of a head, a multiple of 32 up to 256"),
     Field("kv_heads", 12, 8,  "c, key-value heads"),
@@ -153,6 +164,7 @@ HEADER = {
     10: ("end_3",          "another one"),
     11: ("rows",           "tokens of a pass, 1 … 64"),
     13: ("token_records",  "of the records, from the first, those that are run for each token of a pass"),
+    14: ("session_bytes",  "of a batch: of the memory of each row's session"),
 }
 WORDS_OF = {Opcode.VECTOR: VECTOR, Opcode.ATTENTION: ATTENTION}
 
@@ -160,6 +172,22 @@ WORDS_OF = {Opcode.VECTOR: VECTOR, Opcode.ATTENTION: ATTENTION}
 def named_words(table, words):
     """Words 1 … 11 of a record by the names that a table such as `VECTOR` gives them: dict of str → int."""
     return {name: int(words[index]) for index, (name, _) in table.items()}
+
+
+def named_row(words):
+    """The row that a record names, and the words of it that are the row's own, bit by bit as `relative`; else None.
+
+    Raises
+    ------
+    ValueError
+        What should be a row is none.
+    """
+    word, source, row, own = (ROW.field(name).of(words[PATCHES[0]]) for name in ("word", "source", "row", "own"))
+    if source != OF_ROW:
+        return None
+    if word:
+        raise ValueError("a row is named by word 0")
+    return row, own
 
 
 def check_word(words, index, identity):

@@ -20,7 +20,7 @@ from mixpe_gateware.contract.jobs import Job
 from mixpe_gateware.contract.layout import shift_pitch
 from mixpe_gateware.contract.program.attention import AttentionRecord
 from mixpe_gateware.contract.program.execute import patch_factors, patched
-from mixpe_gateware.contract.program.records import COLUMNS, NARROW, OF_COLUMNS, OP, PATCH, PATCHES, Function
+from mixpe_gateware.contract.program.records import COLUMNS, NARROW, OF_COLUMNS, OF_ROW, OP, PATCH, PATCHES, Function
 from mixpe_gateware.contract.program.vector import VectorRecord
 from mixpe_gateware.contract.timing import predict
 
@@ -180,8 +180,9 @@ def _ready_cycles(words, factors):
     """Cycles in which a record is made ready: the more, the more bits what its patches multiply has."""
     total = READY_CYCLES
     for index in PATCHES:
-        if PATCH.field("stride").of(words[index]):
-            total += PATCH_CYCLES + factors[PATCH.field("source").of(words[index])].bit_length()
+        source = PATCH.field("source").of(words[index])
+        if PATCH.field("stride").of(words[index]) and source != OF_ROW:
+            total += PATCH_CYCLES + factors[source].bit_length()
     return total
 
 
@@ -226,7 +227,8 @@ class _Schedule:
         self.spans.append(Span(index, Opcode(opcode), begin, end))
 
 
-def pass_timeline(records, config, memory, position=0, token=0, *, rows=1, token_records=0, listed=False):
+def pass_timeline(records, config, memory, position=0, token=0, *, rows=1, token_records=0, listed=False,
+                  batch=False):
     """When the records of a pass are under way.
 
     Parameters
@@ -239,8 +241,8 @@ def pass_timeline(records, config, memory, position=0, token=0, *, rows=1, token
         Of the pass's last token.
     rows, token_records : int
         Tokens of the pass, and the records that are run for each of them.
-    listed : bool
-        Of the run.
+    listed, batch : bool
+        Of the run; rows of a batch have the same position here.
 
     Returns
     -------
@@ -250,7 +252,7 @@ def pass_timeline(records, config, memory, position=0, token=0, *, rows=1, token
     for row in range(rows):
         last = row == rows - 1
         for index, words in enumerate(records if last else records[:token_records], 1):
-            schedule.add(index, words, position - rows + 1 + row, token, listed, row)
+            schedule.add(index, words, position - (0 if batch else rows - 1 - row), token, listed, row)
         if not last:
             schedule.wait(PASS_CYCLES)
     return Timeline(schedule.spans, schedule.end + PASS_CYCLES, schedule.array)

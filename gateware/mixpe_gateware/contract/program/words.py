@@ -7,11 +7,13 @@ from mixpe_gateware.contract.program.records import (
     HEADER,
     HEADS,
     MAGIC,
+    OF_ROW,
     OP,
     PATCH,
     PATCHES,
     RECORD_WORDS,
     RELATIVE,
+    ROW,
     WORDS_OF,
     check_word,
 )
@@ -33,7 +35,12 @@ def heads_word(head_dim, kv_heads, group):
     return _packed(HEADS, {"head_dim": head_dim, "kv_heads": kv_heads, "group": group})
 
 
-def record_words(opcode, operands, *, relative=(), patches=(), **op):
+def _bits_of(names, index):
+    """Addresses bit by bit, as `relative` has them."""
+    return sum(1 << {place: bit for bit, place in enumerate(RELATIVE)}[index[name]] for name in names)
+
+
+def record_words(opcode, operands, *, relative=(), patches=(), row=None, own=(), **op):
     """Words of a record, its check word zero: list of 16 int.
 
     Parameters
@@ -44,7 +51,11 @@ def record_words(opcode, operands, *, relative=(), patches=(), **op):
     relative : tuple of str
         Of them, addresses that count from the session's memory.
     patches : tuple of (name, Source, stride)
-        At most three.
+        At most three, or two beside a row.
+    row : int, optional
+        That the record names.
+    own : tuple of str
+        Of `relative`, those that count from the memory of the row's session.
     op
         Further fields of the first word.
 
@@ -57,11 +68,14 @@ def record_words(opcode, operands, *, relative=(), patches=(), **op):
     """
     index = {name: place for place, (name, _) in table_of(opcode).items()}
     words = [0]*RECORD_WORDS
-    bits  = sum(1 << {place: bit for bit, place in enumerate(RELATIVE)}[index[name]] for name in relative)
-    words[0] = _packed(OP, {"opcode": opcode, "relative": bits, **op})
+    words[0] = _packed(OP, {"opcode": opcode, "relative": _bits_of(relative, index), **op})
     for name, value in operands.items():
         words[index[name]] = int(value)
-    for place, (name, source, stride) in zip(PATCHES[:len(patches)], patches, strict=True):
+    places = PATCHES
+    if row is not None:
+        words[PATCHES[0]] = _packed(ROW, {"source": OF_ROW, "row": row, "own": _bits_of(own, index)})
+        places = PATCHES[1:]
+    for place, (name, source, stride) in zip(places[:len(patches)], patches, strict=True):
         words[place] = _packed(PATCH, {"word": index[name], "source": source, "stride": stride})
     return words
 

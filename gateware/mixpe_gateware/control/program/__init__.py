@@ -6,6 +6,7 @@
     patcher    records as the engines are to see them: patched, moved into the session's memory, held against it
     issue      records and the host's jobs to the engines, each when its fences allow, and how they ended
     tokens     ids of tokens to memory
+    rows       tokens, positions and sessions of a batch
     run        what a RUN is made of: its header, its passes, its end
     sequencer  all of them
 """

@@ -2,9 +2,10 @@
 """What must hold of a RUN, of its program's header and of each token: sums and limits, one after the other."""
 
 from dataclasses import dataclass
+from itertools import accumulate
 
 from litex.gen import LiteXModule
-from migen import Case, If, Memory, Signal
+from migen import Case, If, Memory, Mux, Signal
 
 from mixpe_gateware.contract.descriptor import WORDS, Opcode
 from mixpe_gateware.contract.jobs import JobCode
@@ -16,7 +17,7 @@ from mixpe_gateware.contract.program.records import (
     RECORDS_MAX,
     ROWS_MAX,
 )
-from mixpe_gateware.contract.program.run import RUN_WORDS
+from mixpe_gateware.contract.program.run import ROW_BYTES, RUN_WORDS
 from mixpe_gateware.contract.widths import log2
 
 OP        = WORDS[0]
@@ -50,8 +51,8 @@ class RunChecks(LiteXModule):
     Attributes
     ----------
     step : Signal, in
-        Which check: DESCRIPTOR … HEADER − 1 of the descriptor, HEADER … TOKEN − 1 of the header, TOKEN … of the next
-        token. What `failed` says is of the check that `step` named in the cycle before.
+        Which check: 0 … HEADER − 1 of the descriptor, HEADER … ROW − 1 of the header, ROW … TOKEN − 1 of a batch's
+        next row, TOKEN … of the next token. What `failed` says is of the check that `step` named in the cycle before.
     failed : Signal(), out; code : Signal(4), out
     put : Signal(), in; place : Signal(4), in; value : Signal(32), in
         A word of the header.
@@ -59,7 +60,11 @@ class RunChecks(LiteXModule):
         Whether the token is this id, which ends a text; while `look` is high.
     look : Signal(), in
     records, prompt_records, token_records : Signal(max=RECORDS_MAX + 1), rows : Signal(max=ROWS_MAX + 1), out
-        Of the header, when its checks passed.
+        Of the header, when its checks passed;
+    session_bytes : Signal(32), out
+        when those of a row did.
+    position, session : Signal(32), passes : Signal(16), in
+        Of a batch's next row, and how many passes are left.
     """
 
     def __init__(self, config, mem_bytes, words):
@@ -73,6 +78,9 @@ class RunChecks(LiteXModule):
         self.look   = Signal()
         self.records, self.prompt_records, self.token_records = (Signal(max=RECORDS_MAX + 1) for _ in range(3))
         self.rows   = Signal(max=ROWS_MAX + 1)
+        self.session_bytes = Signal(32)
+        self.position, self.session = Signal(32), Signal(32)
+        self.passes = Signal(COUNT.field("count").width)
 
         # # #
 
@@ -89,9 +97,9 @@ class RunChecks(LiteXModule):
             self.ends.eq(data == words["token"]),
         ]
 
-        before, header, token = self._checks(config, mem_bytes, words, data)
-        checks = before + header + token
-        self.HEADER, self.TOKEN, self.END = len(before), len(before) + len(header), len(checks)
+        parts  = self._checks(config, mem_bytes, words, data)
+        checks = [check for part in parts for check in part]
+        self.HEADER, self.ROW, self.TOKEN, self.END = accumulate(len(part) for part in parts)
         self.step = step = Signal(max=self.END)
         total, limit = Signal(SUM_BITS), Signal(SUM_BITS - 1)
         self.sync += Case(step, {index: [
@@ -107,24 +115,25 @@ class RunChecks(LiteXModule):
                 Case(step, {index: read.adr.eq(PLACE[check.word]) for index, check in enumerate(checks)}),
             ),
         ]
-        for name in ("records", "prompt_records", "rows", "token_records"):
+        for name in ("records", "prompt_records", "rows", "token_records", "session_bytes"):
             register = getattr(self, name)
-            place = len(before) + next(index for index, check in enumerate(header) if check.word == name)
+            place = next(index for index, check in enumerate(checks) if check.word == name)
             self.sync += If(step == place, register.eq(data))
 
     def _checks(self, config, mem_bytes, words, data):
-        """The checks of the descriptor, of the header, of a token; lists of Check."""
+        """The checks of the descriptor, of the header, of a batch's row, of a token; lists of Check."""
         beat   = config.beat_bytes - 1
         count  = words["count"] & COUNT.field("count").mask
-        prompt = (words["count"] & COUNT.field("prompt").mask) != 0
+        prompt, more, batch = ((words["count"] & COUNT.field(name).mask) != 0 for name in ("prompt", "more", "batch"))
         unknown = ((words["op"] & ~(OP.field("fence").mask) & 0xFFFFFFFF) != Opcode.RUN) | (
-            (words["count"] & ~COUNT.mask & 0xFFFFFFFF) != 0)
+            (words["count"] & ~COUNT.mask & 0xFFFFFFFF) != 0) | (batch & (prompt | more))
+        tokens  = Mux(batch, (count + ROW_BYTES//4) << log2(4*ROWS_MAX), (count + prompt) << 2)
         before = [
             Check(JobCode.UNSUPPORTED, unknown),
             Check(JobCode.ALIGN, ((words["program_addr"] | words["state_addr"]) & beat) | (words["tokens_addr"] & 3)),
             Check(JobCode.MEMORY, words["program_addr"], RECORD_BYTES, mem_bytes),
             Check(JobCode.MEMORY, words["state_addr"], words["state_bytes"], mem_bytes),
-            Check(JobCode.MEMORY, words["tokens_addr"], (count + prompt) << 2, mem_bytes),
+            Check(JobCode.MEMORY, words["tokens_addr"], tokens, mem_bytes),
             Check(JobCode.POSITION, count == 0),
         ]
         header = [
@@ -138,7 +147,12 @@ class RunChecks(LiteXModule):
             Check(JobCode.MEMORY, data, 0, words["state_bytes"], word="state_bytes"),
             Check(JobCode.POSITION, words["position"], count, data, word="context"),
         ]
+        row = [
+            Check(JobCode.POSITION, self.position + words["position"], self.passes, data, word="context"),
+            Check(JobCode.ALIGN, self.session & beat),
+            Check(JobCode.MEMORY, self.session, data, mem_bytes, word="session_bytes"),
+        ]
         token = [
             Check(JobCode.PROGRAM, words["token"], 1, data, word="vocabulary"),
         ]
-        return before, header, token
+        return before, header, row, token

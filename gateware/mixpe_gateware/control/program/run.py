@@ -3,17 +3,23 @@
 
     descriptor ─► checks ─► header ─► checks ─► pass ─► id to memory ─► next pass … ─► end
                                                  └─► a record failed: what is on its way is thrown away
+
+Of a batch the table of rows is read behind the header; a pass is then run row by row, the last one's to the end, and
+every row's id goes to memory before the next pass.
 """
 
 from litex.gen import LiteXModule
 from litex.soc.interconnect import stream
-from migen import FSM, If, Mux, NextState, NextValue, Signal
+from migen import FSM, C, Cat, If, Mux, NextState, NextValue, Signal
 
 from mixpe_gateware.contract.descriptor import SLOT_WORDS
 from mixpe_gateware.contract.jobs import JobCode
 from mixpe_gateware.contract.program.records import RECORD_BYTES, RECORD_WORDS, RECORDS_MAX, ROWS_MAX
+from mixpe_gateware.contract.program.run import ROW_WORDS
+from mixpe_gateware.contract.widths import log2
 from mixpe_gateware.control.program.checks import COUNT, END_IDS, RunChecks
 from mixpe_gateware.control.program.descriptor import RunDescriptor
+from mixpe_gateware.control.program.rows import SESSION, TOKEN, add_row_states
 
 SETTLE_CYCLES = 3  # until what ended last is known as the first that failed
 
@@ -62,6 +68,11 @@ class RunControl(LiteXModule):
         Of the descriptor.
     row : Signal(max=ROWS_MAX), out
         Of the token in its pass.
+    batch : Signal(), out
+        Rows are sessions.
+    put_row : Signal(), out; row_place : Signal(max=ROWS_MAX*4), row_value : Signal(32), out; read_row :
+        Signal(max=ROWS_MAX), read_word : Signal(max=4), out; row_data : Signal(32), in
+        Of a `RowTable`; it is not read while `patching`.
     run_tokens, run_record : Signal, out
         Registers for the host; an abort leaves them as they are.
     """
@@ -90,6 +101,13 @@ class RunControl(LiteXModule):
         self.choice = stream.Endpoint([("token", 32)])
         self.write  = stream.Endpoint([("address", 32), ("data", 32)])
         self.row    = Signal(max=ROWS_MAX)
+        self.batch  = Signal()
+        self.put_row   = Signal()
+        self.row_place = Signal(max=ROWS_MAX*len(ROW_WORDS))
+        self.row_value = Signal(32)
+        self.read_row  = Signal(max=ROWS_MAX)
+        self.read_word = Signal(max=len(ROW_WORDS), reset=SESSION)
+        self.row_data  = Signal(32)
         self.run_tokens = Signal(16, reset_less=True)
         self.run_record = Signal(max=RECORDS_MAX + 1, reset_less=True)
 
@@ -98,7 +116,9 @@ class RunControl(LiteXModule):
         self.descriptor = descriptor = RunDescriptor()
         self.words = words = descriptor.words
         self.checks = RunChecks(config, mem_bytes, words)
-        self.left = Signal(COUNT.field("count").width)  # tokens, the one that is under way included
+        self.left = Signal(COUNT.field("count").width)  # tokens or passes, the one that is under way included
+        self.item = Signal(max=ROWS_MAX*len(ROW_WORDS) + 1)  # word of the table, or row whose id goes to memory
+        self.stop = Signal()                                 # a row's text ended
         self.at_last = self.row == self.checks.rows - 1  # of the pass
         prompt, more = (words["count"][COUNT.field(name).lsb] for name in ("prompt", "more"))
         self.known = prompt & (more | (self.left != 1))  # what follows the token
@@ -109,6 +129,12 @@ class RunControl(LiteXModule):
             self.index.eq(descriptor.index),
             descriptor.value.eq(self.value),
             self.busy.eq(~fsm.ongoing("IDLE")),
+            self.batch.eq(words["count"][COUNT.field("batch").lsb]),
+            self.read_row.eq(self.row),
+            self.row_place.eq(self.item),
+            self.row_value.eq(self.token_sink.data),
+            self.checks.session.eq(self.row_data),
+            self.checks.passes.eq(self.left),
         ]
         fsm.act("IDLE",
             NextValue(self.source.start, self.now),
@@ -117,6 +143,8 @@ class RunControl(LiteXModule):
                 NextValue(self.run_tokens, 0),
                 NextValue(self.run_record, 0),
                 NextValue(self.row, 0),
+                NextValue(self.item, 0),
+                NextValue(self.stop, 0),
                 NextState("WORDS"),
             ),
         )
@@ -133,6 +161,7 @@ class RunControl(LiteXModule):
         self._token_states(fsm, max(1, config.memory_bits//32))
         self._pass_states(fsm)
         self._choice_states(fsm)
+        add_row_states(self, fsm)
         fsm.act("FINISH",
             self.source.valid.eq(1),
             If(self.source.ready, NextState("IDLE")),
@@ -151,7 +180,10 @@ class RunControl(LiteXModule):
                 NextValue(self.address, self.words["tokens_addr"]),
                 NextState("HEADER"),
             ),
-            If(checks.step == checks.TOKEN - 1, NextState("TOKEN")),
+            If(checks.step == checks.ROW - 1,
+                NextState("TOKEN"),
+                If(self.batch, NextState("TABLE")),
+            ),
             If(checks.step == checks.END - 1, NextState("BEGIN")),
             If(checks.failed,
                 NextValue(self.source.code, checks.code),
@@ -191,15 +223,23 @@ class RunControl(LiteXModule):
         )
 
     def _token_states(self, fsm, unit_words):
-        """The next token of a prompt from memory."""
+        """The next token of a prompt from memory, or the next row of a batch."""
         unit = Signal(max=max(2, unit_words))  # word of what the memory gives at a time
         lane = self.address[2:2 + len(unit)] if unit_words > 1 else 0
+        self.taken_word, self.last_word = Signal(), Signal()  # strobes: the word that was wanted; the last one
+        self.comb += [
+            self.request.token.eq(fsm.ongoing("TOKEN") | fsm.ongoing("TABLE")),
+            self.taken_word.eq(self.reads_token & self.token_sink.valid & (unit == lane)),
+            self.last_word.eq(self.reads_token & self.token_sink.valid & (unit == unit_words - 1)),
+        ]
+        self.sync += If(~self.reads_token, unit.eq(0)).Elif(self.token_sink.valid, unit.eq(unit + 1))
         fsm.act("TOKEN",
             NextValue(self.checks.step, self.checks.TOKEN),
-            NextValue(unit, 0),
-            If(self.is_prompt,
+            If(self.batch,
+                self.read_word.eq(TOKEN),
+                NextState("ROW_TOKEN"),
+            ).Elif(self.is_prompt,
                 self.request.valid.eq(1),
-                self.request.token.eq(1),
                 self.request.address.eq(self.address),
                 If(self.request.ready, NextState("TAKE")),
             ).Else(
@@ -210,13 +250,10 @@ class RunControl(LiteXModule):
             self.reads_token.eq(1),
             self.token_sink.ready.eq(1),
             self.descriptor.token.eq(self.token_sink.data),
-            If(self.token_sink.valid,
-                NextValue(unit, unit + 1),
-                self.descriptor.put_token.eq(unit == lane),
-                If(unit == unit_words - 1,
-                    NextValue(self.address, self.address + 4),
-                    NextState("CHECK"),
-                ),
+            self.descriptor.put_token.eq(self.taken_word),
+            If(self.last_word,
+                NextValue(self.address, self.address + 4),
+                NextState("CHECK"),
             ),
         )
 
@@ -227,7 +264,7 @@ class RunControl(LiteXModule):
         following, behind = (Signal(max=RECORDS_MAX + 1) for _ in range(2))  # the next record, and the end of the pass
         pending = Signal(max=RECORDS_MAX + 1)                                # asked for, and not with an engine
         settle  = Signal(max=SETTLE_CYCLES + 1)
-        self.chosen, self.token = Signal(), Signal(32)  # there is a choice; which
+        self.chosen, self.token = Signal(max=RECORDS_MAX + 1), Signal(32)  # choices, and the last one
         asked   = Signal()
         self.comb += asked.eq(self.request.valid & self.request.ready)
         fsm.act("BEGIN",
@@ -255,9 +292,12 @@ class RunControl(LiteXModule):
             NextValue(self.run_record, self.oldest),
             self.choice.ready.eq(1),
             If(self.choice.valid,
-                NextValue(self.chosen, 1),
+                NextValue(self.chosen, self.chosen + 1),
                 NextValue(self.token, self.choice.token),
+                self.put_row.eq(self.batch),
             ),
+            self.row_place.eq(Cat(C(TOKEN, log2(len(ROW_WORDS))), self.chosen)),
+            self.row_value.eq(self.choice.token),
             If(self.failed,
                 NextState("FLUSH"),
             ).Elif((following == behind) & (pending == 0) & self.at_rest,
@@ -280,14 +320,18 @@ class RunControl(LiteXModule):
         )
 
     def _choice_states(self, fsm):
-        """The id that a pass chose goes to memory and is the next token, or ends the text."""
+        """The ids that a pass chose go to memory and are the next tokens, or end a text."""
         checks, descriptor = self.checks, self.descriptor
-        last = self.left == 1
+        last, whole = self.left == 1, ~self.batch | self.at_last  # of a batch passes are counted
         fsm.act("PASSED",
             NextValue(self.run_record, 0),
-            If(self.known,
+            NextValue(self.item, 0),
+            NextValue(checks.end_id, 0),
+            If(self.known | ~whole,
                 NextState("COUNT"),
-            ).Elif(self.chosen,
+            ).Elif(self.batch & (self.chosen == checks.rows),
+                NextState("CHOSEN"),
+            ).Elif(~self.batch & (self.chosen != 0),
                 NextState("WRITE"),
             ).Else(
                 NextValue(self.source.code, JobCode.PROGRAM),
@@ -303,18 +347,21 @@ class RunControl(LiteXModule):
             If(self.write.ready,
                 NextValue(self.address, self.address + 4),
                 NextState("COUNT"),
+                If(self.batch, NextState("ROW_ENDS")),
             ),
         )
         fsm.act("COUNT",
-            descriptor.advance.eq(1),
+            descriptor.advance.eq(whole),
             descriptor.token.eq(self.token),
-            NextValue(self.run_tokens, self.run_tokens + 1),
-            NextValue(self.left, self.left - 1),
+            If(whole,
+                NextValue(self.run_tokens, self.run_tokens + 1),
+                NextValue(self.left, self.left - 1),
+            ),
             NextValue(self.row, Mux(self.at_last, 0, self.row + 1)),
             NextValue(checks.end_id, 0),
-            If(last,
+            If(whole & (last | self.stop),
                 NextState("FINISH"),
-            ).Elif(self.is_prompt,
+            ).Elif(self.is_prompt | self.batch,
                 NextState("TOKEN"),
             ).Else(
                 NextState("ENDS"),

@@ -19,7 +19,8 @@ from mixpe_gateware.contract.widths import log2
 from mixpe_gateware.control.program.checks import COUNT
 from mixpe_gateware.control.program.issue import Issuer
 from mixpe_gateware.control.program.loader import RecordLoader
-from mixpe_gateware.control.program.patcher import RecordPatcher, part
+from mixpe_gateware.control.program.patcher import ENGINES, RecordPatcher, part
+from mixpe_gateware.control.program.rows import RowTable
 from mixpe_gateware.control.program.run import RunControl
 from mixpe_gateware.control.program.slots import RecordSlots
 from mixpe_gateware.control.program.tokens import WordWriter
@@ -55,6 +56,8 @@ class Sequencer(LiteXModule):
         The vector engine chose this token; always taken, before the record's end.
     low_beat, high_beat : Signal, out
         The session's memory: first beat, and the one behind the last. They change only between runs.
+    vector_low, vector_high : Signal, out
+        What the vector engine may write: the same, or a row's session; of the record that it has read last.
     enable : Signal(), in
         Low stops new reads and writes.
     quiet : Signal(), out
@@ -75,7 +78,7 @@ class Sequencer(LiteXModule):
         self.quiet  = Signal()
         self.ended, self.fenced, self.waiting = Signal(), Signal(), Signal()
         beat_log2   = log2(config.beat_bytes)
-        self.low_beat, self.high_beat = (Signal(33 - beat_log2) for _ in range(2))
+        self.low_beat, self.high_beat, self.vector_low, self.vector_high = (Signal(33 - beat_log2) for _ in range(4))
 
         # # #
 
@@ -86,6 +89,7 @@ class Sequencer(LiteXModule):
         self.slots   = slots   = RecordSlots()
         self.issuer  = issuer  = Issuer(engines, config.queue_depth)
         self.writer  = writer  = WordWriter(out_port)
+        self.rows    = rows    = RowTable()
         self.now, self.choice = control.now, control.choice
         self.run = {RUN_TOKENS: control.run_tokens, RUN_RECORD: control.run_record}
         self._connect_queue(control, issuer, slots)
@@ -117,6 +121,25 @@ class Sequencer(LiteXModule):
             slots.value.eq(patcher.put_value),
             patcher.source.connect(slots.sink),
         ]
+
+        # Rows of a batch.
+        self.comb += [
+            rows.put.eq(control.put_row),
+            rows.place.eq(control.row_place),
+            rows.value.eq(control.row_value),
+            rows.row.eq(Mux(control.patching, patcher.read_row, control.read_row)),
+            rows.word.eq(Mux(control.patching, patcher.read_word, control.read_word)),
+            control.row_data.eq(rows.data),
+            patcher.row_data.eq(rows.data),
+            patcher.batch.eq(control.batch),
+            patcher.rows.eq(control.checks.rows),
+        ]
+        record, size = slots.source, Signal(32)
+        self.comb += size.eq(Mux(record.own, control.checks.session_bytes, control.words["state_bytes"]))
+        self.sync += If(engines[ENGINES.index(Opcode.VECTOR)].pop,
+            self.vector_low.eq(record.memory[beat_log2:]),
+            self.vector_high.eq((record.memory + size)[beat_log2:]),
+        )
 
         # How they ended.
         self.comb += [
