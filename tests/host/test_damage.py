@@ -255,6 +255,10 @@ def test_a_device_that_another_program_opens_is_noticed(opened, layers, right):
         check_all(layers, right)
     link.write_word(opened.bank.base + OFFSETS["scratch"], 77)
     with pytest.raises(DeviceError, match="another program has opened it"):
+        opened.checksum(0, 64)
+    assert opened.checksum(0, 64) >= 0  # told once
+    link.write_word(opened.bank.base + OFFSETS["scratch"], 77)
+    with pytest.raises(DeviceError, match="another program has opened it"):
         opened.check()
     assert opened.check() and opened.counters()["errors"] == 0
 

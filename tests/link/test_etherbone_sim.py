@@ -113,6 +113,7 @@ def same_layers(device, reference, seed, shapes):
 
 
 def test_layers_are_those_of_the_reference(etherbone_sim, reference):
+    etherbone_sim.recover()  # other tests may have had it meanwhile
     same_layers(etherbone_sim, reference, 1, [
         (16, 128, 1, 4, "a8"), (40, 320, 3, 4, "a8"), (24, 512, 5, 4, "a16"), (9, 100, 2, 8, "a8"),
         (8, 700, 2, 4, "a8")])

@@ -307,7 +307,7 @@ class Device:
     @in_turn
     def checksum(self, offset: int, size: int) -> int:
         """CRC-32 of a region, computed by the device. Offset and size are multiples of the beat."""
-        self.check_open()
+        self._recover()
         return self.transfer.checksum(offset, size)
 
     @in_turn
