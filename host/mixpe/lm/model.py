@@ -220,7 +220,7 @@ class LlamaModel(Logits):
     @property
     def sessions_together(self) -> int:
         """Sessions that one pass of the device's decoder may have."""
-        return self._batches.most if self.decodes_on_device else 1
+        return self._decoder.program.batches.most if self._decoder is not None and self.decodes_on_device else 1
 
     def prepare_sessions(self, count: int) -> int:
         """Have memory for passes of some sessions (`mixpe.lm.together`), before sessions take it.
@@ -230,11 +230,9 @@ class LlamaModel(Logits):
         int
             So many of them may be in one pass.
         """
-        return self._batches.prepare(count) if self.decodes_on_device else 1
-
-    @property
-    def _batches(self) -> Any:
-        return None if self._decoder is None else self._decoder.program.batches
+        if self._decoder is None or not self.decodes_on_device:
+            return 1
+        return self._decoder.program.batches.prepare(count)
 
     def session(self) -> Session:
         """A text whose keys and values stay in the device's memory.
