@@ -57,7 +57,6 @@ class Bench:
         self.memory = bytearray(MEM_BYTES)
         self.bus = {}
         self.writes, self.reads = [], 0  # on the bus
-        self.order = []    # commands of both ports, as the controller would take them
         self.answers = bytearray()
 
     @passive

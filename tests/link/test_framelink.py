@@ -14,12 +14,9 @@ from mixpe.link.framelink import FrameLink
 from mixpe.link.frames import FILLER, FrameParser, after, control_frame, down_frame, is_before, read_frame, write_frames
 from mixpe.link.uartbone import UartBoneLink
 from mixpe.reference.device import MEM_BASE, ReferenceLink
-from mixpe_gateware.contract.config import Config
 from mixpe_gateware.contract.frames import DATA, END, HERE, POWER_ON, PROBE, START, TAKEN, is_calm
 from mixpe_sim.faults.reference import ReferencePort
-
-SMALL     = Config(rows=2, port_bits=32, k_max=512, buffer_beats=64, queue_depth=4, scalers=1)
-MEM_BYTES = 1 << 20
+from tests.link.conftest import MEM_BYTES, SMALL
 
 
 @pytest.fixture
