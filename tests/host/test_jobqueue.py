@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from mixpe.devices.bank import MARK
 from mixpe.devices.jobqueue import BURST_DONE, BURST_WORDS, LONG_S, JobQueue
 from mixpe.devices.run import Run
 from mixpe.errors import JobError
@@ -34,6 +35,9 @@ class Bank:
         words = [STATUS_POSTED.put(1) | STATUS_ENDED.put(int(ended)), *[0]*(BURST_WORDS - 1)]
         words[BURST_DONE:BURST_DONE + 3] = self.tag, JobCode.OK, 77
         return words[0] if count == 1 else words[:count]
+
+    def check_mark(self, words):
+        assert len(words) > MARK  # the device is still ours
 
     def write(self, name, *values):
         if name == "job_op":

@@ -228,7 +228,8 @@ class Device:
         """
         with self.turn:
             self._recover()
-            self.upkeep.before_use(residents)
+            if self.upkeep.check_s is not None or any(each.epoch != self.epoch for each in residents):
+                self.upkeep.before_use(residents)
 
     def execute(self, calls):
         """Carry out planned calls with the queue kept full: activations of the next job are written while one runs.

@@ -72,6 +72,18 @@ class Allocator:
             f"{size_text(self.free_bytes)} free, the largest piece {size_text(self.largest_bytes)}; "
             "free layers that are not used")
 
+    def allocate_each(self, size, count):
+        """Take size bytes some times, at the top; return the offsets. All or none, with the error of `allocate`."""
+        found = []
+        try:
+            while len(found) < count:
+                found.append(self.allocate(size, top=True))
+        except DeviceMemoryError:
+            for offset in found:
+                self.free(offset)
+            raise
+        return found
+
     def free(self, offset):
         """Give back a region."""
         size = self._used.pop(offset)
