@@ -30,7 +30,7 @@ ECPIX5 = Ecpix5(
     toolchain   = "trellis",
     memory      = Memory(kind="ddr3", size_bytes=512 << 20, data_bits=16, ratio=2),
     clock_hz    = 75_000_000,
-    config      = Config(rows=8, port_bits=128, k_max=4096, buffer_beats=512, queue_depth=8, minima=True, scalers=2,
+    config      = Config(rows=8, port_bits=128, k_max=4096, buffer_beats=512, queue_depth=8, fused=False, scalers=1,
                          pe="dense"),
     target      = "ecp5",
     cpu         = True,
@@ -38,6 +38,6 @@ ECPIX5 = Ecpix5(
     ethernet    = 1000,
     baudrate    = 3_000_000,
     loader      = ("-b", "ecpix5"),
-    decoder     = {"attention_heads": 4, "attention_lanes": 8, "head_max": 128},
+    decoder     = {"attention_heads": 4, "attention_lanes": 8, "head_max": 128, "scalers": 2},
     idcode      = 0x81113043,
 )

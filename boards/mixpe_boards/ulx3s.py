@@ -34,11 +34,10 @@ ULX3S = Ulx3s(
     clock_hz    = 80_000_000,
     # The 16-bit port brings 4 weights a cycle; gathered to eight, 32 rows make 256 MACs, which prefill keeps busy.
     config      = Config(rows=32, port_bits=32, memory_bits=16, k_max=2048, buffer_beats=1024, queue_depth=8, scalers=2,
-                         minima=True, pe="dense"),
+                         pe="dense"),
     target      = "ecp5",
     baudrate    = 3_000_000,
     loader      = ("-b", "ulx3s"),
-    # Lanes for what the memory brings a cycle.
-    decoder     = {"attention_heads": 2, "attention_lanes": 2, "head_max": 64},
+    decoder     = {"attention_heads": 2, "attention_lanes": 2, "head_max": 64},  # what the memory brings a cycle
     idcode      = 0x41113043,
 )

@@ -30,7 +30,7 @@ VERSA_ECP5 = VersaEcp5(
     toolchain   = "trellis",
     memory      = Memory(kind="ddr3", size_bytes=128 << 20, data_bits=16, ratio=2),
     clock_hz    = 75_000_000,
-    config      = Config(rows=4, port_bits=128, k_max=4096, buffer_beats=512, queue_depth=8, minima=True, scalers=2,
+    config      = Config(rows=4, port_bits=128, k_max=4096, buffer_beats=512, queue_depth=8, fused=False, scalers=1,
                          pe="dense"),
     target      = "ecp5",
     cpu         = True,
@@ -38,6 +38,6 @@ VERSA_ECP5 = VersaEcp5(
     ethernet    = 1000,
     baudrate    = 3_000_000,
     loader      = ("-c", "ft2232"),
-    decoder     = {"attention_heads": 3, "attention_lanes": 4, "head_max": 64, "context_max": 1024},
+    decoder     = {"attention_heads": 3, "attention_lanes": 4, "head_max": 64, "scalers": 2, "context_max": 1024},
     idcode      = 0x81112043,
 )
