@@ -29,7 +29,7 @@ class HostDevice:
 
     config = Config(minima=True)
 
-    def load(self, matrix, activations="a8", remake=None):
+    def load(self, matrix, activations="a8", remake=None, name=None):
         """As `Device.load`."""
         return ExactLinear(matrix, activations)
 
