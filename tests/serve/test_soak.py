@@ -59,6 +59,8 @@ def test_eight_clients(decoder):
     url = "reference" if decoder == "host" else "reference?decoder=1"
     with mixpe.LlamaModel.from_pretrained(device=url, decoder=decoder) as model:
         wanted = {prompt: b"".join(model.generate(prompt, TOKENS)).decode("utf-8", "replace") for prompt in PROMPTS}
+        for count in (2, 4, 8):
+            model.prepare_sessions(count)  # programs for passes of so many stay on the device
         free   = model.device.info()["mem_free_bytes"]
         with served(model) as (url, owner), ThreadPoolExecutor(CLIENTS) as pool:
             def run(seconds):
