@@ -104,7 +104,7 @@ class OffloadedLayer:
     autocast's. `torch.compile` breaks its graph here.
     """
 
-    plain = None  # the class that the layer had before
+    plain: type | None = None  # the class that the layer had before
 
     @property
     def linear(self):
