@@ -41,6 +41,8 @@ class Board:
         Mbit/s of the wire, where `links` has ``"etherbone"``.
     baudrate : int
         The fastest that the board's UART bridge takes.
+    framed : bool
+        The UART's bridge takes frames beside UARTBone. Its CRC ends the clock of an ECP5-6 at some 73 MHz.
     loader : tuple of str
         Arguments of openFPGALoader that name the board or its cable.
     dfu : bool
@@ -68,6 +70,7 @@ class Board:
     links: tuple = ("uart",)
     ethernet: int = 0
     baudrate: int = 1_000_000
+    framed: bool = False
     loader: tuple = ()
     dfu: bool = False
     idcode: int = 0
@@ -102,8 +105,8 @@ class Board:
         return self.toolchain in OPEN_TOOLCHAINS
 
     def framed_on(self, link=None):
-        """A link's bridge takes frames beside UARTBone: a UART's, where the FPGA has LUT RAM for them."""
-        return link in (None, "uart") and not self.config.is_shallow
+        """A link's bridge takes frames beside UARTBone."""
+        return self.framed and link in (None, "uart")
 
     @property
     def idcode_mask(self):

@@ -34,8 +34,8 @@ ULX3S, ECPIX5 = BOARDS["ulx3s"], BOARDS["ecpix5"]
 SMALL = Config(rows=4, port_bits=32, k_max=1024, buffer_beats=64, queue_depth=4, scalers=2)
 
 
-def small_board(**changes):
-    return replace(ECPIX5, config=replace(SMALL, **changes))
+def small_board(framed=False, **changes):
+    return replace(ECPIX5, framed=framed, config=replace(SMALL, **changes))
 
 
 @pytest.mark.parametrize("n, k, m, activations, fused", [
@@ -45,7 +45,7 @@ def small_board(**changes):
 @pytest.mark.parametrize("kind, framed", [("uart", False), ("uart", True), ("etherbone", False)])
 def test_traffic_and_cycles_are_those_of_the_driver(kind, framed, n, k, m, activations, fused):
     """A real layer on the reference device moves the same payload and takes the same cycles."""
-    board = small_board(fused=fused, scalers=2, queue_depth=2 if kind == "uart" and not framed else 4)
+    board = small_board(framed, fused=fused, scalers=2)
     assert board.framed_on(kind) == framed
     model = GenerationModel(board, link=kind, results={}, group_size=128, activations=activations)
     sent, received, counters, seconds, stream_bytes = model._run(Shape("layer", n, k, 1), m)
@@ -182,14 +182,14 @@ def test_every_board_can_be_modelled(board):
 
 def test_clock_is_the_routed_one():
     made = f"{digest(ULX3S.config.parts):016x}"
-    kept = {"config": ULX3S.config.to_dict(), "clock_hz": ULX3S.clock_hz, "contract_digest": made, "framed": True,
+    kept = {"config": ULX3S.config.to_dict(), "clock_hz": ULX3S.clock_hz, "contract_digest": made,
         "fmax_mhz": 61.5, "timing_met": False}
     aim  = (80_000_000, "the clock that it is built for; not routed")
     assert clock_of(ULX3S, {}) == aim
     assert clock_of(ULX3S, {"ulx3s": kept}) == (61.5e6, "as routed; it is meant for 80 MHz")
     assert clock_of(ULX3S, {"ulx3s": {**kept, "fmax_mhz": 92.0, "timing_met": True}}) == (
         80_000_000, "routed with open tools, which reach 92.0 MHz")
-    other = ({"config": {"rows": 1}}, {"clock_hz": 1}, {"contract_digest": "0"*16}, {"framed": False})
+    other = ({"config": {"rows": 1}}, {"clock_hz": 1}, {"contract_digest": "0"*16}, {"framed": True})
     for change in other:
         assert clock_of(ULX3S, {"ulx3s": {**kept, **change}}) == aim
     assert clock_of(ULX3S, {"ulx3s": {name: kept[name] for name in kept if name != "fmax_mhz"}}) == aim
@@ -197,9 +197,9 @@ def test_clock_is_the_routed_one():
 
 def test_clock_is_that_of_the_link():
     made = f"{digest(ECPIX5.config.parts):016x}"
-    kept = {"config": ECPIX5.config.to_dict(), "clock_hz": ECPIX5.clock_hz, "contract_digest": made, "framed": True,
+    kept = {"config": ECPIX5.config.to_dict(), "clock_hz": ECPIX5.clock_hz, "contract_digest": made,
         "fmax_mhz": 98.6, "timing_met": True}
-    results = {"ecpix5": kept, "ecpix5 etherbone": {**kept, "framed": False, "fmax_mhz": 70.0, "timing_met": False}}
+    results = {"ecpix5": kept, "ecpix5 etherbone": {**kept, "fmax_mhz": 70.0, "timing_met": False}}
     assert GenerationModel(ECPIX5, results=results).clock_hz == 75_000_000
     assert GenerationModel(ECPIX5, link="etherbone", results=results).clock_hz == 70_000_000
     assert "not routed" in GenerationModel(ECPIX5, link="etherbone", results={"ecpix5": kept}).clock_text
