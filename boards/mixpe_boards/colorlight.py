@@ -43,7 +43,7 @@ FACTS: dict[str, Any] = {
     "toolchain": "trellis", "memory": Memory(kind="sdr", size_bytes=8 << 20, data_bits=32), "clock_hz": 60_000_000,
     "target": "ecp5", "links": ("uart", "etherbone"), "ethernet": 1000,
     # The board carries a CMSIS-DAP adapter, whose UART bridge is the link.
-    "baudrate": 1_000_000, "framed": True, "loader": ("-b", "colorlight-i5"),
+    "baudrate": 1_000_000, "loader": ("-b", "colorlight-i5"),
 }
 
 COLORLIGHT_I5 = Colorlight(
@@ -53,6 +53,7 @@ COLORLIGHT_I5 = Colorlight(
     config = Config(rows=8, port_bits=32, k_max=4096, buffer_beats=512, queue_depth=4, fused=False, scalers=1,
                     pe="dense"),
     idcode = 0x41111043,
+    framed = True,
     **FACTS,
 )
 

@@ -43,6 +43,12 @@ class BadLink(ReferenceLink):
         return MEM_BASE + self.address(addr - MEM_BASE) if self.address else addr
 
 
+def test_tests_that_are_skipped_are_not_made():
+    checks = list(run_selftest(Device(ReferenceLink(SMALL, mem_bytes=MEM_BYTES), "good"), {"memory", "array"}))
+    assert [check.name for check in checks] == ["link", "data", "address", "checksum"]
+    assert all(check.ok for check in checks)
+
+
 def failure(link):
     """Name and text of the check that fails."""
     checks = list(run_selftest(Device(link, "bad", verify="none")))

@@ -55,7 +55,7 @@ def test_bytes_pass_the_pins(echo):
     assert build.cells["SB_DFF"] == 3 and build.cells["SB_PLL40_PAD"] == 1
     data = bytes(range(256))*8 + b"\0"*50 + b"\xff"*50
     with NetlistProcess(build) as process:
-        assert process.url == f"serial+tcp://127.0.0.1:{process.port}?timeout_s=300"
+        assert process.url == f"serial+tcp://127.0.0.1:{process.port}?window=1&timeout_s=300"
         for _ in range(2):  # one client after the other
             assert answer(process, data) == data
         pid = process.pid
