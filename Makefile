@@ -26,7 +26,7 @@ help:
 	@echo "make soak           eight clients of the server for ten minutes (SOAK_SECONDS), over host and device decoder each"
 	@echo "make fuzz           ten minutes for each reader of model files (FUZZ_SECONDS)"
 	@echo "make faults         faults on the link, each with the real driver: right or a typed error (FAULTS=$(FAULTS))"
-	@echo "make test-netlists  the iCEBreaker's netlist, of the vendor's cells, answers at its pins; about ten minutes"
+	@echo "make test-netlists  the iCEBreaker's netlist, of the vendor's cells, answers at its pins; some six minutes"
 	@echo "make bench          cycles, bandwidth and link of the simulated SoC, with plots"
 	@echo "make prove          proofs by SAT that blocks of the gateware do what they promise"
 	@echo "make explore-quick  a small design-space exploration; make explore: all of it"
