@@ -35,10 +35,11 @@ def counted(device, call, *args):
 
 
 def token_bytes(program, position):
-    """Weights and scales that a token needs, the block of its embedding, and the cache so far."""
+    """Weights and scales that a token needs, the block of its embedding, or of the tied head, and the cache so far."""
+    table   = program.matrices["embedding" if "embedding" in program.matrices else "lm_head.0"]
     weights = sum(sum(matrix.plan.stream_bytes) for name, matrix in program.matrices.items() if name != "embedding")
     cache   = program.session.cache_bytes*(position + 1)//program.session.context
-    return weights + program.matrices["embedding"].plan.block_bytes[0] + cache
+    return weights + table.plan.block_bytes[0] + cache
 
 
 def test_decode_and_prompt(model):
