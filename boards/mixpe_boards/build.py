@@ -164,7 +164,7 @@ def _run_tools(board, folder, seeds, say):
     return seed, times
 
 
-def synthesise_board(board, root, *, link=None, say=None):
+def synthesise_board(board, root, *, say=None):
     """Make the netlist of a board, as `build_board` does on the way to its bitstream.
 
     Parameters
@@ -173,8 +173,6 @@ def synthesise_board(board, root, *, link=None, say=None):
         With open tools.
     root : Path
         The build goes to a folder of its own in it.
-    link : str, optional
-        See `BoardSoC`.
     say : callable, optional
         Gets a line at the start of each stage.
 
@@ -186,19 +184,18 @@ def synthesise_board(board, root, *, link=None, say=None):
     Raises
     ------
     ConfigError
-        The board has no such link, or no open tools.
+        The board has no open tools.
     ToolError
         A tool is missing or failed.
     """
     say = say or (lambda _text: None)
-    check_link(board, link, ADDRESS)
     if not board.is_open:
         raise ConfigError(f"{board.title} is synthesised by {board.toolchain} alone")
-    folder = Path(root).resolve()/board.build_name(link)
+    folder = Path(root).resolve()/board.build_name()
     check_tool_folder(folder, "name another one")
     check_chain(board.toolchain)
     say(f"{board.name}: elaboration")
-    elaborate_board(board, folder, {}, link=link, software=False)
+    elaborate_board(board, folder, {}, software=False)
     gateware = folder/"gateware"
     for command in script_commands((gateware/"build_top.sh").read_text(encoding="utf-8")):
         if command[0].startswith("yosys"):

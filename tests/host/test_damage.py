@@ -12,7 +12,7 @@ from mixpe.reference.device import ReferenceLink
 from mixpe_gateware.contract.config import Config
 from mixpe_gateware.contract.frames import POWER_ON
 from mixpe_gateware.contract.registers import OFFSETS
-from mixpe_sim.faults.reference import ReferencePort
+from tests.link.conftest import reference_ports
 
 MEM_BYTES = 1 << 20
 SMALL     = Config(rows=4, port_bits=32, k_max=1024, buffer_beats=64, queue_depth=4, scalers=2)
@@ -211,16 +211,8 @@ def test_twice_in_a_small_memory(right):
 @pytest.fixture
 def port():
     """Makes the reference device behind a TCP port and a bridge of some kind."""
-    made = []
-
-    def make(bridge):
-        made.append(ReferencePort(SMALL, MEM_BYTES, bridge))
-        made[-1].url = f"serial+tcp://127.0.0.1:{made[-1].port}?timeout_s=2"
-        return made[-1]
-    yield make
-    for each in made:
-        each.close()
-        assert each.failure is None
+    with reference_ports(SMALL, MEM_BYTES) as make:
+        yield make
 
 
 def restart(port):

@@ -6,6 +6,7 @@ import shutil
 import socket
 import struct
 import threading
+from contextlib import contextmanager
 
 import pytest
 
@@ -22,6 +23,22 @@ MEM_BYTES = 1 << 20
 BRIDGE    = "127.0.0.2"  # LiteEth answers to its own port number, so bridge and host need different addresses
 NOWHERE   = 0xFFFF_0000  # reads as all ones
 BANK      = CSR_BASES[0] + CSR_BANK*CSR_PAGE_BYTES
+
+
+@contextmanager
+def reference_ports(config, mem_bytes):
+    """Gives what makes the reference device behind a TCP port and a bridge of some kind."""
+    made = []
+
+    def make(bridge):
+        made.append(ReferencePort(config, mem_bytes, bridge))
+        made[-1].url = f"serial+tcp://127.0.0.1:{made[-1].port}?timeout_s=2"
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+        assert each.failure is None
 
 
 class FakeDevice:

@@ -15,23 +15,14 @@ from mixpe.link.frames import FILLER, FrameParser, after, control_frame, down_fr
 from mixpe.link.uartbone import UartBoneLink
 from mixpe.reference.device import MEM_BASE, ReferenceLink
 from mixpe_gateware.contract.frames import DATA, END, HERE, POWER_ON, PROBE, START, TAKEN, is_calm
-from mixpe_sim.faults.reference import ReferencePort
-from tests.link.conftest import MEM_BYTES, SMALL
+from tests.link.conftest import MEM_BYTES, SMALL, reference_ports
 
 
 @pytest.fixture
 def far():
     """Makes the reference device behind a bridge of some kind."""
-    made = []
-
-    def make(bridge):
-        made.append(ReferencePort(SMALL, MEM_BYTES, bridge))
-        made[-1].url = f"serial+tcp://127.0.0.1:{made[-1].port}?timeout_s=2"
-        return made[-1]
-    yield make
-    for each in made:
-        each.close()
-        assert each.failure is None
+    with reference_ports(SMALL, MEM_BYTES) as make:
+        yield make
 
 
 def test_frames_on_the_wire():

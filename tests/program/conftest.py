@@ -10,6 +10,7 @@ import pytest
 from mixpe.devices import open_device
 from mixpe.formats import safetensors
 from mixpe.formats.hf_config import architecture_of
+from mixpe.lm import LlamaModel
 
 SMALL = {"vocab_size": 99, "hidden_size": 96, "intermediate_size": 160, "num_hidden_layers": 2,
     "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 32, "max_position_embeddings": 80,
@@ -64,6 +65,18 @@ def device():
     with open_device("reference", decoder=True, k_max=2048, rows=4, port_bits=64, context_max=256,
             mem_bytes=16 << 20) as found:
         yield found
+
+
+@pytest.fixture
+def model(folder, device):
+    """A small model with its decoder on the device."""
+    with LlamaModel.from_pretrained(folder("smollm2"), device, group_size=32, decoder="device") as found:
+        yield found
+
+
+@pytest.fixture
+def prompt(model):
+    return np.random.default_rng(5).integers(0, model.config.vocab_size, 9).tolist()
 
 
 @pytest.fixture

@@ -6,22 +6,16 @@ import json
 import numpy as np
 import pytest
 
-from mixpe.bench.answer import Comparison, made_by
+from mixpe.bench.answer import Comparison
 from mixpe.cli.main import main
 from mixpe.errors import VerifyError
-from mixpe.lm import LlamaModel
+from mixpe.lm.sampling import Sampler
 
 PROMPT = np.random.default_rng(1).integers(0, 99, 9).tolist()
 
 
-@pytest.fixture
-def model(folder, device):
-    with LlamaModel.from_pretrained(folder("smollm2"), device, group_size=32, decoder="device") as opened:
-        yield opened
-
-
 def test_tokens_come_one_by_one(model):
-    expected = made_by(model, PROMPT, 6, ends=())
+    expected = list(model.generate_tokens(PROMPT, 6))
     with model.session() as session:
         first = session.read(PROMPT)
         assert expected == [first, *session.go_on(first, 5)]
@@ -33,12 +27,13 @@ def test_tokens_come_one_by_one(model):
 
 
 def test_a_text_ends(model):
-    whole = made_by(model, PROMPT, 6, ends=())
-    assert made_by(model, PROMPT, 6, ends={whole[2]}) == whole[:whole.index(whole[2]) + 1]
+    whole = list(model.generate_tokens(PROMPT, 6))
+    ended = list(model.generation(np.array(PROMPT), 6, Sampler(), ends={whole[2]}))
+    assert ended == whole[:whole.index(whole[2]) + 1]
 
 
 def test_a_wrong_token_is_seen(model):
-    expected = made_by(model, PROMPT, 4, ends=())
+    expected = list(model.generate_tokens(PROMPT, 4))
     wrong    = [*expected[:2], (expected[2] + 1) % 99, expected[3]]
     free, got = model.device.memory.free_bytes, []
     with pytest.raises(VerifyError, match=f"token 2 of the answer is {expected[2]}, the reference's is {wrong[2]}"):

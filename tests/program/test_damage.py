@@ -4,7 +4,6 @@
 import os
 import signal
 
-import numpy as np
 import pytest
 
 from mixpe.devices import open_device
@@ -12,17 +11,6 @@ from mixpe.errors import DamageError, DeviceError, LinkError
 from mixpe.lm import LlamaModel
 
 CACHE = "a session's keys and values"
-
-
-@pytest.fixture
-def model(folder, device):
-    with LlamaModel.from_pretrained(folder("smollm2"), device, group_size=32, decoder="device") as found:
-        yield found
-
-
-@pytest.fixture
-def prompt(model):
-    return np.random.default_rng(5).integers(0, model.config.vocab_size, 9).tolist()
 
 
 def flip(device, offset):

@@ -19,17 +19,6 @@ from mixpe_gateware.contract.jobs import JobCode
 from mixpe_gateware.contract.program.records import RECORD_BYTES
 
 
-@pytest.fixture
-def model(folder, device):
-    with LlamaModel.from_pretrained(folder("smollm2"), device, group_size=32, decoder="device") as found:
-        yield found
-
-
-@pytest.fixture
-def prompt(model):
-    return np.random.default_rng(5).integers(0, model.config.vocab_size, 9).tolist()
-
-
 def snapshot(device):
     return device.link.memory.copy()
 

@@ -6,25 +6,6 @@ from mixpe.program.cycles import timeline
 from mixpe_gateware.contract.timing import memory_timing
 
 
-def made_by(model, tokens, n, ends):
-    """The likeliest tokens behind a prompt, up to one that ends the text: list of int, n at most.
-
-    Parameters
-    ----------
-    model : LlamaModel
-        Its decoder on a device.
-    tokens : list of int
-        The prompt.
-    n : int
-    ends : set of int
-    """
-    with model.session() as session:
-        made = [session.read(tokens)]
-        while len(made) < n and made[-1] not in ends:
-            made += session.go_on(made[-1], 1)
-    return made
-
-
 class Comparison:
     """A text as a device makes it, pass by pass; once.
 
@@ -35,7 +16,7 @@ class Comparison:
     tokens : list of int
         The prompt.
     expected : list of int
-        What follows, of `made_by` on the reference.
+        What follows, on the reference.
 
     Attributes
     ----------

@@ -5,11 +5,14 @@ import json
 import sys
 import time
 
+import numpy as np
+
 import mixpe
-from mixpe.bench.answer import Comparison, made_by
+from mixpe.bench.answer import Comparison
 from mixpe.bench.block import block_inputs, held_out_text, load_layers, run_block
 from mixpe.errors import ModelError, RangeError, VerifyError
 from mixpe.lm import checkpoint
+from mixpe.lm.sampling import Sampler
 from mixpe.lm.text import tokenizer_of
 from mixpe.plan.kinds import KINDS
 from mixpe.progress import Progress
@@ -89,7 +92,7 @@ def run_answer(args):
     options = {"group_size": args.group_size, "activations": args.activations, "decoder": "device",
         "context": len(tokens) + args.answer_tokens}
     with mixpe.LlamaModel.from_pretrained(opened, REFERENCE, **options) as model:
-        expected = made_by(model, tokens, args.answer_tokens, ends)
+        expected = list(model.generation(np.array(tokens), args.answer_tokens, Sampler(), ends=ends))
     begin = time.perf_counter()
     if not args.json:
         print(f"> {args.ask}", flush=True)

@@ -228,6 +228,7 @@ class Device:
         """
         with self.turn:
             self._recover()
+            # Else there is nothing to look at, and a call goes through few files.
             if self.upkeep.check_s is not None or any(each.epoch != self.epoch for each in residents):
                 self.upkeep.before_use(residents)
 

@@ -30,11 +30,15 @@ class _Region(Sent):
         self.addr     = device.memory.allocate(size)
         self._parts   = []  # (offset, size, CRC-32), whole beats
 
+    def _beats(self):
+        """The contents in whole beats."""
+        for offset, data in self.contents():
+            yield offset, np.concatenate([data, np.zeros(-data.size % self.device.config.beat_bytes, np.uint8)])
+
     def send(self):
         """Write the contents."""
-        beat, self._parts = self.device.config.beat_bytes, []
-        for offset, data in self.contents():
-            data = np.concatenate([data, np.zeros(-data.size % beat, np.uint8)])
+        self._parts = []
+        for offset, data in self._beats():
             self.device.transfer.upload(self.addr + offset, data, self.device.verify != "none")
             self._parts.append((self.addr + offset, data.size, zlib.crc32(data)))
         self.device.upkeep.add(self)
@@ -48,10 +52,9 @@ class _Region(Sent):
         return self._parts
 
     def send_again(self, indices):
-        for index, (offset, data) in enumerate(self.contents()):
+        for index, (offset, data) in enumerate(self._beats()):
             if index in indices:
-                whole = np.concatenate([data, np.zeros(self._parts[index][1] - data.size, np.uint8)])
-                self.device.transfer.upload(self.addr + offset, whole, True)
+                self.device.transfer.upload(self.addr + offset, data, True)
 
     def free(self):
         self.device.upkeep.remove(self)

@@ -56,24 +56,7 @@ class Upkeep:
             self._look(residents, self.check_s, inf)
 
     def check(self, older_s=0.0, limit_s=inf):
-        """Look at residents, those first that were not looked at for longest.
-
-        Parameters
-        ----------
-        older_s : float
-            Leave out what was looked at since.
-        limit_s : float
-            Begin no further look after so long; the first is always taken.
-
-        Returns
-        -------
-        int
-            Bytes that were looked at.
-
-        Raises
-        ------
-        DamageError
-        """
+        """As `Device.check`; those first that were not looked at for longest."""
         for resident in self._residents:
             if not resident.is_known:
                 resident.mend()

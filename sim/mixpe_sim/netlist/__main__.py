@@ -40,8 +40,8 @@ def check_board(name, root, skip=()):
         path  = (Path(root)/board.build_name()/"gateware"/NETLIST if root
                  else synthesise_board(board, folder, say=lambda text: print(text, flush=True)))
         build = build_netlist(board, pins, path)
-    names = sorted(build.cells, key=build.cells.get, reverse=True)
-    print(paragraph(f"{board.title}: {', '.join(f'{build.cells[each]} {each}' for each in names)}; built in "
+    cells = ", ".join(f"{count} {name}" for name, count in build.cells.most_common())
+    print(paragraph(f"{board.title}: {cells}; built in "
         f"{time.monotonic() - start:.0f} s"), flush=True)
     done = []
     with NetlistProcess(build) as process, mixpe.open(process.url, verify="all") as device:

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import tempfile
+from collections import Counter
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -96,9 +97,7 @@ def build_netlist(board, pins, path):
     except OSError as error:
         raise ToolError(f"{path} is not there: route the board first, or leave --build-dir out") from error
     module = json.loads(text)["modules"][TOP]
-    cells  = {}
-    for cell in module["cells"].values():
-        cells[cell["type"]] = cells.get(cell["type"], 0) + 1
+    cells  = Counter(cell["type"] for cell in module["cells"].values())
     bench  = Path(__file__).with_name("pins.cpp")
     header = pin_header(board, pins, module["ports"])
     models = cell_models(pins.family, pins.own)
