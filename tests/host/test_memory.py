@@ -28,6 +28,16 @@ def test_exactly_full_and_one_more():
     assert memory.allocate(4096, top=True) == 0
 
 
+def test_some_at_once_are_all_or_none():
+    memory = Allocator(4096)
+    found  = memory.allocate_each(1024, 3)
+    assert len(set(found)) == 3 and memory.free_bytes == 1024
+    with pytest.raises(DeviceMemoryError):
+        memory.allocate_each(512, 3)
+    assert memory.free_bytes == memory.largest_bytes == 1024
+    assert memory.allocate_each(64, 0) == []
+
+
 def test_pieces_are_named():
     memory = Allocator(4096)
     parts = [memory.allocate(1024) for _ in range(4)]
