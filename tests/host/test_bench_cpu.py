@@ -109,6 +109,9 @@ def test_the_command(llama, tmp_path, monkeypatch, capsys):
     found = json.loads(capsys.readouterr().out)
     assert found["cpu"]["measured"] and found["cpu"]["tokens_per_s_per_gb_per_s"] == pytest.approx(5)
     assert len(found["boards"]) == 13 and all(row["modelled"] for row in found["boards"])
+    for option in (["--board", "ulx3s"], ["--link", "uart"], ["--prompt", "4"]):
+        assert main(["bench", "--cpu", *option]) == 2
+        assert f"leave {option[0]} out" in capsys.readouterr().err
     assert main(["bench", "--cpu", "--model", "a", "--model", "b"]) == 2
 
 

@@ -172,6 +172,9 @@ def run_cpu(args):
     from mixpe.lm import checkpoint
     from mixpe_boards.registry import BOARDS
     from mixpe_boards.table import load_results
+    for option, value in (("--board", args.board), ("--link", args.link), ("--prompt", args.prompt)):
+        if value:
+            raise RangeError(f"--cpu has all boards beside it, decoding over their first links: leave {option} out")
     name, *more = args.model or ["smollm2"]
     if more:
         raise RangeError(f"--cpu measures one model, not {1 + len(more)}")
