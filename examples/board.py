@@ -11,7 +11,7 @@ from mixpe.selftest import run_selftest
 
 url = sys.argv[1] if len(sys.argv) > 1 else "reference"
 with mixpe.open(url) as device:
-    print(f"{device} at {device.clock_hz/1e6:g} MHz, {device.mem_bytes >> 20} MiB")
+    print(f"{device} at {device.clock_hz/1e6:g} MHz, {device.info()['mem_bytes'] >> 20} MiB")
     checks = list(run_selftest(device))
     print(*checks, sep="\n")
     layer = device.load(mixpe.quantize(np.eye(256, 512, dtype=np.float32), group_size=128))

@@ -14,7 +14,7 @@ from typing_extensions import assert_type
 
 import mixpe
 from mixpe import Int4Matrix, Int8Matrix, LlamaModel
-from mixpe.devices.driver import Device
+from mixpe.devices.device import Device
 from mixpe.devices.linear import DeviceLinear
 from mixpe.lm.conversation import Conversation
 from mixpe.lm.generation import Generation

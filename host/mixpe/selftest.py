@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mixpe.devices.driver import Device
+from mixpe.devices.device import Device
+from mixpe.devices.driver import driver_of
 from mixpe.errors import MixpeError
 from mixpe.progress import Progress
 from mixpe.quant.quantize import quantize, quantize_activations
@@ -74,7 +75,8 @@ def _differences(expected, found, base, what):
 
 def check_link(device):
     """Write and read the scratch register: single words with walking bits, then words that are read in one request."""
-    link, addr = device.link, device.bank.base + OFFSETS["scratch"]
+    driver = driver_of(device)
+    link, addr = driver.link, driver.bank.base + OFFSETS["scratch"]
     rng = np.random.default_rng(SEED)
     values = [0, 0xFFFFFFFF, *WALKING, *map(int, rng.integers(0, 1 << 32, LINK_WORDS))]
     start = time.monotonic()
@@ -89,28 +91,30 @@ def check_link(device):
     if not np.all(repeated == values[-1]):
         raise SelftestFault(f"{np.count_nonzero(repeated != values[-1])} of {LINK_WORDS} reads of the scratch register "
                             f"in one request are wrong")
-    device.bank.mark()  # the register is the driver's otherwise
+    driver.bank.mark()  # the register is the driver's otherwise
     return f"{len(values)} words written and read, {rate:.0f} a second"
 
 
 def check_data_lines(device):
     """Walking ones and zeros in the first words of the memory."""
+    driver = driver_of(device)
     data = np.array(WALKING, "<u4").view(np.uint8)
-    device.write_memory(0, data)
-    _differences(data, device.read_memory(0, data.size), 0, "byte")
+    driver.write_memory(0, data)
+    _differences(data, driver.read_memory(0, data.size), 0, "byte")
     return f"{len(WALKING)} words with one bit different"
 
 
 def check_address_lines(device):
     """A word of its own at 0 and at each power of two; lines that are stuck or tied together make two of them one."""
-    offsets = [0] + [1 << bit for bit in range(2, (device.mem_bytes - 1).bit_length())]
+    driver = driver_of(device)
+    offsets = [0] + [1 << bit for bit in range(2, (driver.mem_bytes - 1).bit_length())]
     for turn in (0, 0xFFFFFFFF):
         marks = {offset: (0xA5000000 | index << 16 | index*257) ^ turn for index, offset in enumerate(offsets)}
         for offset, mark in marks.items():
-            device.write_memory(offset, np.array([mark], "<u4"))
+            driver.write_memory(offset, np.array([mark], "<u4"))
         names = {mark: offset for offset, mark in marks.items()}
         for offset, mark in marks.items():
-            found = int(device.read_memory(offset, 4).view("<u4")[0])
+            found = int(driver.read_memory(offset, 4).view("<u4")[0])
             if found != mark:
                 who = f", which belongs to 0x{names[found]:x}" if found in names else ""
                 raise SelftestFault(f"offset 0x{offset:x} reads 0x{found:08x}{who}, not 0x{mark:08x}")
@@ -119,7 +123,7 @@ def check_address_lines(device):
 
 def _places(device):
     """Offsets of test blocks: start, end, and between."""
-    last = (device.mem_bytes - BLOCK_BYTES)//BLOCK_BYTES
+    last = (driver_of(device).mem_bytes - BLOCK_BYTES)//BLOCK_BYTES
     return sorted({BLOCK_BYTES*(last*share//4) for share in range(5)})
 
 
@@ -131,6 +135,7 @@ def _patterns(rng):
 
 def check_blocks(device):
     """Random bytes, alternating bits and alternating words in blocks over the memory."""
+    driver = driver_of(device)
     rng, moved = np.random.default_rng(SEED), 0
     start  = time.monotonic()
     places = _places(device)
@@ -139,10 +144,10 @@ def check_blocks(device):
         for number in range(3):
             blocks = [_patterns(rng)[number] for _ in places]
             for offset, block in zip(places, blocks, strict=True):
-                device.write_memory(offset, block)
+                driver.write_memory(offset, block)
                 progress.advance(BLOCK_BYTES)
             for offset, block in zip(places, blocks, strict=True):
-                _differences(block, device.read_memory(offset, BLOCK_BYTES), offset, "byte")
+                _differences(block, driver.read_memory(offset, BLOCK_BYTES), offset, "byte")
                 progress.advance(BLOCK_BYTES)
                 moved += 2*BLOCK_BYTES
     return f"{len(places)} blocks of {BLOCK_BYTES} bytes, 3 patterns, {moved/(time.monotonic() - start)/1e3:.0f} kB/s"
@@ -150,18 +155,19 @@ def check_blocks(device):
 
 def check_checksum(device):
     """CRC-32 computed by the device, of regions of all kinds of sizes, and of one that was changed in one bit."""
+    driver = driver_of(device)
     rng  = np.random.default_rng(SEED + 1)
     beat = device.config.beat_bytes
     data = rng.integers(0, 256, BLOCK_BYTES).astype(np.uint8)
-    device.write_memory(0, data)
+    driver.write_memory(0, data)
     regions = [(0, beat), (beat, beat), (0, BLOCK_BYTES), (BLOCK_BYTES - 3*beat, 3*beat), (5*beat, BLOCK_BYTES//2)]
     for offset, size in regions:
-        found, expected = device.checksum(offset, size), zlib.crc32(data[offset:offset + size])
+        found, expected = driver.checksum(offset, size), zlib.crc32(data[offset:offset + size])
         if found != expected:
             raise SelftestFault(f"the checksum of {size} bytes at {offset} is 0x{found:08x}, not 0x{expected:08x}")
     data[BLOCK_BYTES//2] ^= 1
-    device.write_memory(0, data)
-    if device.checksum(0, BLOCK_BYTES) != zlib.crc32(data):
+    driver.write_memory(0, data)
+    if driver.checksum(0, BLOCK_BYTES) != zlib.crc32(data):
         raise SelftestFault("the checksum does not follow a change of one bit in memory")
     return f"{len(regions) + 1} regions of {beat} to {BLOCK_BYTES} bytes"
 

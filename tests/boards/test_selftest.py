@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mixpe.cli.main import main
-from mixpe.devices.driver import Device
+from mixpe.devices.device import Device
 from mixpe.reference.device import MEM_BASE, ReferenceLink
 from mixpe.selftest import CHECKS, run_selftest
 from mixpe_gateware.contract.config import Config

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import mixpe
+from mixpe.devices.driver import driver_of
 from mixpe.devices.streams import LayerStream
 from mixpe.errors import DeviceMemoryError, RangeError
 from mixpe.formats.open import open_checkpoint
@@ -73,8 +74,8 @@ def test_a_layer_is_made_again_where_memory_lost_it(model_file, kept):
         with LlamaModel.from_pretrained(model_file, device) as model:
             first = model.logits(TOKENS)
             for layer in model._loader.layers:
-                device.write_memory(layer.addrs[0], np.zeros(64, np.uint8))
-                device.epoch += 1
+                driver_of(device).write_memory(layer.addrs[0], np.zeros(64, np.uint8))
+                driver_of(device).epoch += 1
             assert model.logits(TOKENS).tobytes() == first.tobytes()
 
 

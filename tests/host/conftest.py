@@ -4,7 +4,7 @@
 import numpy as np
 import pytest
 
-from mixpe.devices.driver import Device
+from mixpe.devices.device import Device
 from mixpe.errors import LinkTimeout
 from mixpe.reference.device import MEM_BASE, ReferenceLink
 from mixpe_gateware.contract.config import Config

@@ -14,7 +14,8 @@ from mixpe.bench.models import PUBLISHED, Model, Shape, find_models, packaged_mo
 from mixpe.bench.ondevice import POSITION, DecoderModel
 from mixpe.bench.virtual import FRAME_BYTES, READ_CYCLES, TURN_S, WRITE_CYCLES, NullDevice, open_virtual
 from mixpe.cli.main import main
-from mixpe.devices.driver import Device
+from mixpe.devices.device import Device
+from mixpe.devices.driver import driver_of
 from mixpe.errors import ConfigError, ModelError, RangeError
 from mixpe.formats.architecture import Architecture
 from mixpe.lm import checkpoint
@@ -132,9 +133,9 @@ def test_the_device_works_with_both_links():
         link, _ = open_virtual(kind, far, baudrate=1_000_000, ethernet_bytes_per_s=1e8, clock_hz=50e6, framed=framed)
         with Device(link, "virtual") as device:
             data = np.random.default_rng(1).integers(0, 256, 5000).astype(np.uint8)
-            device.transfer.upload(0, data[:4096], True)
-            np.testing.assert_array_equal(device.transfer.download(0, 4096, True), data[:4096])
-            assert device.link.counters.retries == device.link.counters.timeouts == 0
+            driver_of(device).transfer.upload(0, data[:4096], True)
+            np.testing.assert_array_equal(driver_of(device).transfer.download(0, 4096, True), data[:4096])
+            assert driver_of(device).link.counters.retries == driver_of(device).link.counters.timeouts == 0
 
 
 def test_models_have_the_weights_that_are_published():
@@ -183,13 +184,13 @@ def test_every_board_can_be_modelled(board):
 def test_clock_is_the_routed_one():
     made = f"{digest(ULX3S.config.parts):016x}"
     kept = {"config": ULX3S.config.to_dict(), "clock_hz": ULX3S.clock_hz, "contract_digest": made,
-        "fmax_mhz": 61.5, "timing_met": False}
+        "framed": True, "fmax_mhz": 61.5, "timing_met": False}
     aim  = (80_000_000, "the clock that it is built for; not routed")
     assert clock_of(ULX3S, {}) == aim
     assert clock_of(ULX3S, {"ulx3s": kept}) == (61.5e6, "as routed; it is meant for 80 MHz")
     assert clock_of(ULX3S, {"ulx3s": {**kept, "fmax_mhz": 92.0, "timing_met": True}}) == (
         80_000_000, "routed with open tools, which reach 92.0 MHz")
-    other = ({"config": {"rows": 1}}, {"clock_hz": 1}, {"contract_digest": "0"*16}, {"framed": True})
+    other = ({"config": {"rows": 1}}, {"clock_hz": 1}, {"contract_digest": "0"*16}, {"framed": False})
     for change in other:
         assert clock_of(ULX3S, {"ulx3s": {**kept, **change}}) == aim
     assert clock_of(ULX3S, {"ulx3s": {name: kept[name] for name in kept if name != "fmax_mhz"}}) == aim
@@ -198,8 +199,8 @@ def test_clock_is_the_routed_one():
 def test_clock_is_that_of_the_link():
     made = f"{digest(ECPIX5.config.parts):016x}"
     kept = {"config": ECPIX5.config.to_dict(), "clock_hz": ECPIX5.clock_hz, "contract_digest": made,
-        "fmax_mhz": 98.6, "timing_met": True}
-    results = {"ecpix5": kept, "ecpix5 etherbone": {**kept, "fmax_mhz": 70.0, "timing_met": False}}
+        "framed": True, "fmax_mhz": 98.6, "timing_met": True}
+    results = {"ecpix5": kept, "ecpix5 etherbone": {**kept, "framed": False, "fmax_mhz": 70.0, "timing_met": False}}
     assert GenerationModel(ECPIX5, results=results).clock_hz == 75_000_000
     assert GenerationModel(ECPIX5, link="etherbone", results=results).clock_hz == 70_000_000
     assert "not routed" in GenerationModel(ECPIX5, link="etherbone", results={"ecpix5": kept}).clock_text

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 import mixpe
-from mixpe.devices.driver import Device
+from mixpe.devices.device import Device
+from mixpe.devices.driver import driver_of
 from mixpe.errors import DamageError, DeviceError, RangeError, VerifyError
 from mixpe.link.byteend import ByteEnd, FrameEnd
 from mixpe.reference.device import ReferenceLink
@@ -25,9 +26,9 @@ def matrix(seed):
 
 def flip(device, offset, bit=1):
     """What a bit of DRAM that flips is: written past the driver."""
-    byte = device.read_memory(offset//4*4, 4)
+    byte = driver_of(device).read_memory(offset//4*4, 4)
     byte[offset % 4] ^= bit
-    device.link.write_bytes(device.mem_base + offset//4*4, byte)
+    driver_of(device).link.write_bytes(driver_of(device).mem_base + offset//4*4, byte)
 
 
 @pytest.fixture
@@ -83,7 +84,7 @@ def test_all_that_is_damaged_is_named_and_recovered(opened, layers, right):
 
 
 def test_memory_that_lost_everything_is_recovered(opened, layers, right):
-    opened.write_memory(0, np.zeros(MEM_BYTES, np.uint8))
+    driver_of(opened).write_memory(0, np.zeros(MEM_BYTES, np.uint8))
     assert opened.recover() == ("layer 0", "layer 1", "layer 2")
     check_all(layers, right)
 
@@ -147,9 +148,9 @@ def test_a_schedule_that_cannot_be(check_s):
 
 def test_the_schedule_is_an_option_of_every_url(port):
     with mixpe.open("reference?check_s=5") as device:
-        assert device.upkeep.check_s == 5
+        assert driver_of(device).upkeep.check_s == 5
     with mixpe.open(f"{port(FrameEnd).url}&check_s=0.5") as device:
-        assert device.upkeep.check_s == 0.5
+        assert driver_of(device).upkeep.check_s == 0.5
 
 
 # Results.
@@ -162,9 +163,9 @@ def doubled():
 
 def test_each_job_runs_twice(doubled, right):
     layers = [doubled.load(matrix(seed), fused=seed != 1) for seed in range(3)]
-    free   = doubled.memory.free_bytes
+    free   = driver_of(doubled).memory.free_bytes
     check_all(layers, right)
-    assert doubled.memory.free_bytes == free
+    assert driver_of(doubled).memory.free_bytes == free
     many = np.tile(X, (30, 1))
     np.testing.assert_array_equal(layers[0](many), np.tile(right[0], (30, 1)))
     twice = doubled.counters()["jobs"]
@@ -179,20 +180,20 @@ def test_each_job_runs_twice(doubled, right):
 @pytest.mark.parametrize("fused", [True, False])
 def test_a_bit_that_flips_in_results_is_noticed(doubled, right, monkeypatch, copy, fused):
     layer = doubled.load(matrix(0), fused=fused, name="layer 0")
-    free, collect, ended = doubled.memory.free_bytes, doubled.queue.collect, []
+    free, collect, ended = driver_of(doubled).memory.free_bytes, driver_of(doubled).queue.collect, []
 
     def hit():
-        job  = doubled.queue._posted[0]
+        job  = driver_of(doubled).queue._posted[0]
         done = collect()
         if len(ended) == copy:
-            doubled.link.memory[job.out_addr + 9] ^= 16
+            driver_of(doubled).link.memory[job.out_addr + 9] ^= 16
         ended.append(job)
         return done
 
-    monkeypatch.setattr(doubled.queue, "collect", hit)
+    monkeypatch.setattr(driver_of(doubled).queue, "collect", hit)
     with pytest.raises(DamageError, match="results of layer 0 were not the same twice") as caught:
         layer(X)
-    assert caught.value.names == ("layer 0",) and doubled.memory.free_bytes == free
+    assert caught.value.names == ("layer 0",) and driver_of(doubled).memory.free_bytes == free
     monkeypatch.undo()
     np.testing.assert_array_equal(layer(X), right[0])
 
@@ -201,9 +202,9 @@ def test_twice_in_a_small_memory(right):
     """Buffers are cut so that copies have room, too."""
     with Device(ReferenceLink(SMALL, mem_bytes=64 << 10), "small", twice=True) as device:
         layer = device.load(matrix(0))
-        rest  = device.memory.allocate(device.memory.largest_bytes - 2400)
+        rest  = driver_of(device).memory.allocate(driver_of(device).memory.largest_bytes - 2400)
         np.testing.assert_array_equal(layer(np.tile(X, (9, 1))), np.tile(right[0], (9, 1)))
-        device.memory.free(rest)
+        driver_of(device).memory.free(rest)
 
 
 # Devices that are not who they were.
@@ -239,24 +240,24 @@ def test_a_device_that_restarts_between_calls(port, right, bridge, fused):
 
 def test_a_device_that_another_program_opens_is_noticed(opened, layers, right):
     """Where the link knows no sessions: each leaves a mark, and the first sees that it is not its own."""
-    link = opened.link
+    link = driver_of(opened).link
     for _ in range(2):
-        link.write_word(opened.bank.base + OFFSETS["scratch"], 77)
+        link.write_word(driver_of(opened).bank.base + OFFSETS["scratch"], 77)
         with pytest.raises(DeviceError, match="another program has opened it; close one of the two"):
             layers[0](X)
         check_all(layers, right)
-    link.write_word(opened.bank.base + OFFSETS["scratch"], 77)
+    link.write_word(driver_of(opened).bank.base + OFFSETS["scratch"], 77)
     with pytest.raises(DeviceError, match="another program has opened it"):
-        opened.checksum(0, 64)
-    assert opened.checksum(0, 64) >= 0  # told once
-    link.write_word(opened.bank.base + OFFSETS["scratch"], 77)
+        driver_of(opened).checksum(0, 64)
+    assert driver_of(opened).checksum(0, 64) >= 0  # told once
+    link.write_word(driver_of(opened).bank.base + OFFSETS["scratch"], 77)
     with pytest.raises(DeviceError, match="another program has opened it"):
         opened.check()
     assert opened.check() and opened.counters()["errors"] == 0
 
 
 def test_another_device_in_its_place_is_refused(opened, layers, right):
-    values = opened.link.values
+    values = driver_of(opened).link.values
     for name, other in (("mem_bytes", MEM_BYTES//2), ("digest_low", 5), ("rows", 8)):
         before, values[name] = values[name], other
         for _ in range(2):
@@ -271,14 +272,14 @@ def test_another_device_in_its_place_is_refused(opened, layers, right):
 def test_memory_that_is_not_ready_after_a_restart(opened, layers, right, monkeypatch):
     """It is waited for, as at opening."""
     from mixpe_gateware.contract.registers import STATUS_READY
-    read, looks = opened.link._read, []
+    read, looks = driver_of(opened).link._read, []
 
     def late(addr):
-        if addr != opened.bank.base + OFFSETS["status"]:
+        if addr != driver_of(opened).bank.base + OFFSETS["status"]:
             return read(addr)
         looks.append(addr)
         return read(addr) & ~(STATUS_READY if len(looks) < 10 else 0)
 
-    monkeypatch.setattr(opened.link, "_read", late)
+    monkeypatch.setattr(driver_of(opened).link, "_read", late)
     assert opened.recover() == () and len(looks) >= 10
     check_all(layers, right)

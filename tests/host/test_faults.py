@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import mixpe
-from mixpe.devices.driver import Device
+from mixpe.devices.device import Device
+from mixpe.devices.driver import driver_of
 from mixpe.errors import (
     ContractError,
     DeviceError,
@@ -46,7 +47,7 @@ def status_at(link):
 
 
 def used_bytes(device):
-    return device.memory.total_bytes - device.memory.free_bytes
+    return driver_of(device).memory.total_bytes - driver_of(device).memory.free_bytes
 
 
 def check_usable(device, layer, x, expected):
@@ -98,7 +99,7 @@ def test_results_that_stay_damaged(device, link, matrix, x, expected):
 
 def test_lost_job(device, link, matrix, x, expected):
     """Without reading descriptors back, the level of the queue tells."""
-    device.queue.verify = False
+    driver_of(device).queue.verify = False
     layer = device.load(matrix)
     link.faults["lose_jobs"] = 1
     with pytest.raises((JobError, DeviceError)):
@@ -107,7 +108,7 @@ def test_lost_job(device, link, matrix, x, expected):
 
 
 def test_only_job_lost(device, link, matrix, x, expected):
-    device.queue.verify = False
+    driver_of(device).queue.verify = False
     layer = device.load(matrix)
     link.faults["lose_jobs"] = ALWAYS
     with pytest.raises(JobError, match="holds 0 jobs.*lost on the link"):
@@ -209,7 +210,7 @@ def test_interrupt_leaves_a_usable_device(device, link, matrix, x, expected, mon
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(device.queue, "collect", interrupt)
+        patch.setattr(driver_of(device).queue, "collect", interrupt)
         with pytest.raises(KeyboardInterrupt):
             layer(x)
     assert len(link.done)  # jobs of the interrupted call
@@ -302,7 +303,7 @@ def test_memory_that_gets_ready_while_the_host_waits(link, monkeypatch):
 
     monkeypatch.setattr(link, "_read", late)
     with Device(link, "faulty", ready_s=5) as device:
-        assert len(looks) >= 10 and device.mem_bytes
+        assert len(looks) >= 10 and driver_of(device).mem_bytes
 
 
 def test_jobs_of_an_earlier_user_are_thrown_away(link, matrix, x, expected):

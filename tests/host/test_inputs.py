@@ -41,7 +41,7 @@ def test_axes_in_front_stay(layer, x):
 
 
 def test_layers_share_an_input_of_any_kind(layer, x):
-    first, second = layer.device.run([(layer, x.tolist()), (layer, x[None])])
+    first, second = layer.driver.run([(layer, x.tolist()), (layer, x[None])])
     np.testing.assert_array_equal(first, layer(x))
     np.testing.assert_array_equal(second[0], layer(x))
 
@@ -69,7 +69,9 @@ def test_what_is_refused(given, error, words, layer):
 
 def test_things_say_what_they_are(layer):
     assert repr(layer) == f"DeviceLinear({N} x {K}, W4A8, {layer.weight_bytes} bytes on reference)"
-    assert repr(layer.device) == "Device('reference', 8x32)"
+    with mixpe.open("reference") as device:
+        assert repr(device) == "Device('reference', 8x32)"
+    assert repr(device) == "Device('reference', 8x32, closed)"
     with mixpe.LlamaModel.from_pretrained(device="reference") as model:
         assert repr(model) == "LlamaModel(llama, 3 layers, hidden 256, vocabulary 256, on reference)"
         text = model.generate("def ", 2)

@@ -8,6 +8,7 @@ import pytest
 
 import mixpe
 from mixpe.devices import linear
+from mixpe.devices.driver import driver_of
 from mixpe.errors import ConfigError, ContractError
 from mixpe.lm.exact import ExactLinear
 from mixpe.quant.matrix import Int4Matrix, Int8Matrix
@@ -66,7 +67,7 @@ def check(device, matrix, x, activations, fused=None):
     if activations == "a8":
         np.testing.assert_array_equal(layer.partials(mixpe.quantize_activations(x)[0]), partial)
     layer.free()
-    assert device.memory.free_bytes == device.memory.total_bytes
+    assert driver_of(device).memory.free_bytes == driver_of(device).memory.total_bytes
 
 
 @pytest.mark.parametrize("activations", ["a8", "a16"])
@@ -78,7 +79,7 @@ def test_random_shapes_on_random_devices(seed, form, activations):
         k_max=int(rng.choice([512, 1024, 2048])), buffer_beats=int(rng.choice([64, 256])), scalers=1,
         queue_depth=int(rng.choice([2, 16])), mem_bytes=4 << 20, inbox_bytes=int(rng.choice([0, 16384])))
     with device:
-        device.out_bytes_max = int(rng.choice([16 << 10, 1 << 20]))
+        driver_of(device).out_bytes_max = int(rng.choice([16 << 10, 1 << 20]))
         matrix = random_matrix(rng, KINDS[rng.integers(2)], form, n=int(rng.integers(1, 60)),
             k=int(rng.choice([1, 33, 128, 500, 1100, 2100])), group_size=[32, 64, 128, 256, None][rng.integers(5)],
             scales=[usual, extreme][rng.integers(2)])
@@ -147,9 +148,9 @@ def test_the_form_is_in_the_words_of_its_jobs(monkeypatch):
     with mixpe.open("reference") as device:
         for form in FORMS:
             for fused in (True, False):
-                jobs, post = [], device.queue.post
-                monkeypatch.setattr(device.queue, "post", lambda job, post=post, jobs=jobs: (jobs.append(job),
-                    post(job)))
+                jobs, queue = [], driver_of(device).queue
+                monkeypatch.setattr(queue, "post",
+                    lambda job, post=queue.post, jobs=jobs: (jobs.append(job), post(job)))
                 matrix = random_matrix(rng, Int4Matrix, form, n=8, k=256)
                 device.load(matrix, fused=fused)(np.ones((1, 256), np.float32))
                 assert [Job.from_words(job.words()).form for job in jobs] == [form]
@@ -163,8 +164,8 @@ def test_streams_in_pieces_are_the_stream(monkeypatch):
         whole = device.load(matrix)
         monkeypatch.setattr(linear, "PIECE_BYTES", 10_000)
         parts = device.load(matrix)
-        assert device.checksum(whole.addrs[0], whole.weight_bytes) == device.checksum(parts.addrs[0],
-            parts.weight_bytes)
+        checksum = driver_of(device).checksum
+        assert checksum(whole.addrs[0], whole.weight_bytes) == checksum(parts.addrs[0], parts.weight_bytes)
 
 
 @pytest.mark.parametrize("options", [{"minima": False}, {"fused": False}])
@@ -175,7 +176,7 @@ def test_a_device_without_minima_says_so(form, options):
         for fused in (None, True, False):
             with pytest.raises(ConfigError, match="built without minima.*real minimum.*minima=True"):
                 device.load(matrix, fused=fused)
-        assert device.memory.free_bytes == device.memory.total_bytes
+        assert driver_of(device).memory.free_bytes == driver_of(device).memory.total_bytes
 
 
 def test_options():

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import mixpe
+from mixpe.devices.driver import driver_of
 from mixpe.errors import JobError
 from mixpe.selftest import run_selftest
 from mixpe_gateware.contract.jobs import Job, JobCode, check_job
@@ -38,18 +39,18 @@ def test_the_self_test_passes(dut):
 def test_identity(dut):
     info = dut.info()
     assert info["mem_bytes"] >= 128 << 10 and info["rows"] >= 1 and info["clock_hz"] > 1e6
-    dut.bank.write("scratch", 0x12345678)
-    assert dut.bank.read("scratch") == 0x12345678
-    dut.bank.mark()  # it is the driver's
+    driver_of(dut).bank.write("scratch", 0x12345678)
+    assert driver_of(dut).bank.read("scratch") == 0x12345678
+    driver_of(dut).bank.mark()  # it is the driver's
 
 
 @pytest.mark.parametrize("size", [16, 32, 48, 4096, 32752])
 def test_checksum_is_crc32(dut, size):
     data = np.random.default_rng(size).integers(0, 256, size, np.uint8)
-    offset = dut.mem_bytes//4
-    dut.write_memory(offset, data)
-    np.testing.assert_array_equal(dut.read_memory(offset, size), data)
-    assert dut.checksum(offset, size) == zlib.crc32(data)
+    offset = driver_of(dut).mem_bytes//4
+    driver_of(dut).write_memory(offset, data)
+    np.testing.assert_array_equal(driver_of(dut).read_memory(offset, size), data)
+    assert driver_of(dut).checksum(offset, size) == zlib.crc32(data)
 
 
 @pytest.mark.parametrize("activations", ["a8", "a8g", "a16"])
@@ -105,20 +106,21 @@ def test_bad_descriptors(dut, reference, changes, code):
     m = min(8, dut.config.rows)
     x = np.random.default_rng(1).standard_normal((m, 256)).astype(np.float32)
     layer = dut.load(matrix)
-    places = {"activations": dut.mem_bytes//4, "results": dut.mem_bytes//2, "odd": dut.mem_bytes//2 + 1}
+    size   = driver_of(dut).mem_bytes
+    places = {"activations": size//4, "results": size//2, "odd": size//2 + 1}
     good = dict(weights_addr=layer.addrs[0], act_addr=places["activations"], out_addr=places["results"], n=16, k=256,
         m=m, group=2, out_bytes=16 << 10)
-    assert check_job(Job(**good), dut.config, dut.mem_bytes) == JobCode.OK
+    assert check_job(Job(**good), dut.config, size) == JobCode.OK
     bad = Job(**{**good, **{name: places.get(value, value) for name, value in changes.items()}})
     # What is wrong first depends on the device's sizes; the reference knows.
-    wanted = check_job(bad, dut.config, dut.mem_bytes)
+    wanted = check_job(bad, dut.config, size)
     assert wanted == code or (wanted != JobCode.OK and "m" in changes)
-    dut.write_memory(places["results"], bytes(1024))
+    driver_of(dut).write_memory(places["results"], bytes(1024))
     dut.reset_counters()
-    assert dut.run_job(bad).code == wanted
+    assert driver_of(dut).run_job(bad).code == wanted
     counters = dut.counters()
     assert (counters["jobs"], counters["errors"], counters["beats_out"]) == (1, 1, 0)
-    assert not dut.read_memory(places["results"], 1024).any()
+    assert not driver_of(dut).read_memory(places["results"], 1024).any()
     same_bits(layer(x), reference.load(matrix)(x))
     layer.free()
 
@@ -130,15 +132,15 @@ def test_reset_in_the_middle_of_a_job(dut, reference, monkeypatch):
     matrix = random_matrix(4, 1024, 1024)
     x = np.random.default_rng(1).standard_normal((8, 1024)).astype(np.float32)
     layer = dut.load(matrix)
-    collect = dut.queue.collect
+    collect = driver_of(dut).queue.collect
 
     def impatient():
         with monkeypatch.context() as patch:
-            patch.setattr(dut.queue, "limit_s", lambda cycles: 0.0)
+            patch.setattr(driver_of(dut).queue, "limit_s", lambda cycles: 0.0)
             return collect()
 
     with monkeypatch.context() as patch:
-        patch.setattr(dut.queue, "collect", impatient)
+        patch.setattr(driver_of(dut).queue, "collect", impatient)
         with pytest.raises(JobError, match="did not end within"):
             layer(x)
     same_bits(layer(x), reference.load(matrix)(x))

@@ -9,6 +9,7 @@ import time
 import pytest
 
 import mixpe
+from mixpe.devices.driver import driver_of
 from mixpe.errors import ConfigError, LinkError, MixpeError, NotMixpeError, ToolError, UrlError
 
 
@@ -18,7 +19,7 @@ def test_reference_options():
     wanted = {"rows": 4, "port_bits": 32, "fused": False, "mem_bytes": 65536, "queue_depth": 2, "lanes": 8,
         "url": "reference?rows=4&port_bits=0x20&fused=no&verify=all&mem_bytes=65536"}
     assert {name: info[name] for name in wanted} == wanted
-    assert device.verify == "all"
+    assert driver_of(device).verify == "all"
 
 
 def test_keywords_win():

@@ -12,6 +12,7 @@ import pytest
 import mixpe
 from mixpe.bench.board import GenerationModel
 from mixpe.bench.models import Shape
+from mixpe.devices.driver import driver_of
 from mixpe.errors import ConfigError, DeviceMemoryError
 from mixpe.plan.cut import ALIGN_BYTES
 from mixpe.plan.layer import LayerPlan, LayerShape
@@ -134,18 +135,19 @@ def test_a_device_posts_the_plan(monkeypatch, activations, fused, m, n, k):
     """Step by step, with the addresses of its buffers added; activations that steps share lie in one place."""
     rng = np.random.default_rng(n)
     with mixpe.open("reference", mem_bytes=1 << 20) as device:
-        device.memory.allocate(4096)
+        driver_of(device).memory.allocate(4096)
         layer = device.load(mixpe.quantize(rng.standard_normal((n, k)).astype(np.float32)), activations, fused)
-        plan  = layer.plan.call(m, out_bytes_max=device.out_bytes_max, room_bytes=device.memory.largest_bytes)
-        jobs, post = [], device.queue.post
-        monkeypatch.setattr(device.queue, "post", lambda job: (jobs.append(job), post(job)))
+        plan  = layer.plan.call(m, out_bytes_max=driver_of(device).out_bytes_max,
+            room_bytes=driver_of(device).memory.largest_bytes)
+        jobs, post = [], driver_of(device).queue.post
+        monkeypatch.setattr(driver_of(device).queue, "post", lambda job: (jobs.append(job), post(job)))
         layer(rng.standard_normal((m, k)).astype(np.float32))
         places = {}
         for job, step in zip(jobs, plan.steps, strict=True):
             assert job.weights_addr == layer.addrs[step.slab] + step.job.weights_addr
             assert replace(job, weights_addr=step.job.weights_addr, act_addr=0, out_addr=0) == step.job
             assert places.setdefault(step.acts, job.act_addr) == job.act_addr
-        assert device.streamed_bytes == sum(step.weight_bytes for step in plan.steps)
+        assert driver_of(device).streamed_bytes == sum(step.weight_bytes for step in plan.steps)
 
 
 @pytest.mark.parametrize("name, activations", [("ulx3s", "a8"), ("ulx3s", "a8g"), ("ecpix5", "a16"),
@@ -167,12 +169,12 @@ def test_no_room_for_one_token_of_two_rows():
     w = np.random.default_rng(0).standard_normal((8, 4096)).astype(np.float32)
     with mixpe.open("reference", mem_bytes=20 << 10) as device:
         layer = device.load(mixpe.quantize(w), "a16")
-        free  = device.memory.free_bytes
+        free  = driver_of(device).memory.free_bytes
         assert layer.fused
         for tokens in (1, 3):
             with pytest.raises(DeviceMemoryError, match="8.062 KiB do not fit"):
                 layer(np.ones((tokens, 4096), np.float32))
-        assert device.memory.free_bytes == free
+        assert driver_of(device).memory.free_bytes == free
 
 
 def files_of(call):

@@ -8,6 +8,7 @@ import pytest
 
 import mixpe
 from mixpe.devices import linear
+from mixpe.devices.driver import driver_of
 from mixpe.errors import ConfigError, DeviceError, DeviceMemoryError, DtypeError, RangeError, ShapeError
 from mixpe.reference import execute
 from mixpe_gateware.contract import narrow, reference, wide
@@ -50,8 +51,8 @@ def check(device, matrix, x, activations, fused=None):
         assert found.dtype == np.int32
         np.testing.assert_array_equal(found, partial)
     layer.free()
-    assert device.memory.free_bytes == device.memory.total_bytes
-    assert device.inbox.free_bytes == device.inbox.total_bytes
+    assert driver_of(device).memory.free_bytes == driver_of(device).memory.total_bytes
+    assert driver_of(device).inbox.free_bytes == driver_of(device).inbox.total_bytes
 
 
 @pytest.mark.parametrize("activations", ["a8", "a8g", "a16"])
@@ -63,7 +64,7 @@ def test_random_shapes_on_random_devices(seed, activations):
         queue_depth=int(rng.choice([2, 16])), mem_bytes=4 << 20, verify=str(rng.choice(["all", "weights"])),
         inbox_bytes=int(rng.choice([0, 1024, 16384])))
     with device:
-        device.out_bytes_max = int(rng.choice([16 << 10, 1 << 20]))
+        driver_of(device).out_bytes_max = int(rng.choice([16 << 10, 1 << 20]))
         matrix, x = random_layer(seed, n=int(rng.integers(1, 80)), k=int(rng.choice([1, 33, 128, 500, 1100, 2100])),
             m=int(rng.integers(0, 40)), group_size=[32, 64, 128, 256, None][rng.integers(5)],
             bits=int(rng.choice([4, 8])), symmetric=bool(rng.integers(2)))
@@ -174,24 +175,24 @@ def test_activations_take_the_inbox_where_they_fit_it(monkeypatch):
             ({}, 0), ({"inbox_bytes": 4096, "verify": "all"}, 0)):
         with mixpe.open("reference", **options) as device:
             jobs = []
-            post = device.queue.post
-            monkeypatch.setattr(device.queue, "post", lambda job, post=post, jobs=jobs: (jobs.append(job), post(job)))
+            queue, mem_bytes = driver_of(device).queue, driver_of(device).mem_bytes
+            monkeypatch.setattr(queue, "post", lambda job, post=queue.post, jobs=jobs: (jobs.append(job), post(job)))
             layer = device.load(matrix, "a16", fused=True)
             inputs = [x[:1], x[1:2] + 1, x[2:3] + 2]  # two rows of 512 bytes each and their shifts
             found = device.run([(layer, each) for each in inputs])
             for each, y in zip(inputs, found, strict=True):
                 np.testing.assert_array_equal(y, expected_output(matrix, each, "a16")[0])
-            assert [job.act_addr >= device.mem_bytes for job in jobs] == [index < expected for index in range(3)]
+            assert [job.act_addr >= mem_bytes for job in jobs] == [index < expected for index in range(3)]
             layer(x)
-            assert jobs[-1].act_addr < device.mem_bytes
+            assert jobs[-1].act_addr < mem_bytes
             if options.get("inbox_bytes"):
                 with pytest.raises(DeviceMemoryError, match="outside the device's inbox"):
-                    device.write_memory(device.mem_bytes + options["inbox_bytes"] - 4, np.zeros(8, np.uint8))
-                device.write_memory(device.mem_bytes + 8, np.arange(8, dtype=np.uint8))
-                assert device.read_memory(device.mem_bytes + 8, 8).tolist() == list(range(8))
+                    driver_of(device).write_memory(mem_bytes + options["inbox_bytes"] - 4, np.zeros(8, np.uint8))
+                driver_of(device).write_memory(mem_bytes + 8, np.arange(8, dtype=np.uint8))
+                assert driver_of(device).read_memory(mem_bytes + 8, 8).tolist() == list(range(8))
             else:
                 with pytest.raises(DeviceMemoryError, match="outside the device's memory"):
-                    device.write_memory(device.mem_bytes, np.zeros(8, np.uint8))
+                    driver_of(device).write_memory(driver_of(device).mem_bytes, np.zeros(8, np.uint8))
 
 
 def test_memory_that_is_short_slows_down_only():
@@ -208,7 +209,7 @@ def test_memory_that_is_too_small():
     with mixpe.open("reference", mem_bytes=64 << 10) as device:
         with pytest.raises(DeviceMemoryError, match="KiB.*do not fit.*64 KiB"):
             device.load(matrix)
-        assert device.memory.free_bytes == 64 << 10
+        assert driver_of(device).memory.free_bytes == 64 << 10
         small, x = random_layer(8, n=8, k=64, m=3, group_size=64)
         check(device, small, x, "a8")
 
@@ -227,12 +228,12 @@ def test_no_room_for_activations():
     matrix, x = random_layer(8, n=8, k=4096, m=8)
     with mixpe.open("reference", mem_bytes=20 << 10) as device:
         layer = device.load(matrix)
-        free_bytes = device.memory.free_bytes
+        free_bytes = driver_of(device).memory.free_bytes
         assert free_bytes < 4096
         for rows in (8, 1):
             with pytest.raises(DeviceMemoryError, match="do not fit"):
                 layer(x[:rows])
-            assert device.memory.free_bytes == free_bytes
+            assert driver_of(device).memory.free_bytes == free_bytes
         layer.free()
         small, x = random_layer(8, n=8, k=64, m=3, group_size=64)
         check(device, small, x, "a8")
@@ -280,12 +281,12 @@ def test_bad_descriptors_change_nothing(changes, code):
         layer = device.load(matrix)
         good = dict(weights_addr=layer.addrs[0], act_addr=512 << 10, out_addr=768 << 10, n=16, k=256, m=8, group=2,
             out_bytes=64 << 10)
-        before = device.link.memory.copy()
-        assert device.run_job(Job(**{**good, **changes})).code == code
-        np.testing.assert_array_equal(device.link.memory, before)
+        before = driver_of(device).link.memory.copy()
+        assert driver_of(device).run_job(Job(**{**good, **changes})).code == code
+        np.testing.assert_array_equal(driver_of(device).link.memory, before)
         counters = device.counters()
         assert (counters["jobs"], counters["errors"], counters["beats_out"]) == (1, 1, 0)
-        assert device.run_job(Job(**good)).code == JobCode.OK
+        assert driver_of(device).run_job(Job(**good)).code == JobCode.OK
         np.testing.assert_array_equal(layer(x), expected_output(matrix, x)[0])
 
 
@@ -296,22 +297,23 @@ def test_weights_written_over_are_noticed():
     with mixpe.open("reference") as device:
         layer, second = device.load(matrix), device.load(other)
         layer(x), second(x)
-        device.write_memory(layer.addrs[0], device.read_memory(second.addrs[0], second.weight_bytes))
+        driver = driver_of(device)
+        driver.write_memory(layer.addrs[0], driver.read_memory(second.addrs[0], second.weight_bytes))
         np.testing.assert_array_equal(layer(x), second(x))
 
 
 def test_memory_access():
     with mixpe.open("reference", mem_bytes=1 << 20) as device:
-        device.write_memory(4096, bytes(range(64)))
-        assert device.read_memory(4096, 64).tobytes() == bytes(range(64))
-        assert device.checksum(4096, 64) == 0x100ECE8C
+        driver_of(device).write_memory(4096, bytes(range(64)))
+        assert driver_of(device).read_memory(4096, 64).tobytes() == bytes(range(64))
+        assert driver_of(device).checksum(4096, 64) == 0x100ECE8C
         for offset, size in ((-4, 8), ((1 << 20) - 4, 8), (1 << 30, 4)):
             with pytest.raises(DeviceMemoryError, match="end outside"):
-                device.read_memory(offset, size)
+                driver_of(device).read_memory(offset, size)
         with pytest.raises(DeviceMemoryError):
-            device.write_memory((1 << 20) - 4, bytes(8))
+            driver_of(device).write_memory((1 << 20) - 4, bytes(8))
         with pytest.raises(ShapeError, match="whole beats"):
-            device.checksum(4, 16)
+            driver_of(device).checksum(4, 16)
 
 
 # Bad input.
@@ -375,7 +377,8 @@ def test_closed_device():
     layer = device.load(matrix)
     device.close()
     device.close()
-    for use in (lambda: layer(x), lambda: device.load(matrix), device.counters, lambda: device.read_memory(0, 4)):
+    for use in (lambda: layer(x), lambda: device.load(matrix), device.counters,
+                lambda: driver_of(device).read_memory(0, 4)):
         with pytest.raises(DeviceError, match="closed"):
             use()
 
@@ -402,7 +405,7 @@ def test_weights_that_do_not_fit_the_budget(monkeypatch):
         for _ in range(2):
             for layer, matrix, x in layers:
                 assert layer(x).tobytes() == expected_output(matrix, x)[0].tobytes()
-            assert 0 < device.link.executor._cached_bytes <= 100_000
+            assert 0 < driver_of(device).link.executor._cached_bytes <= 100_000
 
 
 def test_a_layer_that_can_be_made_again_keeps_no_matrix():
@@ -412,8 +415,8 @@ def test_a_layer_that_can_be_made_again_keeps_no_matrix():
         layer = device.load(matrix, remake=lambda: made.append(1) or matrix)
         first = layer(x)
         assert not made and layer.shape == (40, 256)
-        device.write_memory(layer.addrs[0], np.zeros(64, np.uint8))
-        device.epoch += 1
+        driver_of(device).write_memory(layer.addrs[0], np.zeros(64, np.uint8))
+        driver_of(device).epoch += 1
         assert layer(x).tobytes() == first.tobytes() and made
         assert device.load(matrix, fused=False, remake=None)(x).tobytes() == first.tobytes()
 
@@ -424,6 +427,7 @@ def test_streams_in_pieces_are_the_stream(monkeypatch):
         whole = device.load(matrix)
         monkeypatch.setattr(linear, "PIECE_BYTES", 10_000)
         parts = device.load(matrix)
-        assert device.checksum(whole.addrs[0], whole.weight_bytes) == device.checksum(parts.addrs[0],
-            parts.weight_bytes) == parts.crcs[0]
+        checksum = driver_of(device).checksum
+        assert checksum(whole.addrs[0], whole.weight_bytes) == checksum(parts.addrs[0], parts.weight_bytes) \
+            == parts.crcs[0]
         assert parts(x).tobytes() == whole(x).tobytes()

@@ -4,7 +4,8 @@
 import numpy as np
 import pytest
 
-from mixpe.devices.driver import Device
+from mixpe.devices.device import Device
+from mixpe.devices.driver import driver_of
 from mixpe.errors import DeviceError, LinkTimeout
 from mixpe.reference.device import MEM_BASE
 from mixpe_gateware.contract.memory_init import (
@@ -102,7 +103,7 @@ class SdrFar:
 
 def test_sequence(link, sdr):
     with Device(link, "sdr", ready_s=0.1) as device:
-        assert sdr.commands == SEQUENCE and device.mem_bytes
+        assert sdr.commands == SEQUENCE and driver_of(device).mem_bytes
     assert sdr.registers[DFII_OFFSETS["control"]] == CONTROL_ON | CONTROL_SEL
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import mixpe
+from mixpe.devices.driver import driver_of
 from mixpe.errors import DeviceError
 
 THREADS, CALLS = 4, 25
@@ -40,8 +41,8 @@ def test_threads_on_one_device_get_their_own_results(device):
             np.testing.assert_array_equal(layers[index](inputs[index]), wanted[index][0])
             np.testing.assert_array_equal(layers[index].partials(codes[index]), wanted[index][1])
             addr = own.addrs[0]
-            device.write_memory(addr, bytes(16))
-            assert not device.read_memory(addr, 16).any()
+            driver_of(device).write_memory(addr, bytes(16))
+            assert not driver_of(device).read_memory(addr, 16).any()
             assert device.counters()["errors"] == 0
         own.free()
         return index

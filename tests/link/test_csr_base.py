@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import mixpe
+from mixpe.devices.driver import driver_of
 from mixpe.devices.finding import CPU_BASES, SEARCH_S, find_registers, likely_bases
 from mixpe.errors import LinkTimeout, NotMixpeError
 from mixpe_gateware.contract.registers import CSR_BANK, CSR_BASES, CSR_PAGE_BYTES, MAGIC
@@ -39,7 +40,7 @@ def test_a_device_there_is_opened(uartbone_at, base):
     """Through the whole driver, over the link's bytes."""
     far = uartbone_at(base)
     with mixpe.open(far.url) as device:
-        assert device.bank.base == base + OFFSET
+        assert driver_of(device).bank.base == base + OFFSET
         matrix = mixpe.quantize(np.ones((8, 64), np.float32), group_size=64)
         np.testing.assert_array_equal(device.load(matrix).partials(np.ones((1, 64), np.int8)),
             matrix.q.astype(np.int32).sum(axis=1).reshape(1, 8, 1))
@@ -48,14 +49,14 @@ def test_a_device_there_is_opened(uartbone_at, base):
 def test_csr_base_of_the_url(uartbone_at):
     far = uartbone_at(0x1234_0000)
     with mixpe.open(f"{far.url}?csr_base=0x12340000") as device:
-        assert device.bank.base == 0x1234_0000 + OFFSET
+        assert driver_of(device).bank.base == 0x1234_0000 + OFFSET
     assert {address for _, _, address in far.frames if address*4 < 0x4000_0000} >= {(0x1234_0000 + OFFSET)//4}
     assert not [1 for _, _, address in far.frames if 4*address in [base + OFFSET for base in CSR_BASES]]
 
 
 def test_csr_base_of_the_call(uartbone_at):
     with mixpe.open(uartbone_at(0x1234_0000).url, csr_base=0x1234_0000) as device:
-        assert device.bank.base == 0x1234_0000 + OFFSET
+        assert driver_of(device).bank.base == 0x1234_0000 + OFFSET
 
 
 def test_elsewhere_is_said_in_time(uartbone_at):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import mixpe
+from mixpe.devices.driver import driver_of
 from mixpe.errors import DeviceError, LinkError, LinkTimeout, MixpeError, NotMixpeError
 from mixpe.link import open_link
 from mixpe.link.channel import RETRIES
@@ -100,7 +101,7 @@ def test_a_bad_network_never_posts_a_job_twice(bridge, seed, faults):
     with mixpe.open(far.url + "?timeout_s=4") as device:
         checks = list(run_selftest(device))
         assert all(check.ok for check in checks), [str(check) for check in checks]
-        assert device.link.counters.retries or device.link.counters.strays
+        assert driver_of(device).link.counters.retries or driver_of(device).link.counters.strays
         assert far.posts == far.device.counts["jobs"] == device.counters()["jobs"]
 
 
@@ -193,8 +194,8 @@ def test_a_checksum_whose_commands_are_lost_is_never_the_last_one(bridge, lost, 
     far = bridge()
     with mixpe.open(far.url + "?timeout_s=1") as device:
         data = np.random.default_rng(5).integers(0, 256, 4096).astype(np.uint8)
-        device.write_memory(0, data)
-        assert device.checksum(0, data.size) == zlib.crc32(data)
+        driver_of(device).write_memory(0, data)
+        assert driver_of(device).checksum(0, data.size) == zlib.crc32(data)
         if changed:
             far.device.memory[100] ^= 1
             data[100] ^= 1
@@ -202,11 +203,11 @@ def test_a_checksum_whose_commands_are_lost_is_never_the_last_one(bridge, lost, 
         before = len(far.writes)
         if lost == 10**9:
             with pytest.raises(LinkTimeout, match="2 words written at 0x.* did not arrive within 1 s, tried 5 times"):
-                device.checksum(0, data.size)
+                driver_of(device).checksum(0, data.size)
             del far.act
-        assert device.checksum(0, data.size) == zlib.crc32(data)
+        assert driver_of(device).checksum(0, data.size) == zlib.crc32(data)
         assert far.writes[before:] == [(BANK + OFFSETS["checksum_addr"], [0, 4096])]
-        assert device.checksum(64, 128) == zlib.crc32(data[64:192])
+        assert driver_of(device).checksum(64, 128) == zlib.crc32(data[64:192])
 
 
 def test_checksums_are_told_apart_though_they_are_equal(bridge):
@@ -216,9 +217,9 @@ def test_checksums_are_told_apart_though_they_are_equal(bridge):
     data[-4:] = np.array([zlib.crc32(data[1024:-4]) ^ 0x6DD90A9D], "<u4").view(np.uint8)
     assert zlib.crc32(data[1024:]) == 0
     with mixpe.open(far.url + "?timeout_s=4") as device:
-        device.write_memory(0, data)
+        driver_of(device).write_memory(0, data)
         for offset, size in [(1024, 1024), (1024, 1024), (0, 0), (0, 0), (0, 1024), (1024, 1024)]:
-            assert device.checksum(offset, size) == zlib.crc32(data[offset:offset + size])
+            assert driver_of(device).checksum(offset, size) == zlib.crc32(data[offset:offset + size])
         commands = [words for addr, words in far.writes if addr == BANK + OFFSETS["checksum_addr"]]
         assert commands == [[1024, 1024], [1024, 1024], [0, 0], [0, 0], [0, 1024], [1024, 1024]]
 
@@ -241,15 +242,15 @@ def test_a_checksum_waits_for_the_one_before(bridge):
 
     far.device.read_words = running
     with mixpe.open(far.url + "?timeout_s=0.3", floor_s=0.3) as device:
-        device.write_memory(0, data)
+        driver_of(device).write_memory(0, data)
         busy[0] = 10**9
         with pytest.raises(DeviceError, match="the checksum of 128 bytes did not end"):
-            device.checksum(0, 128)
+            driver_of(device).checksum(0, 128)
         with pytest.raises(DeviceError, match="an earlier checksum did not end within 0.3"):
-            device.checksum(128, 128)
+            driver_of(device).checksum(128, 128)
         assert commands() == 1
         busy[0] = 3
-        assert device.checksum(128, 128) == zlib.crc32(data[128:])
+        assert driver_of(device).checksum(128, 128) == zlib.crc32(data[128:])
         assert busy[0] == 0 and commands() == 2
     busy[0] = 10**9
     with pytest.raises(DeviceError, match="a checksum that another program started did not end within 0.3"):

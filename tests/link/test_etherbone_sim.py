@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 import mixpe
+from mixpe.devices.driver import driver_of
 from mixpe.errors import ConfigError, DeviceError, LinkError, LinkTimeout
 from mixpe.link import open_link
 from mixpe.link.packets import WORDS_MAX, parse_answer, probe_packet, read_packet, write_packet
@@ -87,7 +88,7 @@ def network(etherbone_process, etherbone_sim, make_faults):
     for each in made:
         each.close()
     with suppress(LinkError):
-        etherbone_sim.link.read_word(etherbone_sim.bank.base)
+        driver_of(etherbone_sim).link.read_word(driver_of(etherbone_sim).bank.base)
 
 
 @pytest.fixture(scope="module")
@@ -124,8 +125,8 @@ def test_layers_are_those_of_the_reference(etherbone_sim, reference):
     (4, {"loss": 0.02, "double": 0.05, "swap": 0.05})], ids=["loss", "double", "swap", "all"])
 def test_a_bad_network_changes_no_number(network, reference, etherbone_sim, etherbone_process, seed, faults):
     """The memory is initialised through it, layers are right, and no job is posted twice or lost."""
-    etherbone_sim.link.write_words(etherbone_sim.bank.base + INIT_OFFSET, [0, 0])
-    etherbone_sim.link.flush()
+    driver_of(etherbone_sim).link.write_words(driver_of(etherbone_sim).bank.base + INIT_OFFSET, [0, 0])
+    driver_of(etherbone_sim).link.flush()
     between = network(seed, **faults)
     with mixpe.open(f"{between.url}?timeout_s=20", rate_hz=20_000) as device:
         device.reset_counters()
@@ -134,9 +135,9 @@ def test_a_bad_network_changes_no_number(network, reference, etherbone_sim, ethe
         counters = device.counters()
         assert counters["errors"] == 0 and counters["jobs"] == reference.counters()["jobs"]
         if "loss" in faults:
-            assert device.link.counters.retries
+            assert driver_of(device).link.counters.retries
         if "double" in faults:
-            assert device.link.counters.strays
+            assert driver_of(device).link.counters.strays
     assert between.packets > 80
 
 
@@ -179,7 +180,7 @@ def test_what_is_no_packet_is_ignored(etherbone_process):
 
 
 def test_a_stopped_device_is_a_timeout_and_late_answers_are_dropped(etherbone_process, etherbone_sim, monkeypatch):
-    link = etherbone_sim.link
+    link = driver_of(etherbone_sim).link
     monkeypatch.setattr(link, "timeout_s", 0.4)
     link.write_word(0x4000_0000, 5)
     link.flush()
@@ -198,17 +199,17 @@ def test_a_stopped_device_is_a_timeout_and_late_answers_are_dropped(etherbone_pr
 def test_another_program_takes_over_and_is_taken_over(etherbone_process, etherbone_sim, network):
     """Two at once: who was there before gets an error, never a lost write, and may begin anew."""
     between = network(1)
-    etherbone_sim.link.write_word(0x4000_0000, 1)
+    driver_of(etherbone_sim).link.write_word(0x4000_0000, 1)
     with open_link(f"{between.url}?timeout_s=20") as other:
         other.write_word(0x4000_0000, 2)
         other.flush()
         before = other.read_word(0x4000_0004)
-        etherbone_sim.link.write_word(0x4000_0004, before ^ 3)
+        driver_of(etherbone_sim).link.write_word(0x4000_0004, before ^ 3)
         with pytest.raises(LinkError, match="another program uses it"):
-            etherbone_sim.link.flush()
+            driver_of(etherbone_sim).link.flush()
         assert other.read_words(0x4000_0000, 2).tolist() == [2, before]
-        etherbone_sim.link.write_word(0x4000_0000, 4)
-        assert etherbone_sim.link.read_word(0x4000_0000) == 4
+        driver_of(etherbone_sim).link.write_word(0x4000_0000, 4)
+        assert driver_of(etherbone_sim).link.read_word(0x4000_0000) == 4
         with pytest.raises(LinkError, match="another program uses it"):
             other.read_word(0x4000_0000)
 
@@ -232,7 +233,7 @@ def test_it_sleeps_while_nothing_happens(etherbone_process, etherbone_sim):
             fields = stat.read().rpartition(")")[2].split()
         return int(fields[11]) + int(fields[12])
 
-    assert etherbone_sim.link.read_word(etherbone_sim.bank.base) == MAGIC
+    assert driver_of(etherbone_sim).link.read_word(driver_of(etherbone_sim).bank.base) == MAGIC
     time.sleep(0.3)
     before = ticks()
     time.sleep(1.0)
@@ -273,7 +274,7 @@ def test_by_url_and_by_command(etherbone_options):
     """As a user opens it: in one program, and in two."""
     url = "sim?" + "&".join(f"{name}={value}" for name, value in etherbone_options.items())
     with mixpe.open(url) as device:
-        assert device.verify == "all" and device.link.url.startswith("etherbone://127.0.0.2:")
+        assert driver_of(device).verify == "all" and driver_of(device).link.url.startswith("etherbone://127.0.0.2:")
         shape = device.info()["rows"], device.info()["lanes"]
     words = [word for name, value in etherbone_options.items()
              for word in (f"--{name.replace('_', '-')}", str(value))]

@@ -16,6 +16,7 @@ import pytest
 
 import mixpe
 from mixpe.cli.main import main
+from mixpe.devices.driver import driver_of
 from mixpe.errors import LinkError, LinkTimeout, RangeError
 from mixpe.link import open_link
 from mixpe.reference.device import MEM_BASE
@@ -36,7 +37,8 @@ class End:
 
 
 def end_of(device):
-    return End(device.link, device.mem_base, device.mem_bytes, device.bank.base)
+    driver = driver_of(device)
+    return End(driver.link, driver.mem_base, driver.mem_bytes, driver.bank.base)
 
 
 @pytest.fixture(params=["uartbone", "frames", "etherbone", "etherbone-sim",
@@ -224,7 +226,7 @@ def test_a_device_opens_and_passes_its_self_test(far):
     with mixpe.open(far.url) as device:
         checks = list(run_selftest(device))
         assert all(check.ok for check in checks), [str(check) for check in checks]
-        assert device.link.counters.retries == 0
+        assert driver_of(device).link.counters.retries == 0
         assert far.device.counts["jobs"] == device.counters()["jobs"]
 
 

@@ -10,6 +10,7 @@ import pytest
 
 import mixpe
 from mixpe.cli.main import main
+from mixpe.devices.driver import driver_of
 from mixpe.devices.memory import Allocator, Region
 from mixpe.errors import DeviceMemoryError, ModelMemoryError, RangeError
 from mixpe.formats import safetensors
@@ -32,7 +33,7 @@ PACKAGED = 3 << 18  # bytes: less than the layers of the packaged model have
 
 def free_of(url):
     with mixpe.open(url) as device:
-        return device.memory.free_bytes
+        return driver_of(device).memory.free_bytes
 
 
 def open_small(device, path=None, **options):
@@ -55,7 +56,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_sent(packaged):
     with mixpe.open(f"reference?mem_bytes={PACKAGED}") as device:
         with pytest.raises(ModelMemoryError) as caught:
             LlamaModel.from_pretrained(None, device)
-        assert device.link_bytes()["written"] < 4096 and device.memory.free_bytes == PACKAGED
+        assert device.link_bytes()["written"] < 4096 and driver_of(device).memory.free_bytes == PACKAGED
     error = caught.value
     assert packaged[2] < error.needed_bytes < packaged[2] + (64 << 10) and error.free_bytes == PACKAGED
     missing = (error.needed_bytes - PACKAGED)/1024
@@ -89,8 +90,8 @@ def test_streamed_is_the_same_to_the_bit(packaged, mem_bytes, activations):
             assert float(rate[1])*float(rate[2])*unit == pytest.approx(size.streamed_bytes, rel=0.02)
             if text:
                 assert 6*size.streamed_bytes <= sent < 6.6*size.streamed_bytes + (600 << 10)
-            assert device.memory.free_bytes == mem_bytes == device.memory.largest_bytes
-            assert device.inbox.free_bytes == device.config.inbox_bytes
+            assert driver_of(device).memory.free_bytes == mem_bytes == driver_of(device).memory.largest_bytes
+            assert driver_of(device).inbox.free_bytes == device.config.inbox_bytes
 
 
 def plans_of(path, config, wide=False, rounding=None):
@@ -107,7 +108,7 @@ def test_what_fits_is_not_streamed(packaged):
         with model:
             assert not notes and not model.notes and model.logits(PROMPT).tobytes() == packaged[0].tobytes()
             assert sum(map(stream_bytes, plans_of(None, device.config).values())) == (
-                free_of(url) - device.memory.free_bytes)
+                free_of(url) - driver_of(device).memory.free_bytes)
 
 
 @pytest.mark.parametrize("less, offer", [(4096, "head"), (4096, "weights"), (40 << 10, "weights")])
@@ -148,36 +149,36 @@ def test_a_memory_for_which_nothing_helps(folder):
             warnings.simplefilter("ignore")
             with LlamaModel.from_pretrained(folder, device, stream=True) as model:  # all of it, in small pieces
                 assert model.logits(PROMPT).tobytes() == whole.logits(PROMPT).tobytes()
-        device.memory.allocate(4096 - 512)
+        driver_of(device).memory.allocate(4096 - 512)
         with pytest.raises(ModelMemoryError, match="tang_nano") as caught:
             LlamaModel.from_pretrained(folder, device)
         assert "stream" not in str(caught.value)
         with pytest.raises(DeviceMemoryError, match="eight channels of its widest layer"):
             LlamaModel.from_pretrained(folder, device, stream=True)
-        assert device.memory.free_bytes == 512
+        assert driver_of(device).memory.free_bytes == 512
 
 
 def test_another_user_of_the_memory(packaged):
     """Free memory in pieces; what is not ours stays."""
     with mixpe.open(f"reference?mem_bytes={2*PACKAGED}") as device:
-        places = [device.memory.allocate(PACKAGED//8) for _ in range(16)]
+        places = [driver_of(device).memory.allocate(PACKAGED//8) for _ in range(16)]
         for place in places[::2]:
-            device.memory.free(place)
-        free = device.memory.free_bytes
+            driver_of(device).memory.free(place)
+        free = driver_of(device).memory.free_bytes
         with pytest.raises(ModelMemoryError):
             LlamaModel.from_pretrained(None, device)
         model, notes = open_small(device, stream=True)
         with model:
             assert notes and model.logits(PROMPT).tobytes() == packaged[0].tobytes()
-        assert device.memory.free_bytes == free
+        assert driver_of(device).memory.free_bytes == free
 
 
 def test_enough_but_in_pieces(folder):
     needed = Space.of_size(Config(), 1 << 24).needed_bytes(plans_of(folder, Config(), True))
     with mixpe.open(f"reference?mem_bytes={2*(needed//4096*4096)}") as device:
-        places = [device.memory.allocate(2048) for _ in range(device.memory.total_bytes//2048)]
+        places = [driver_of(device).memory.allocate(2048) for _ in range(driver_of(device).memory.total_bytes//2048)]
         for place in [*places[::2], places[1], places[3]]:
-            device.memory.free(place)
+            driver_of(device).memory.free(place)
         with pytest.raises(ModelMemoryError, match="enough, but in pieces") as caught:
             LlamaModel.from_pretrained(folder, device)
         assert caught.value.free_bytes >= needed
@@ -195,7 +196,7 @@ def test_an_error_at_loading_gives_everything_back(folder):
     with mixpe.open("reference?mem_bytes=32768") as device:
         with pytest.raises(RangeError, match="no more"):
             LlamaModel.from_pretrained(folder, device, group_size=32, quantiser=quantiser, stream=True)
-        assert device.memory.free_bytes == 32768
+        assert driver_of(device).memory.free_bytes == 32768
 
 
 def test_columns_in_another_order_are_streamed(folder, tmp_path):
@@ -209,13 +210,13 @@ def test_columns_in_another_order_are_streamed(folder, tmp_path):
     with mixpe.open("reference") as device:
         expected = [device.load(matrix)(x if order is None else np.ascontiguousarray(x[:, order]))
                     for matrix, order in zip(matrices, orders, strict=True)]
-        free   = device.memory.free_bytes
+        free   = driver_of(device).memory.free_bytes
         stream = Stream(device, Residence(("a",), 704, 3000), "a8")
         job    = stream.layers(list(zip(matrices, orders, strict=True)))
         assert job(x).tobytes() == np.concatenate(expected, axis=1).tobytes()
-        assert len(job._pieces) == 6 and device.memory.free_bytes == free - 704
+        assert len(job._pieces) == 6 and driver_of(device).memory.free_bytes == free - 704
         stream.close()
-        assert device.memory.free_bytes == free
+        assert driver_of(device).memory.free_bytes == free
 
 
 @pytest.mark.parametrize("form", list(Form))
@@ -272,7 +273,8 @@ def test_a_checkpoint_of_matrices_is_planned_as_it_is_loaded(folder, tmp_path):
         with mixpe.open("reference") as device:
             with LlamaModel.from_pretrained(path, device, bits=rounding.bits, group_size=rounding.group_size) as model:
                 planned = plans_of(path, device.config, True, rounding)
-                assert sum(map(stream_bytes, planned.values())) == device.memory.total_bytes - device.memory.free_bytes
+                memory = driver_of(device).memory
+                assert sum(map(stream_bytes, planned.values())) == memory.total_bytes - memory.free_bytes
                 assert sum(map(len, planned.values())) == len(model._loader.layers)
 
 
@@ -293,8 +295,8 @@ def test_forms_are_planned_as_they_are_loaded(minima):
         planned = job_plans(outline(jobs), Rounding(4, 128), device.config, False)
         loader  = DeviceLoader(device)
         for name, parts in jobs.items():
-            before = device.memory.free_bytes
+            before = driver_of(device).memory.free_bytes
             loader.load(name, parts)
-            assert stream_bytes(planned[name]) == before - device.memory.free_bytes, name
+            assert stream_bytes(planned[name]) == before - driver_of(device).memory.free_bytes, name
         assert [plan.form for job in planned.values() for plan in job] == [layer.plan.form for layer in loader.layers]
         loader.close()

@@ -7,6 +7,7 @@ import pytest
 pytest.importorskip("litex", reason="the gateware extra is not installed")
 
 from mixpe.devices import open_device
+from mixpe.devices.driver import driver_of
 from mixpe.lm import LlamaModel
 from mixpe.program.cycles import NOTHING, by_function, timeline
 from mixpe_gateware.contract.descriptor import Opcode
@@ -31,7 +32,7 @@ def check(device, path, activations, positions, group_size, peak=None):
     with LlamaModel.from_pretrained(path, device, group_size=group_size, activations=activations,
                                     decoder="device") as model, model.session() as session:
         program = session.program
-        device.write_memory(session._region.state_addr, np.zeros(program.session.size, np.uint8))
+        driver_of(device).write_memory(session._region.state_addr, np.zeros(program.session.size, np.uint8))
         for position in positions:
             session.tokens = [0]*position  # what the cache holds does not matter: zeros
             before = device.counters()

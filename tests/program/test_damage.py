@@ -7,6 +7,7 @@ import signal
 import pytest
 
 from mixpe.devices import open_device
+from mixpe.devices.driver import driver_of
 from mixpe.errors import DamageError, DeviceError, LinkError
 from mixpe.lm import LlamaModel
 
@@ -15,9 +16,9 @@ CACHE = "a session's keys and values"
 
 def flip(device, offset):
     """What a bit of DRAM that flips is: written past the driver."""
-    word = device.read_memory(offset//4*4, 4)
+    word = driver_of(device).read_memory(offset//4*4, 4)
     word[offset % 4] ^= 4
-    device.link.write_bytes(device.mem_base + offset//4*4, word)
+    driver_of(device).link.write_bytes(driver_of(device).mem_base + offset//4*4, word)
 
 
 def places(model, session):
@@ -34,7 +35,7 @@ def places(model, session):
 
 def test_every_part_is_named_and_mended(model, device, prompt, monkeypatch):
     """By the schedule before a run, on request, and by `recover`; the text then goes on as if nothing had been."""
-    monkeypatch.setattr(device.upkeep, "check_s", 0.0)
+    monkeypatch.setattr(driver_of(device).upkeep, "check_s", 0.0)
     made = list(model.generate_tokens(prompt, 4))
     with model.session() as session, model.session() as other:
         first = session.read(prompt)
@@ -65,8 +66,8 @@ def test_a_text_goes_on_where_memory_was_lost(model, device, prompt):
         first = session.read(prompt)
         begin = session.go_on(first, 3, listed=True)
         top   = session.top()
-        device.link.memory[:] = 0
-        device.link.breaks += 1
+        driver_of(device).link.memory[:] = 0
+        driver_of(device).link.breaks += 1
         device.check()
         found, logits = session.top()
         assert (found == top[0]).all() and (logits == top[1]).all() and session.length == len(prompt) + 3
@@ -86,14 +87,14 @@ def test_a_session_that_cannot_be_read_again_says_so(model, device, prompt, monk
         def lost():
             raise DeviceError("nothing comes")
 
-        monkeypatch.setattr(device.queue, "collect", lost)
+        monkeypatch.setattr(driver_of(device).queue, "collect", lost)
         for _ in range(2):
             with pytest.raises(DeviceError, match="nothing comes"):
                 session.top()
             assert session.tokens == prompt and session.read_again == 0
         monkeypatch.undo()
         assert (session.top()[0] == top).all()
-        monkeypatch.setattr(device.queue, "collect", lost)
+        monkeypatch.setattr(driver_of(device).queue, "collect", lost)
         for _ in range(2):
             with pytest.raises(DeviceError, match="nothing comes"):
                 session.go_on(first, 3)

@@ -7,6 +7,7 @@ import pytest
 pytest.importorskip("litex", reason="the gateware extra is not installed")
 
 from mixpe.devices import open_device
+from mixpe.devices.driver import driver_of
 from mixpe.errors import JobError
 from mixpe.lm import LlamaModel
 from mixpe.lm.together import go_on_together
@@ -35,10 +36,10 @@ class Twin:
         self.cycles  = []  # of each run
         self.codes   = []
         self.unlike  = []  # (address, size) of what a run that fails may leave behind
-        self._run, self.device.run_program = self.device.run_program, self.run
+        self._run, driver_of(self.device).run_program = driver_of(self.device).run_program, self.run
 
     def run(self, run):
-        memory, harness = self.device.link.memory, self.harness
+        memory, harness = driver_of(self.device).link.memory, self.harness
         harness.memory[:] = memory
         end = self._run(run)
         self.seed    += 1
@@ -142,7 +143,8 @@ def test_a_row_writes_to_its_session_alone(folder, twin):
         small  = one.program.session["values.1"].offset
         words  = batch.records.words.tolist()
         words[0][14] = small
-        found.device.write_memory(batch.records.region.addr, np.array(sealed(words, batch.records.identity), "<u4"))
+        driver_of(found.device).write_memory(batch.records.region.addr,
+            np.array(sealed(words, batch.records.identity), "<u4"))
         found.unlike = [(each.region.state_addr, small) for each in (one, other)]
         found.unlike.append((batch.work.addr, batch.program.session.size))
         with pytest.raises(JobError) as error:
@@ -177,7 +179,8 @@ def test_the_simulated_soc(folder):
             device.reset_counters()
             first = session.read(tokens)
             rest  = session.go_on(first, 5)
-            state = device.read_memory(session._region.state_addr, session._region.program.program.session.size)
+            region = session._region
+            state = driver_of(device).read_memory(region.state_addr, region.program.program.session.size)
             made.append((first, rest, state.tobytes()))
             counters, records = device.counters(), session._region.program.program.records
     assert made[0] == made[1]
@@ -198,7 +201,7 @@ def test_sessions_together_on_the_simulated_soc(folder):
             device.reset_counters()
             found  = [each.tokens for each in go_on_together(sessions, tokens, 3)]
             size   = first.program.session.size
-            states = [device.read_memory(session.region.state_addr, size).tobytes() for session in sessions]
+            states = [driver_of(device).read_memory(session.region.state_addr, size).tobytes() for session in sessions]
             together = device.counters()["cycles"]
             made.append((found, states))
             for session, token, each in zip(sessions, tokens, found, strict=True):

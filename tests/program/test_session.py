@@ -9,6 +9,7 @@ import pytest
 
 from mixpe.cli.main import main
 from mixpe.devices import open_device
+from mixpe.devices.driver import driver_of
 from mixpe.errors import ConfigError, DeviceError, DeviceMemoryError, JobError, LinkTimeout, ModelError, RangeError
 from mixpe.formats import safetensors
 from mixpe.formats.hf_config import architecture_of
@@ -20,7 +21,7 @@ from mixpe_gateware.contract.program.records import RECORD_BYTES
 
 
 def snapshot(device):
-    return device.link.memory.copy()
+    return driver_of(device).link.memory.copy()
 
 
 def test_several_sessions_know_nothing_of_each_other(model, prompt):
@@ -47,7 +48,7 @@ def test_a_text_goes_on_from_where_it_is_cut(model, prompt):
 
 
 def test_memory_comes_back(model, device, prompt):
-    free = device.memory.free_bytes
+    free = driver_of(device).memory.free_bytes
     session = model.session()
     session.read(prompt)
     session.close()
@@ -55,12 +56,12 @@ def test_memory_comes_back(model, device, prompt):
     with pytest.raises(DeviceError, match="closed"):
         session.read(prompt)
     generation = model.generate_tokens(prompt, 3)
-    assert next(generation) >= 0 and device.memory.free_bytes < free
+    assert next(generation) >= 0 and driver_of(device).memory.free_bytes < free
     del generation
     gc.collect()
-    assert device.memory.free_bytes == free
+    assert driver_of(device).memory.free_bytes == free
     model.close()
-    assert device.memory.free_bytes == device.memory.total_bytes
+    assert driver_of(device).memory.free_bytes == driver_of(device).memory.total_bytes
 
 
 def test_sessions_until_the_memory_is_full(model, device):
@@ -68,11 +69,11 @@ def test_sessions_until_the_memory_is_full(model, device):
     with pytest.raises(DeviceMemoryError):
         while len(sessions) < 1000:
             sessions.append(model.session())
-    free = device.memory.free_bytes
+    free = driver_of(device).memory.free_bytes
     assert len(sessions) > 3
     sessions.pop().close()
     sessions.append(model.session())
-    assert device.memory.free_bytes == free
+    assert driver_of(device).memory.free_bytes == free
 
 
 def test_requests_that_cannot_be(model, prompt):
@@ -103,7 +104,7 @@ def test_a_damaged_program_ends_with_its_code_and_changes_nothing_else(model, pr
     with model.session() as session:
         first = session.read(prompt)
         at = program._records[0].region.addr + RECORD_BYTES*record + 20
-        device.link.memory[at] ^= 4
+        driver_of(device).link.memory[at] ^= 4
         before = snapshot(device)
         with pytest.raises(JobError, match=f"after 0 of them, at record {record}: a program that is damaged") as error:
             session.go_on(first, 3)
@@ -116,7 +117,7 @@ def test_a_damaged_program_ends_with_its_code_and_changes_nothing_else(model, pr
         if record < 9:  # nothing was appended yet
             np.testing.assert_array_equal(after[outside], before[outside])
         assert layer and (record or (after == before).all())
-        device.link.memory[at] ^= 4
+        driver_of(device).link.memory[at] ^= 4
         made = session.go_on(first, 3)
     assert [first, *made] == list(model.generate_tokens(prompt, 4))
 
@@ -173,18 +174,18 @@ def test_after_trouble_on_the_link_nothing_is_taken_for_granted(model, device, p
         def lost():
             raise LinkTimeout("nothing comes")
 
-        monkeypatch.setattr(device.queue, "collect", lost)
+        monkeypatch.setattr(driver_of(device).queue, "collect", lost)
         with pytest.raises(LinkTimeout):
             session.go_on(first, 4)
         monkeypatch.undo()
         assert session.tokens == prompt
         program = program_of(model)
         for region in (*[each.region for each in program._records], program._constants):
-            device.link.memory[region.addr + 40] ^= 255
+            driver_of(device).link.memory[region.addr + 40] ^= 255
         layer = model.jobs["layers.0.o"].linear
-        device.link.memory[layer.addrs[0] + 3] ^= 255
+        driver_of(device).link.memory[layer.addrs[0] + 3] ^= 255
         assert session.go_on(first, 7) == made[1:]
-        assert device.epoch > 0 and session.read_again == len(prompt)
+        assert driver_of(device).epoch > 0 and session.read_again == len(prompt)
 
 
 def test_tokens_that_end_a_text(folder, device, prompt, model):
@@ -297,7 +298,7 @@ def test_where_a_decoder_runs(folder, device):
     with open_device("reference", mem_bytes=16 << 20) as plain:
         with pytest.raises(ConfigError, match="has no decoder"):
             LlamaModel.from_pretrained(path, plain, group_size=32, decoder="device")
-        assert plain.memory.free_bytes == plain.memory.total_bytes
+        assert driver_of(plain).memory.free_bytes == driver_of(plain).memory.total_bytes
         with LlamaModel.from_pretrained(path, plain, group_size=32) as model:
             assert len(list(model.generate_tokens([1, 2], 3))) == 3
     with LlamaModel.from_pretrained(path, device, group_size=32, activations="a8") as model:
@@ -308,14 +309,14 @@ def test_where_a_decoder_runs(folder, device):
         assert model.context == 70 and model.notes == ()  # the head's own weights embed
     with LlamaModel.from_pretrained(path, "reference?decoder=1", group_size=32) as model:
         assert model.session().length == 0
-    assert device.memory.free_bytes == device.memory.total_bytes
+    assert driver_of(device).memory.free_bytes == driver_of(device).memory.total_bytes
 
 
 def test_a_context_as_long_as_memory_has(folder):
     def needed(context):
         with open_device("reference", decoder=True, mem_bytes=16 << 20) as device:
             LlamaModel.from_pretrained(folder("biases"), device, group_size=32, context=context).session()
-            return -(-(device.memory.total_bytes - device.memory.free_bytes)//4096)*4096
+            return -(-(driver_of(device).memory.total_bytes - driver_of(device).memory.free_bytes)//4096)*4096
 
     assert needed(64) < needed(80)
     with open_device("reference", decoder=True, mem_bytes=needed(64)) as device:
@@ -363,10 +364,10 @@ def test_a_talk_does_not_read_its_past_again(tmp_path, device, small):
         alone  = Conversation(model)
         alone.messages = talk.messages[:2]
         assert "".join(alone.ask("cd", 5)) == second
-        free = device.memory.free_bytes
+        free = driver_of(device).memory.free_bytes
         talk.reset()
         assert talk.messages == [] and "".join(talk.ask("ab", 6)) == first
-        assert device.memory.free_bytes == free  # the session's memory serves the next conversation
+        assert driver_of(device).memory.free_bytes == free  # the session's memory serves the next conversation
 
 
 def test_the_command_generates_on_the_device(capsys):

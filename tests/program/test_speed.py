@@ -10,6 +10,7 @@ pytest.importorskip("litex", reason="the gateware extra is not installed")
 
 from mixpe.bench.measure import bare_read_rate
 from mixpe.devices import open_device
+from mixpe.devices.driver import driver_of
 from mixpe.lm import LlamaModel
 from mixpe.program.cycles import timeline
 from mixpe_gateware.contract.program.timing import RUN_CYCLES
@@ -70,7 +71,7 @@ def test_smollm2_in_the_middle_of_its_context():
     with open_device("sim", decoder=True) as device, LlamaModel.from_pretrained("smollm2", device, decoder="device",
             context=2*(position + 1)) as opened, opened.session() as session:
         program = session.program
-        device.write_memory(session._region.state_addr, np.zeros(program.session.size, np.uint8))
+        driver_of(device).write_memory(session._region.state_addr, np.zeros(program.session.size, np.uint8))
         session.tokens = [0]*position
         _, cycles = counted(device, session.go_on, 65, 1)
         ratio     = cycles/(token_bytes(program, position)/device.config.beat_bytes/bare_read_rate(device))

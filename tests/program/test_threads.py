@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import mixpe
+from mixpe.devices.driver import driver_of
 from mixpe.errors import DamageError
 from mixpe.lm import LlamaModel
 
@@ -19,7 +20,7 @@ TOKENS  = 6
 
 @pytest.fixture
 def model(folder, device):
-    device.verify = "all"  # the checksum unit is everybody's
+    driver_of(device).verify = "all"  # the checksum unit is everybody's
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)  # as many ways to be interrupted as there can be
     with LlamaModel.from_pretrained(folder("smollm2"), device, group_size=32, decoder="device") as found:
@@ -37,8 +38,8 @@ class Work:
         self.x      = rng.standard_normal((3, 96)).astype(np.float32)
         self.layer  = device.load(self.matrix, name="the layer")
         self.data   = rng.integers(0, 256, 4096, dtype=np.uint8)
-        self.place  = device.memory.allocate(self.data.size)
-        device.write_memory(self.place, self.data)
+        self.place  = driver_of(device).memory.allocate(self.data.size)
+        driver_of(device).write_memory(self.place, self.data)
         self.y      = self.layer(self.x)
         self.texts  = [list(model.generate_tokens(prompt, TOKENS)) for prompt in PROMPTS]
 
@@ -64,7 +65,7 @@ class Work:
             layer.free()
 
     def read_back(self, _index):
-        np.testing.assert_array_equal(self.device.read_memory(self.place, self.data.size), self.data)
+        np.testing.assert_array_equal(driver_of(self.device).read_memory(self.place, self.data.size), self.data)
 
     def look(self, _index):
         assert self.device.check() > 0 and self.device.counters()["errors"] == 0
@@ -88,7 +89,7 @@ def at_once(threads, work):
 @pytest.mark.parametrize("threads", [3, 5, 8])
 def test_all_at_once(model, device, threads):
     work = Work(model, device)
-    free = device.memory.free_bytes
+    free = driver_of(device).memory.free_bytes
 
     def some(index):
         rng  = random.Random(100*threads + index)
@@ -98,21 +99,21 @@ def test_all_at_once(model, device, threads):
             each(index)
 
     at_once(threads, some)
-    assert device.memory.free_bytes == free
+    assert driver_of(device).memory.free_bytes == free
 
 
 def test_damage_under_many_threads(model, device):
     """Each of them gets the right result or is told; nobody gets another's."""
-    device.upkeep.check_s = 0.0
+    driver_of(device).upkeep.check_s = 0.0
     work = Work(model, device)
     told = []
 
     def some(index):
         for turn in range(4):
             if index == 0:
-                with device.turn:
-                    byte = device.read_memory(work.layer.addrs[0] + 8, 4)
-                    device.write_memory(work.layer.addrs[0] + 8, byte ^ 1)
+                with driver_of(device).turn:
+                    byte = driver_of(device).read_memory(work.layer.addrs[0] + 8, 4)
+                    driver_of(device).write_memory(work.layer.addrs[0] + 8, byte ^ 1)
             else:
                 try:
                     (work.multiply, work.session)[(index + turn) % 2](index)

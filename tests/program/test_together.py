@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from mixpe.devices import open_device
+from mixpe.devices.driver import driver_of
 from mixpe.errors import DeviceError, JobError, ModelError, RangeError
 from mixpe.lm import LlamaModel
 from mixpe.lm.together import go_on_together
@@ -48,8 +49,8 @@ def cache_of(session):
 
 def runs_of(model, monkeypatch):
     """Counts what is run: list of Run."""
-    seen, run = [], model.device.run_program
-    monkeypatch.setattr(model.device, "run_program", lambda each: seen.append(each) or run(each))
+    seen, run = [], driver_of(model.device).run_program
+    monkeypatch.setattr(driver_of(model.device), "run_program", lambda each: seen.append(each) or run(each))
     return seen
 
 
@@ -162,7 +163,7 @@ def test_numbers_out_of_range_in_one_row(model, monkeypatch):
 def test_without_memory_for_it_they_take_turns(model, monkeypatch):
     sessions, first = begun(model, PROMPTS[:3])
     made = [list(model.generate_tokens(prompt, 5))[1:] for prompt in PROMPTS[:3]]
-    memory = model.device.memory
+    memory = driver_of(model.device).memory
     taken  = memory.allocate(memory.largest_bytes)
     seen, free = runs_of(model, monkeypatch), memory.free_bytes
     assert [each.tokens for each in go_on_together(sessions, first, 4)] == made
@@ -171,7 +172,7 @@ def test_without_memory_for_it_they_take_turns(model, monkeypatch):
 
 
 def test_memory_comes_back(folder, wide_device):
-    free = wide_device.memory.free_bytes
+    free = driver_of(wide_device).memory.free_bytes
     with LlamaModel.from_pretrained(folder("smollm2"), wide_device, group_size=32, decoder="device") as model:
         sessions, first = begun(model, PROMPTS[:3])
         go_on_together(sessions, first, 1)
@@ -179,7 +180,7 @@ def test_memory_comes_back(folder, wide_device):
             session.close()
         with pytest.raises(DeviceError, match="closed"):
             go_on_together(sessions, first)
-    assert wide_device.memory.free_bytes == free
+    assert driver_of(wide_device).memory.free_bytes == free
 
 
 def test_a_damaged_batch_is_not_run_and_sent_again_after_trouble(model):
@@ -187,7 +188,7 @@ def test_a_damaged_batch_is_not_run_and_sent_again_after_trouble(model):
     made = [list(model.generate_tokens(prompt, 5))[1:] for prompt in PROMPTS[:2]]
     found = go_on_together(sessions, first, 2)
     program = sessions[0].device_program
-    program.device.link.memory[program.batches._found[2].records.region.addr + 200] ^= 16
+    program.driver.link.memory[program.batches._found[2].records.region.addr + 200] ^= 16
     before = [list(session.tokens) for session in sessions]
     with pytest.raises(JobError, match="2 sessions after 0 of 2 passes, at record 3: a program that is damaged"):
         go_on_together(sessions, [each.tokens[-1] for each in found], 2)
@@ -203,7 +204,7 @@ def test_keys_that_are_not_known_to_be_there_are_made_again(model):
     made  = [list(model.generate_tokens(prompt, 5))[1:] for prompt in PROMPTS[:3]]
     found = go_on_together(sessions, first, 2, listed=True)
     layer = sessions[1].program.session["keys.0"]
-    model.device.link.memory[sessions[1].region.state_addr + layer.offset:][:layer.size] ^= 1
+    driver_of(model.device).link.memory[sessions[1].region.state_addr + layer.offset:][:layer.size] ^= 1
     sessions[1].region.epoch = None
     rest = go_on_together(sessions, [each.tokens[-1] for each in found], 2)
     assert [a.tokens + b.tokens for a, b in zip(found, rest, strict=True)] == made

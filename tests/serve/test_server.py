@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import openai
 import pytest
 
+from mixpe.devices.driver import driver_of
 from mixpe.errors import LinkError
 from tests.serve.conftest import served
 
@@ -207,7 +208,7 @@ def test_a_client_that_does_not_read_holds_nobody(model):
 def test_an_error_of_the_device_is_the_clients_and_the_next_request_is_right(model):
     with served(model) as (url, _):
         wanted = alone(model, "def ", 6)
-        faults, run = [1], model.device.execute
+        faults, run = [1], driver_of(model.device).execute
 
         def fail(calls):
             if faults:
@@ -215,13 +216,13 @@ def test_an_error_of_the_device_is_the_clients_and_the_next_request_is_right(mod
                 raise LinkError("the link was cut")
             return run(calls)
 
-        model.device.execute = fail
+        driver_of(model.device).execute = fail
         try:
             with pytest.raises(openai.InternalServerError, match="the link was cut"):
                 client(url).completions.create(model="bytes", prompt="def ", max_tokens=6)
             found = client(url).completions.create(model="bytes", prompt="def ", max_tokens=6, temperature=0)
         finally:
-            del model.device.execute
+            del driver_of(model.device).execute
         assert found.choices[0].text == wanted
 
 

@@ -7,6 +7,7 @@ import openai
 import pytest
 
 import mixpe
+from mixpe.devices.driver import driver_of
 from mixpe.serve import owner as owner_module
 from tests.serve.conftest import LIMIT_S, served
 from tests.serve.test_server import fetch
@@ -35,8 +36,8 @@ def ask(url, prompt, n=8):
 def flip(model):
     """A bit in the last layer's weights, past the driver."""
     layer = model._loader.layers[-1]
-    model.device.link.memory[layer.addrs[0] + 5] ^= 1
-    model.device.link.executor.written(layer.addrs[0] + 5, 1)
+    driver_of(model.device).link.memory[layer.addrs[0] + 5] ^= 1
+    driver_of(model.device).link.executor.written(layer.addrs[0] + 5, 1)
 
 
 def metric(url, name):
@@ -68,7 +69,7 @@ def test_damage_is_found_while_idle(model, pause):
 def test_damage_is_found_before_a_pass(model, monkeypatch):
     """The request is told, and what follows is right."""
     right = b"".join(model.generate(PROMPT, 8)).decode("utf-8", "replace")
-    monkeypatch.setattr(model.device.upkeep, "check_s", 0.0)
+    monkeypatch.setattr(driver_of(model.device).upkeep, "check_s", 0.0)
     with served(model) as (url, _):
         assert ask(url, PROMPT).choices[0].text == right
         flip(model)
@@ -94,7 +95,7 @@ def test_a_device_that_is_gone_while_idle_ends_nothing(model, pause, monkeypatch
                 calls.append(1)
                 raise mixpe.errors.LinkError("gone")
 
-            patch.setattr(model.device.transfer, "checksum", lost)
+            patch.setattr(driver_of(model.device).transfer, "checksum", lost)
             wait_for(lambda: len(calls) > 2)
             assert owner.is_alive()
         assert ask(url, PROMPT).choices[0].text

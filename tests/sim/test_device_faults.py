@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("litex", reason="the simulated SoC needs mixpe[gateware]")
 
 import mixpe
+from mixpe.devices.driver import driver_of
 from mixpe.errors import DamageError, JobError, LinkError, LinkTimeout, MixpeError
 from mixpe_gateware.contract.jobs import JobCode
 from mixpe_gateware.contract.registers import CONTROL_RESET
@@ -55,8 +56,8 @@ class Work:
 
 def flip(device, offset, bit):
     """What a bit of DRAM that flips is: written past the driver."""
-    word = device.link.read_words(device.mem_base + offset//4*4, 1)
-    device.link.write_words(device.mem_base + offset//4*4, word ^ np.uint32(1 << bit))
+    word = driver_of(device).link.read_words(driver_of(device).mem_base + offset//4*4, 1)
+    driver_of(device).link.write_words(driver_of(device).mem_base + offset//4*4, word ^ np.uint32(1 << bit))
 
 
 def test_bits_that_flip_in_weights(device):
@@ -84,7 +85,7 @@ def test_resets_at_random_cycles(device):
     """A job that is reset says so, and what follows is right."""
     work, rng, ended = Work(device), random.Random(2), []
     for _ in range(12):
-        timer = threading.Timer(rng.uniform(0, 0.06), lambda: device.bank.write("control", CONTROL_RESET))
+        timer = threading.Timer(rng.uniform(0, 0.06), lambda: driver_of(device).bank.write("control", CONTROL_RESET))
         timer.start()
         try:
             work.check()

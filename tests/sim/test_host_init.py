@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import mixpe
+from mixpe.devices.driver import driver_of
 from mixpe.link import open_link
 from mixpe_gateware.contract.memory_init import CONTROL_ON, CONTROL_SEL, DFII_OFFSETS, INIT_OFFSET
 from mixpe_gateware.contract.registers import CSR_BANK, CSR_BASES, CSR_PAGE_BYTES, OFFSETS, STATUS_READY
@@ -35,10 +36,10 @@ def state(url):
 def test_host_initialises_sdr(process):
     assert state(process.url) == ([0, 0], CONTROL_SEL, False)  # nothing in the SoC does it
     with mixpe.open(process.url) as device:
-        device.write_memory(4096, DATA)
+        driver_of(device).write_memory(4096, DATA)
     assert state(process.url) == ([1, 0], CONTROL_ON | CONTROL_SEL, True)
     with mixpe.open(process.url) as device:  # and keeps what a ready memory holds
-        np.testing.assert_array_equal(device.read_memory(4096, DATA.size), DATA)
+        np.testing.assert_array_equal(driver_of(device).read_memory(4096, DATA.size), DATA)
 
     # Cut off between two commands: not ready, and the next one begins anew.
     with open_link(process.url) as link:
@@ -46,8 +47,8 @@ def test_host_initialises_sdr(process):
         link.write_word(BANK + DFII_OFFSETS["control"], CONTROL_ON)
     assert not state(process.url)[2]
     with mixpe.open(process.url) as device:
-        device.write_memory(0, DATA)
-        np.testing.assert_array_equal(device.read_memory(0, DATA.size), DATA)
+        driver_of(device).write_memory(0, DATA)
+        np.testing.assert_array_equal(driver_of(device).read_memory(0, DATA.size), DATA)
     process.close()
     log = process.log.read_text(errors="replace")  # complete when the simulation has ended
     assert "[mixpe_link] listening" in log
@@ -64,5 +65,5 @@ def test_access_before_reads_all_ones_and_writes_nothing(link, tmp_path):
             raw.write_words(MEM_BASE + 64, [1], increment=False)
             assert raw.read_words(MEM_BASE + 64, 3).tolist() == [0xFFFFFFFF]*3
         with mixpe.open(f"{process.url}?timeout_s=20", rate_hz=20_000) as device:
-            device.write_memory(0, DATA)
-            np.testing.assert_array_equal(device.read_memory(0, DATA.size), DATA)
+            driver_of(device).write_memory(0, DATA)
+            np.testing.assert_array_equal(driver_of(device).read_memory(0, DATA.size), DATA)

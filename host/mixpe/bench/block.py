@@ -4,6 +4,7 @@
 import numpy as np
 
 from mixpe.devices import open_device
+from mixpe.devices.driver import driver_of
 from mixpe.errors import ModelError
 from mixpe.lm.model import LlamaModel
 from mixpe.lm.recorder import recorded
@@ -100,6 +101,7 @@ def run_layer(device, layer, weight, x):
         ``shape`` (m, k, n), ``partials`` and ``outputs`` compared, ``mismatches`` and ``output_mismatches`` of them,
         ``sqnr_db`` against float64, ``cycles``, and ``beats_per_cycle`` of weights (None without cycles).
     """
+    driver = driver_of(device)
     matrix = layer.matrix
     xq, _  = quantize_activations(x)
     padded = np.zeros((len(xq), matrix.k_padded), np.int8)
@@ -107,10 +109,10 @@ def run_layer(device, layer, weight, x):
     expected = reference.partials(padded, matrix.q_padded, matrix.span)
     found    = layer.partials(xq)
 
-    before, streamed = device.counters(), device.streamed_bytes
+    before, streamed = device.counters(), driver.streamed_bytes
     y = layer(x)
     cycles = device.counters()["cycles"] - before["cycles"]
-    beats  = (device.streamed_bytes - streamed)//device.config.beat_bytes
+    beats  = (driver.streamed_bytes - streamed)//device.config.beat_bytes
     wrong  = _differing(y, _expected_output(layer, x))
     return y, {
         "shape": [len(x), matrix.k, matrix.n], "partials": int(found.size),

@@ -16,7 +16,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from mixpe.bench.virtual import TURN_S, NullCall, NullDevice, open_virtual
-from mixpe.devices.driver import Device
+from mixpe.devices.device import Device
+from mixpe.devices.driver import driver_of
 from mixpe.errors import ConfigError
 from mixpe.lm.deployment import LINKS, Deployment
 from mixpe.lm.fit import Part, Rounding
@@ -157,7 +158,7 @@ class BoardModel:
         """Bytes of weights a second, checked by the device's checksums."""
         device, wire = self.open(4 << 20)
         start = wire.end
-        device.transfer.upload(0, np.zeros(LOAD_BYTES, np.uint8), True)
+        driver_of(device).transfer.upload(0, np.zeros(LOAD_BYTES, np.uint8), True)
         return LOAD_BYTES/(wire.end - start)
 
 
@@ -185,10 +186,11 @@ class GenerationModel(BoardModel):
             room   = shape.n*shape.k + MEM_ROOM
             device, wire = self.open(-(-room//4096)*4096)
             layer  = self.plan(shape)
-            addrs  = [device.memory.allocate(size) for size in layer.stream_bytes]
-            plan   = layer.call(tokens, out_bytes_max=device.out_bytes_max, room_bytes=device.memory.largest_bytes)
+            driver = driver_of(device)
+            addrs  = [driver.memory.allocate(size) for size in layer.stream_bytes]
+            plan   = layer.call(tokens, out_bytes_max=driver.out_bytes_max, room_bytes=driver.memory.largest_bytes)
             before, start = device.link_bytes(), wire.end
-            device.execute([NullCall(plan, addrs)])
+            driver.execute([NullCall(plan, addrs)])
             after, seconds = device.link_bytes(), wire.end - start
             self._known[key] = (after["sent"] - before["sent"], after["received"] - before["received"],
                 device.counters(), seconds, sum(layer.stream_bytes))

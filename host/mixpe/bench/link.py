@@ -9,6 +9,7 @@ import time
 import numpy as np
 
 import mixpe
+from mixpe.devices.driver import driver_of
 from mixpe.errors import DeviceError
 from mixpe.tools import start_tool, stop_tool
 from mixpe_gateware.contract.layout import pack_stream
@@ -25,24 +26,25 @@ def link_rates(device, size=1 << 20, repeats=3):
     dict of float
         ``upload_bytes_per_s``, ``download_bytes_per_s``, ``upload_payload``: share of the bytes on the wire.
     """
+    driver = driver_of(device)
     data = np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8)
-    place = device.memory.allocate(size)
+    place = driver.memory.allocate(size)
     uploads, downloads, shares = [], [], []
     try:
         for _ in range(repeats):
             before = device.link_bytes()
             start = time.perf_counter()
-            device.write_memory(place, data)
-            device.bank.read("scratch")  # answered when the bytes before it are in memory
+            driver.write_memory(place, data)
+            driver.bank.read("scratch")  # answered when the bytes before it are in memory
             uploads.append(size/(time.perf_counter() - start))
             shares.append(size/(device.link_bytes()["sent"] - before["sent"]))
             start = time.perf_counter()
-            got = device.read_memory(place, size)
+            got = driver.read_memory(place, size)
             downloads.append(size/(time.perf_counter() - start))
             if (got != data).any():
                 raise DeviceError("the bytes that came back are not those that were sent")
     finally:
-        device.memory.free(place)
+        driver.memory.free(place)
     return {"upload_bytes_per_s": statistics.median(uploads), "download_bytes_per_s": statistics.median(downloads),
         "upload_payload": statistics.median(shares)}
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mixpe.devices.driver import driver_of
 from mixpe.errors import DeviceError, VerifyError
 from mixpe.plan.cut import rows_per_job
 from mixpe.reference.execute import Executor
@@ -63,11 +64,12 @@ def bare_read_rate(device, beats=1 << 16):
     DeviceError
         The SoC was built without the probe, or it does not end.
     """
-    base = device.bank.base + (PROBE_BANK - CSR_BANK)*CSR_PAGE_BYTES
-    device.link.write_words(base, [beats])
+    driver = driver_of(device)
+    base = driver.bank.base + (PROBE_BANK - CSR_BANK)*CSR_PAGE_BYTES
+    driver.link.write_words(base, [beats])
     start = time.monotonic()
     while True:
-        _, running, cycles = (int(word) for word in device.link.read_words(base, 3))
+        _, running, cycles = (int(word) for word in driver.link.read_words(base, 3))
         if not running and cycles:
             return beats/cycles
         if time.monotonic() - start > PROBE_LIMIT_S:
@@ -120,6 +122,7 @@ def measure(device, case, *, group_size, read_rate, form=Form.ZERO, tiles=4, see
     VerifyError
         A byte of the results is not the reference's.
     """
+    driver = driver_of(device)
     config, layer = device.config, case.layer
     rng = np.random.default_rng(seed)
     n, k, m = layer.n_run, layer.k, job_rows(case, config, tiles)
@@ -130,25 +133,25 @@ def measure(device, case, *, group_size, read_rate, form=Form.ZERO, tiles=4, see
     shape   = {"n": n, "k": k, "m": m, "group": group_code(group_size, k), "fused": case.fused,
         "wide": case.activations == "a16", "form": form}
     size    = Job(weights_addr=0, act_addr=0, out_addr=0, out_bytes=0, **shape).result_bytes(config)
-    regions = [device.memory.allocate(part) for part in (stream.size, size)]
-    place   = device.act_space.allocate(act.size)
+    regions = [driver.memory.allocate(part) for part in (stream.size, size)]
+    place   = driver.act_space.allocate(act.size)
     try:
         job = Job(weights_addr=regions[0], act_addr=place, out_addr=regions[1], out_bytes=size, **shape)
-        device.write_memory(regions[0], stream)
-        device.write_memory(place, act)
+        driver.write_memory(regions[0], stream)
+        driver.write_memory(place, act)
         before = device.counters()
-        done = device.run_job(job)
+        done = driver.run_job(job)
         if done.code != JobCode.OK:
             raise DeviceError(f"the job ended with {done.code.name}")
         after = device.counters()
         _compare(device, job, stream, act)
     finally:
         for region in regions:
-            device.memory.free(region)
-        device.act_space.free(place)
+            driver.memory.free(region)
+        driver.act_space.free(place)
     spent = {name: after[name] - before[name] for name in after}
     payload = n*sum(section.bits*entries for section, entries in section_entries(k, groups, form).items())/8
-    prediction = predict(job, config, memory_timing(config), inbox=in_inbox(job, device.mem_bytes))
+    prediction = predict(job, config, memory_timing(config), inbox=in_inbox(job, driver.mem_bytes))
     return Measurement(case=case, m=m, cycles=done.cycles, predicted_cycles=prediction.total, bound=prediction.bound,
         stream_bytes=stream.size, beats_in=spent["beats_in"], beats_out=spent["beats_out"], busy=spent["busy"],
         wait_weights=spent["wait_weights"], wait_results=spent["wait_results"], read_rate=read_rate,
@@ -171,7 +174,7 @@ def _compare(device, job, stream, act):
     if code != JobCode.OK:
         raise DeviceError(f"the reference refuses the job: {code.name}")
     Executor(config, image).run(twin)
-    got = device.read_memory(job.out_addr, job.out_bytes)
+    got = driver_of(device).read_memory(job.out_addr, job.out_bytes)
     wrong = np.flatnonzero(got != image[offset:])
     if wrong.size:
         raise VerifyError(f"{wrong.size} of {got.size} result bytes differ from the reference, the first at {wrong[0]}")

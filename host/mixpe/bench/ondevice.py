@@ -9,6 +9,7 @@
 from dataclasses import asdict, dataclass
 
 from mixpe.bench.board import BITS, BoardModel
+from mixpe.devices.driver import driver_of
 from mixpe.devices.run import Run
 from mixpe.errors import ConfigError
 from mixpe.lm.fit import Rounding
@@ -113,9 +114,10 @@ class DecoderModel(BoardModel):
         if self._link is None:
             device, wire  = self.open(4 << 20)
             before, start = device.link_bytes(), wire.end
-            device.run_program(Run(program_addr=0, tokens_addr=0, state_addr=0, state_bytes=0, token=0, position=0,
+            driver = driver_of(device)
+            driver.run_program(Run(program_addr=0, tokens_addr=0, state_addr=0, state_bytes=0, token=0, position=0,
                 identity=0, count=RUN_TOKENS, prompt=False, listed=False, more=False, limit_cycles=1))
-            device.transfer.download(0, RUN_TOKENS*ID_BYTES, device.verify == "all")
+            driver.transfer.download(0, RUN_TOKENS*ID_BYTES, driver.verify == "all")
             after = device.link_bytes()
             moved = sum(after[way] - before[way] for way in ("sent", "received"))
             self._link = (wire.end - start)/RUN_TOKENS, moved/RUN_TOKENS

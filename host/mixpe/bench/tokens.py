@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from mixpe.bench.boardtable import aligned
+from mixpe.devices.driver import driver_of
 from mixpe.lm import LlamaModel
 from mixpe.program.cycles import by_function, timeline
 from mixpe_gateware.contract.program.timing import RUN_CYCLES
@@ -55,7 +56,7 @@ def count_tokens(device, positions=POSITIONS):
     found, config = [], device.config
     with LlamaModel.from_pretrained(None, device, decoder="device") as model, model.session() as session:
         program = session.program
-        device.write_memory(session._region.state_addr, np.zeros(program.session.size, np.uint8))
+        driver_of(device).write_memory(session._region.state_addr, np.zeros(program.session.size, np.uint8))
         for position in positions:
             session.tokens = [0]*position  # zeros are in the cache, which take the time of all others
             before = device.counters()

@@ -48,7 +48,7 @@ class Batches:
 
     def _sizes(self):
         owner = self._owner
-        return [rows for rows in batch_sizes(owner.program, owner.device.config) if self._found.get(rows, True)]
+        return [rows for rows in batch_sizes(owner.program, owner.driver.config) if self._found.get(rows, True)]
 
     def prepare(self, count):
         """Have memory for passes of some sessions, or of as many as there is memory for.
@@ -69,11 +69,11 @@ class Batches:
     def _of(self, rows):
         """The program for so many rows; None: the device cannot, and is not asked again."""
         owner = self._owner
-        with owner.device.turn:
+        with owner.driver.turn:
             if rows not in self._found:
                 kept = len(owner.regions)
                 try:
-                    self._found[rows] = _Batch(owner, compile_batch(owner.program, owner.device.config, rows))
+                    self._found[rows] = _Batch(owner, compile_batch(owner.program, owner.driver.config, rows))
                 except (ConfigError, DeviceMemoryError):
                     owner.give_back(kept)
                     self._found[rows] = None
@@ -102,7 +102,7 @@ class Batches:
         top : list of (tokens, logits)
             Of each session as `SessionRegion.top` has them, if they are wanted and there are some.
         """
-        owner, device = self._owner, self._owner.device
+        owner, driver = self._owner, self._owner.driver
         batch   = self._of(self._rows_for(len(sessions)))
         program = batch.program
         table   = [[token, position, session.state_addr, 0]
@@ -113,8 +113,8 @@ class Batches:
             prompt=False, listed=listed, more=False, batch=True,
             limit_cycles=count*owner.pass_cycles(program, max(positions) + count))
         with owner.timed():
-            device.write_memory(batch.table.addr, np.array(table, "<u4"))
-            end  = device.run_program(run)
+            driver.write_memory(batch.table.addr, np.array(table, "<u4"))
+            end  = driver.run_program(run)
             made = self._chosen(batch, end.passes)[:, :len(sessions)].T.tolist()
             top  = self._top(batch, len(sessions)) if listed and end.code == JobCode.OK else []
         return end, made, top
@@ -122,11 +122,11 @@ class Batches:
     def _chosen(self, batch, passes):
         """Tokens of some passes: (passes, rows) uint32."""
         rows = batch.program.rows
-        raw  = read_bytes(self._owner.device, batch.table.addr + ROW_BYTES*rows, 4*rows*passes)
+        raw  = read_bytes(self._owner.driver, batch.table.addr + ROW_BYTES*rows, 4*rows*passes)
         return raw.view("<u4").reshape(passes, rows)
 
     def _top(self, batch, sessions):
         place = batch.program.session["top"]
-        pairs = read_bytes(self._owner.device, batch.work.addr + place.offset, TOP_BYTES*sessions).view("<u4")
+        pairs = read_bytes(self._owner.driver, batch.work.addr + place.offset, TOP_BYTES*sessions).view("<u4")
         pairs = pairs.reshape(sessions, TOP, 2)[:, :batch.program.architecture.vocab_size]
         return [(each[:, 0].astype(np.int64), np.ascontiguousarray(each[:, 1]).view(np.float32)) for each in pairs]

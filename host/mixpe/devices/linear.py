@@ -39,7 +39,7 @@ class DeviceLinear(Sent):
         CRC-32 of each of them.
     """
 
-    def __init__(self, device, matrix, activations, fused, remake=None, name=None):
+    def __init__(self, driver, matrix, activations, fused, remake=None, name=None):
         stream = matrix if isinstance(matrix, LayerStream) else None
         if not isinstance(matrix, QuantizedMatrix) and stream is None:
             raise DtypeError(f"load takes an Int4Matrix or Int8Matrix from mixpe.quantize, not {type(matrix).__name__}")
@@ -50,12 +50,12 @@ class DeviceLinear(Sent):
         self.activations = activations
         shape = stream.shape if stream else LayerShape.of(matrix)
         kind  = KINDS[activations]
-        self.plan   = LayerPlan(shape, device.config, wide=kind.wide, shift=kind.shift, fused=fused)
+        self.plan   = LayerPlan(shape, driver.config, wide=kind.wide, shift=kind.shift, fused=fused)
         self.fused  = self.plan.fused
         self.addrs  = []
         self.crcs   = []
-        super().__init__(device, name or f"a layer of {self.plan.n} x {self.plan.k}")
-        self._memory = device.memory
+        super().__init__(driver, name or f"a layer of {self.plan.n} x {self.plan.k}")
+        self._memory = driver.memory
         self._stream = None
         if stream:
             if not self.fused or remake is None or self.plan.stream_bytes != (stream.stream.nbytes,):
@@ -91,11 +91,11 @@ class DeviceLinear(Sent):
         -------
         (n,), (m, n) or (…, n) float32
         """
-        return self.device.run([(self, x)])[0]
+        return self.driver.run([(self, x)])[0]
 
     def __repr__(self):
         n, k   = self.shape
-        places = "freed" if self.addrs is None else f"{self.weight_bytes} bytes on {self.device.url}"
+        places = "freed" if self.addrs is None else f"{self.weight_bytes} bytes on {self.driver.url}"
         return f"DeviceLinear({n} x {k}, W{4*self.plan.planes}{self.activations.upper()}, {places})"
 
     def partials(self, xq: np.ndarray) -> np.ndarray:
@@ -103,21 +103,21 @@ class DeviceLinear(Sent):
 
         8-bit weights: 16·P_hi + P_lo.
         """
-        with self.device.turn:
+        with self.driver.turn:
             self._check_loaded()
-            self.device.check_open()
+            self.driver.check_open()
             check_codes(xq, self.plan.k)
             acts = Activations.of_codes(xq, self.plan.k_padded, self.plan.span)
             call = PartialsCall(self._planned(len(xq), raw=True), self.addrs, acts, self.name, self.matrix)
-            self.device.prepare([self])
-            self.device.execute([call])
+            self.driver.prepare([self])
+            self.driver.execute([call])
             return call.result()
 
     def free(self) -> None:
         """Give its memory back. The layer cannot be used after this; a second call does nothing."""
-        with self.device.turn:
+        with self.driver.turn:
             addrs, self.addrs = self.addrs, None
-            self.device.upkeep.remove(self)
+            self.driver.upkeep.remove(self)
             for addr in addrs or []:
                 self._memory.free(addr)
 
@@ -161,7 +161,7 @@ class DeviceLinear(Sent):
     def send_again(self, indices):
         for index in indices:
             for offset, piece in self._pieces(index):
-                self.device.transfer.upload(self.addrs[index] + offset, piece, True)
+                self.driver.transfer.upload(self.addrs[index] + offset, piece, True)
 
     def _pieces(self, index):
         """A slab's weight stream in pieces of whole blocks: offset, and (bytes,) uint8."""
@@ -175,13 +175,13 @@ class DeviceLinear(Sent):
         step = max(1, PIECE_BYTES//block)*CHANNELS_PER_BLOCK
         for start in range(0, plan.n, step):
             packed, scaling = matrix.stream_parts(slice(start, min(plan.n, start + step)), slab.start, slab.stop)
-            yield start//CHANNELS_PER_BLOCK*block, pack_stream(packed, scaling, self.device.config)
+            yield start//CHANNELS_PER_BLOCK*block, pack_stream(packed, scaling, self.driver.config)
 
     def _check_loaded(self):
         if self.addrs is None:
             raise DeviceError("this layer was freed; load it again")
 
     def _planned(self, tokens, *, raw=False):
-        device = self.device
-        return self.plan.call(tokens, raw=raw, out_bytes_max=device.out_bytes_max,
-            room_bytes=device.memory.largest_bytes//device.copies)
+        driver = self.driver
+        return self.plan.call(tokens, raw=raw, out_bytes_max=driver.out_bytes_max,
+            room_bytes=driver.memory.largest_bytes//driver.copies)

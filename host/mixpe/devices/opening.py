@@ -13,7 +13,8 @@
 from functools import partial
 from typing import Any
 
-from mixpe.devices.driver import VERIFY, Device
+from mixpe.devices.device import Device
+from mixpe.devices.driver import VERIFY, driver_of
 from mixpe.devices.finding import is_mixpe
 from mixpe.errors import LinkTimeout, NotMixpeError, ToolError, UrlError
 from mixpe.link import open_link, parse_url
@@ -99,7 +100,7 @@ def _open_sim(url, given):
     except BaseException:
         process.close()
         raise
-    device.on_close(process.close)
+    driver_of(device).on_close(process.close)
     return device
 
 

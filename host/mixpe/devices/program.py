@@ -24,24 +24,24 @@ RECORD_CYCLES = 1000  # most that a record takes beside its bytes: checks, start
 class _Region(Sent):
     """A region of the device's memory; `contents` gives what is sent there: an iterator of (offset, (bytes,) uint8)."""
 
-    def __init__(self, device, name, size, contents=None):
-        super().__init__(device, name)
+    def __init__(self, driver, name, size, contents=None):
+        super().__init__(driver, name)
         self.contents = contents
-        self.addr     = device.memory.allocate(size)
+        self.addr     = driver.memory.allocate(size)
         self._parts   = []  # (offset, size, CRC-32), whole beats
 
     def _beats(self):
         """The contents in whole beats."""
         for offset, data in self.contents():
-            yield offset, np.concatenate([data, np.zeros(-data.size % self.device.config.beat_bytes, np.uint8)])
+            yield offset, np.concatenate([data, np.zeros(-data.size % self.driver.config.beat_bytes, np.uint8)])
 
     def send(self):
         """Write the contents."""
         self._parts = []
         for offset, data in self._beats():
-            self.device.transfer.upload(self.addr + offset, data, self.device.verify != "none")
+            self.driver.transfer.upload(self.addr + offset, data, self.driver.verify != "none")
             self._parts.append((self.addr + offset, data.size, zlib.crc32(data)))
-        self.device.upkeep.add(self)
+        self.driver.upkeep.add(self)
 
     @property
     def crc(self):
@@ -54,11 +54,11 @@ class _Region(Sent):
     def send_again(self, indices):
         for index, (offset, data) in enumerate(self._beats()):
             if index in indices:
-                self.device.transfer.upload(self.addr + offset, data, True)
+                self.driver.transfer.upload(self.addr + offset, data, True)
 
     def free(self):
-        self.device.upkeep.remove(self)
-        self.device.memory.free(self.addr)
+        self.driver.upkeep.remove(self)
+        self.driver.memory.free(self.addr)
 
 
 class _Records:
@@ -78,7 +78,7 @@ class DeviceProgram:
 
     Parameters
     ----------
-    device : Device
+    driver : Driver
         With a decoder.
     program : Program
         Compiled for the device's configuration.
@@ -107,18 +107,18 @@ class DeviceProgram:
     VerifyError
     """
 
-    def __init__(self, device, program, layers, contents, ends=()):
-        self.device, self.program = device, program
+    def __init__(self, driver, program, layers, contents, ends=()):
+        self.driver, self.program = driver, program
         self._layers  = layers
         self.regions  = []
         self.seconds  = 0.0
         self.ends     = tuple(sorted(ends)[:ENDS])
         self.batches  = Batches(self)
-        with device.turn:
+        with driver.turn:
             self._place(contents)
 
     def _place(self, contents):
-        device, program, layers = self.device, self.program, self._layers
+        driver, program, layers = self.driver, self.program, self._layers
         try:
             self._constants = self.region("the constants", program.constants.size, contents)
             regions = [(each, self.region(f"the program of {each.rows} a pass", each.bytes))
@@ -126,7 +126,7 @@ class DeviceProgram:
             self._constants.send()
             addresses = {CONSTANTS: self._constants.addr, **{name: layer.addrs[0] for name, layer in layers.items()}}
             salt = np.array([self._constants.crc, *(layer.crcs[0] for layer in layers.values())], "<u4").tobytes()
-            salt += digest(device.config.parts).to_bytes(8, "little")
+            salt += digest(driver.config.parts).to_bytes(8, "little")
             self._how = addresses, self.ends, salt
             self._records = [_Records(each, region, self._how) for each, region in regions]
         except BaseException:
@@ -135,7 +135,7 @@ class DeviceProgram:
 
     def region(self, name, size, contents=None):
         """Memory that is given back with the program's."""
-        region = _Region(self.device, name, size, contents)
+        region = _Region(self.driver, name, size, contents)
         self.regions.append(region)
         return region
 
@@ -146,7 +146,7 @@ class DeviceProgram:
 
     def give_back(self, kept):
         """Give all regions back but the first ones."""
-        with self.device.turn:
+        with self.driver.turn:
             while len(self.regions) > kept:
                 self.regions.pop().free()
 
@@ -155,8 +155,8 @@ class DeviceProgram:
         self.give_back(0)
 
     def prepare(self):
-        """See to it that the device has all that a run reads, as it was sent; see `Device.prepare`."""
-        self.device.prepare([*self._layers.values(), *self.regions])
+        """See to it that the device has all that a run reads, as it was sent; see `Driver.prepare`."""
+        self.driver.prepare([*self._layers.values(), *self.regions])
 
     def open_session(self):
         """Memory of a new session.
@@ -201,14 +201,14 @@ class DeviceProgram:
             more=prompt and (more or done + some < count))) for each, done, some in parts if some]
         with self.timed():
             if prompt:
-                self.device.write_memory(session.tokens_addr, np.array(tokens, "<u4"))
+                self.driver.write_memory(session.tokens_addr, np.array(tokens, "<u4"))
             return self._completed(runs)
 
     @contextmanager
     def timed(self):
         """The device for this thread alone; its time counts as that of runs."""
         start = time.perf_counter()
-        with self.device.turn:
+        with self.driver.turn:
             try:
                 yield
             finally:
@@ -226,7 +226,7 @@ class DeviceProgram:
         """Run one after the other until one fails; how all of them ended. Tokens of a part of a pass do not count."""
         cycles = passes = 0
         for records, run in runs:
-            end     = self.device.run_program(run)
+            end     = self.driver.run_program(run)
             cycles += end.cycles
             passes += end.passes//records.program.rows*records.program.rows
             if end.code != JobCode.OK:
@@ -235,7 +235,7 @@ class DeviceProgram:
 
     def pass_cycles(self, program, positions):
         """More cycles than a pass takes, on a memory that gives half a beat a cycle."""
-        beat    = self.device.config.beat_bytes
+        beat    = self.driver.config.beat_bytes
         weights = sum(sum(layer.plan.stream_bytes) for layer in self._layers.values())
         moved   = sum(place.size for line in program.lines if line.opcode != Opcode.ATTENTION
             for place in (*line.reads, *line.writes) if place.section == "session")

@@ -10,7 +10,7 @@ class Resident(ABC):
 
     Parameters
     ----------
-    device : Device
+    driver : Driver
     name : str
         For messages.
 
@@ -22,8 +22,8 @@ class Resident(ABC):
         When that was, by `time.monotonic`.
     """
 
-    def __init__(self, device, name):
-        self.device, self.name = device, name
+    def __init__(self, driver, name):
+        self.driver, self.name = driver, name
         self.epoch    = None
         self.looked_s = 0.0
 
@@ -34,16 +34,16 @@ class Resident(ABC):
     @property
     def is_known(self):
         """Nothing has happened on the device since it was known to be whole."""
-        return self.epoch == self.device.epoch
+        return self.epoch == self.driver.epoch
 
     def settle(self):
         """It is known to be whole, now."""
-        self.epoch, self.looked_s = self.device.epoch, time.monotonic()
+        self.epoch, self.looked_s = self.driver.epoch, time.monotonic()
 
     def damaged(self):
         """Parts that are not what they were, by the device's checksums: list of int."""
         return [index for index, (offset, size, crc) in enumerate(self.parts())
-                if self.device.checksum(offset, size) != crc]
+                if self.driver.checksum(offset, size) != crc]
 
     def mend(self):
         """Put there again what is not what it was, where the host has it; True where there was something."""

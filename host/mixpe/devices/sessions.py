@@ -7,12 +7,12 @@ from mixpe.devices.resident import Resident
 from mixpe.devices.turns import in_turn
 
 
-def read_bytes(device, offset, size):
+def read_bytes(driver, offset, size):
     """Bytes of a device's memory, wherever they begin: (size,) uint8."""
-    beat  = device.config.beat_bytes
+    beat  = driver.config.beat_bytes
     first = offset//beat*beat
     whole = -(-(offset + size - first)//beat)*beat
-    return device.transfer.download(first, whole, device.verify == "all")[offset - first:offset - first + size]
+    return driver.transfer.download(first, whole, driver.verify == "all")[offset - first:offset - first + size]
 
 
 class SessionRegion(Resident):
@@ -32,40 +32,40 @@ class SessionRegion(Resident):
     """
 
     def __init__(self, program):
-        super().__init__(program.device, "a session's keys and values")
+        super().__init__(program.driver, "a session's keys and values")
         self.program = program
-        self.turn    = program.device.turn
+        self.turn    = program.driver.turn
         self._seal   = []
         self._place()
 
     @in_turn
     def _place(self):
-        device, session = self.device, self.program.program.session
-        self.state_addr = device.memory.allocate(session.size)
+        driver, session = self.driver, self.program.program.session
+        self.state_addr = driver.memory.allocate(session.size)
         try:
-            self.tokens_addr = device.memory.allocate(4*(self.program.program.context + 1))
+            self.tokens_addr = driver.memory.allocate(4*(self.program.program.context + 1))
             try:
                 self.clear()
             except BaseException:
-                device.memory.free(self.tokens_addr)
+                driver.memory.free(self.tokens_addr)
                 raise
         except BaseException:
-            device.memory.free(self.state_addr)
+            driver.memory.free(self.state_addr)
             raise
-        device.upkeep.add(self)
+        driver.upkeep.add(self)
 
     def clear(self):
         """Make it what it was before the first token."""
         zeros = np.zeros(self.program.program.session.zero_bytes, np.uint8)
         self._seal = []
-        self.device.transfer.upload(self.state_addr, zeros, self.device.verify != "none")
+        self.driver.transfer.upload(self.state_addr, zeros, self.driver.verify != "none")
 
     def seal(self):
         """Have the device compute the checksum of what it holds now, where looks are asked for."""
         self._seal = []
-        if self.device.upkeep.check_s is not None:
+        if self.driver.upkeep.check_s is not None:
             size = self.program.program.session.size
-            self._seal = [(self.state_addr, size, self.device.checksum(self.state_addr, size))]
+            self._seal = [(self.state_addr, size, self.driver.checksum(self.state_addr, size))]
         self.settle()
 
     def parts(self):
@@ -74,7 +74,7 @@ class SessionRegion(Resident):
     @in_turn
     def tokens(self, first, count):
         """Ids that a run wrote: list of int."""
-        return read_bytes(self.device, self.tokens_addr + 4*first, 4*count).view("<u4").tolist() if count else []
+        return read_bytes(self.driver, self.tokens_addr + 4*first, 4*count).view("<u4").tolist() if count else []
 
     def top(self):
         """The largest logits of the last pass, of a run that listed them.
@@ -92,11 +92,11 @@ class SessionRegion(Resident):
     def read(self, name):
         """A buffer's bytes: (size,) uint8."""
         place = self.program.program.session[name]
-        return read_bytes(self.device, self.state_addr + place.offset, place.size)
+        return read_bytes(self.driver, self.state_addr + place.offset, place.size)
 
     @in_turn
     def free(self):
         """Give the memory back."""
-        self.device.upkeep.remove(self)
+        self.driver.upkeep.remove(self)
         for addr in (self.state_addr, self.tokens_addr):
-            self.device.memory.free(addr)
+            self.driver.memory.free(addr)

@@ -15,13 +15,13 @@ class Stage:
 
     Parameters
     ----------
-    device : Device
+    driver : Driver
     calls : list
-        As `Device.execute` takes them.
+        As `Driver.execute` takes them.
     """
 
-    def __init__(self, device, calls):
-        self.device   = device
+    def __init__(self, driver, calls):
+        self.driver   = driver
         # Activations by name: calls that were given the same array share its rows.
         self._todo    = deque((call, step, (id(call.acts), step.acts)) for call in calls for step in call.plan.steps)
         self._pending = deque()  # (job and its copies, call, step, name), oldest first
@@ -30,7 +30,7 @@ class Stage:
 
     def run(self):
         """Carry out everything; after an error `drop` is to be called."""
-        most = self.device.queue.depth//self.device.copies
+        most = self.driver.queue.depth//self.driver.copies
         while self._todo or self._pending:
             if self._todo and len(self._pending) < most and self._post(*self._todo[0]):
                 self._todo.popleft()
@@ -41,9 +41,9 @@ class Stage:
         """Give back all buffers after an error."""
         for jobs, *_ in self._pending:
             for job in jobs:
-                self.device.memory.free(job.out_addr)
+                self.driver.memory.free(job.out_addr)
         for offset, _ in self._acts.values():
-            self.device.act_space.free(offset)
+            self.driver.act_space.free(offset)
         self._pending.clear()
         self._acts.clear()
 
@@ -59,7 +59,7 @@ class Stage:
                 if not self._pending:
                     raise
                 return False
-        device = self.device
+        driver = self.driver
         jobs   = []
         for out_addr in out_addrs:
             jobs.append(replace(step.job, weights_addr=call.addrs[step.slab] + step.job.weights_addr,
@@ -68,54 +68,54 @@ class Stage:
         self._acts[name][1] += 1
         self._uses[name] -= 1
         for job in jobs:
-            code = check_job(job, device.config, device.mem_bytes)
+            code = check_job(job, driver.config, driver.mem_bytes)
             if code:
-                raise JobError(f"a job of m={job.m}, n={job.n}, k={job.k} cannot run on {device.config.name}: "
+                raise JobError(f"a job of m={job.m}, n={job.n}, k={job.k} cannot run on {driver.config.name}: "
                     f"{code.name}", code)
-            device.queue.post(job)
-            device.streamed_bytes += step.weight_bytes
+            driver.queue.post(job)
+            driver.streamed_bytes += step.weight_bytes
         return True
 
     def _buffers(self, call, step, name):
         """Offsets of a step's activations, written if they are not there yet, and of its results; all or none."""
-        device = self.device
+        driver = self.driver
         if name in self._acts:
-            return self._acts[name][0], device.memory.allocate_each(step.job.out_bytes, device.copies)
-        image    = call.acts.image(step.acts, device.config)
-        act_addr = device.act_space.allocate(step.act_bytes)
+            return self._acts[name][0], driver.memory.allocate_each(step.job.out_bytes, driver.copies)
+        image    = call.acts.image(step.acts, driver.config)
+        act_addr = driver.act_space.allocate(step.act_bytes)
         try:
-            out_addrs = device.memory.allocate_each(step.job.out_bytes, device.copies)
+            out_addrs = driver.memory.allocate_each(step.job.out_bytes, driver.copies)
         except DeviceMemoryError:
-            device.act_space.free(act_addr)
+            driver.act_space.free(act_addr)
             raise
         self._acts[name] = [act_addr, 0]
         try:
-            device.transfer.upload(act_addr, image, device.verify == "all")
+            driver.transfer.upload(act_addr, image, driver.verify == "all")
         except BaseException:
             for out_addr in out_addrs:
-                device.memory.free(out_addr)
+                driver.memory.free(out_addr)
             raise
         return act_addr, out_addrs
 
     def _collect(self):
         """Wait for the oldest job and hand its results on."""
-        device = self.device
+        driver = self.driver
         jobs, call, step, name = self._pending[0]
         for job in jobs:
-            done = device.queue.collect()
+            done = driver.queue.collect()
             if done.code != JobCode.OK:
                 raise_for(job, done)
         *copies, job = jobs
-        raw = device.transfer.download(job.out_addr, job.out_bytes, device.verify == "all")
+        raw = driver.transfer.download(job.out_addr, job.out_bytes, driver.verify == "all")
         if copies:
             self._compare(raw, copies, call.name)
         call.take(step, raw)
         self._pending.popleft()
         for job in jobs:
-            device.memory.free(job.out_addr)
+            driver.memory.free(job.out_addr)
         self._acts[name][1] -= 1
         if not self._acts[name][1] and not self._uses[name]:
-            device.act_space.free(self._acts.pop(name)[0])
+            driver.act_space.free(self._acts.pop(name)[0])
 
     def _compare(self, raw, copies, name):
         """See that copies of a job have the results that were read: these need not be read, but for their checksum.
@@ -124,15 +124,15 @@ class Stage:
         ------
         DamageError
         """
-        device = self.device
+        driver = self.driver
         for job in copies:
-            if device.transfer.checksum(job.out_addr, job.out_bytes) != zlib.crc32(raw):
-                raise DamageError(f"the results of {name} were not the same twice: the device {device.url} computed or "
+            if driver.transfer.checksum(job.out_addr, job.out_bytes) != zlib.crc32(raw):
+                raise DamageError(f"the results of {name} were not the same twice: the device {driver.url} computed or "
                     "kept one of them wrong, or its link damaged one; call it again", (name,))
 
     def _free_idle(self):
         """Give back activations that no job in flight reads; later steps write them again. True if there were any."""
         idle = [name for name, (_, jobs) in self._acts.items() if not jobs]
         for name in idle:
-            self.device.act_space.free(self._acts.pop(name)[0])
+            self.driver.act_space.free(self._acts.pop(name)[0])
         return bool(idle)

@@ -20,15 +20,15 @@ class Upkeep:
 
     Parameters
     ----------
-    device : Device
+    driver : Driver
     check_s : float or None
         What is used was looked at no longer ago than that; None: whenever it was.
     """
 
-    def __init__(self, device, check_s=None):
+    def __init__(self, driver, check_s=None):
         if check_s is not None and not check_s >= 0:
             raise RangeError(f"check_s must be seconds, 0 or more, or None, not {check_s!r}")
-        self.device, self.check_s = device, check_s
+        self.driver, self.check_s = driver, check_s
         self._residents = []
 
     def add(self, resident):
@@ -93,6 +93,6 @@ class Upkeep:
                 if not isinstance(each, Sent):
                     each.epoch = None
         names = tuple(each.name for each in damaged)
-        raise DamageError(f"the memory of the device {self.device.url} no longer holds what was put there: "
+        raise DamageError(f"the memory of the device {self.driver.url} no longer holds what was put there: "
             f"{', '.join(names)}. Results of the last {ago:,.1f} s may be wrong; the next use puts it there again, or "
             "recover()", names)

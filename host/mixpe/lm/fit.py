@@ -13,7 +13,7 @@ from itertools import groupby
 
 import numpy as np
 
-from mixpe.devices.driver import RESULT_BYTES
+from mixpe.devices.driver import RESULT_BYTES, driver_of
 from mixpe.devices.memory import Allocator
 from mixpe.errors import DeviceMemoryError
 from mixpe.formats.convert import StoredForm, stored_form
@@ -152,7 +152,7 @@ class Space:
     @classmethod
     def of_device(cls, device):
         """Of an open device, as it is now."""
-        return cls(device.config, device.memory)
+        return cls(device.config, driver_of(device).memory)
 
     @classmethod
     def of_size(cls, config, mem_bytes):

@@ -8,7 +8,7 @@ from os import PathLike
 from typing import Any
 
 from mixpe.devices import open_device
-from mixpe.devices.driver import Device
+from mixpe.devices.device import Device
 from mixpe.errors import ConfigError, DeviceMemoryError, MixpeError, ModelError, RangeError
 from mixpe.formats.checkpoint import Checkpoint
 from mixpe.formats.packaged import is_byte_model

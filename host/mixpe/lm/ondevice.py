@@ -5,6 +5,7 @@ from contextlib import suppress
 
 import numpy as np
 
+from mixpe.devices.driver import driver_of
 from mixpe.devices.linear import DeviceLinear
 from mixpe.devices.program import DeviceProgram
 from mixpe.errors import ConfigError, DeviceMemoryError
@@ -172,8 +173,8 @@ class DeviceDecoder:
                 lambda positions: compile_program(architecture, device.config, plans, own, activations=activations,
                     context=positions))
             biases = job_biases(architecture, weights)
-            self.program = DeviceProgram(device, program, found, lambda: program.constants.pieces(weights, biases),
-                ends)
+            self.program = DeviceProgram(driver_of(device), program, found,
+                lambda: program.constants.pieces(weights, biases), ends)
         except BaseException:
             self._free_embedding()
             raise
@@ -222,11 +223,12 @@ def _layers_of(name, job):
 
 def _fitting(device, wished, most, compiled):
     """The program of most positions with which a session fits the device's memory beside it."""
+    driver = driver_of(device)
     positions = most
     while True:
         program = compiled(positions)
         with suppress(DeviceMemoryError):
-            memory = device.memory.copy()
+            memory = driver.memory.copy()
             for size in (program.constants.size, program.bytes, program.block.bytes if program.block else 0,
                     program.session.size, 4*(positions + 1)):
                 memory.allocate(aligned(size))
@@ -234,5 +236,5 @@ def _fitting(device, wished, most, compiled):
         if wished is not None or positions <= 64:
             needed = program.constants.size + program.bytes + program.session.size
             raise DeviceMemoryError(f"{needed} bytes for a decoder with {positions} positions do not fit the device's "
-                f"memory, of which {device.memory.free_bytes} are free")
+                f"memory, of which {driver.memory.free_bytes} are free")
         positions = max(64, positions//2)

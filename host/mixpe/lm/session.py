@@ -35,7 +35,7 @@ class Session:
     def __init__(self, decoder):
         self._program = decoder.program
         self._region  = self._program.open_session()
-        self.turn     = decoder.program.device.turn
+        self.turn     = decoder.program.driver.turn
         self.context  = decoder.context
         self.read_again = 0
         self.tokens   = []
@@ -212,7 +212,7 @@ class Session:
                 self.read_again += len(self.tokens)
             region.seal()
         else:
-            self._program.device.prepare([region])
+            self._program.driver.prepare([region])
 
     def take(self, token, chosen, top=None):
         """A run with others, after `restore`, appended a token, and those that were chosen after it but the last one.

@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 
+from mixpe.devices.driver import driver_of
 from mixpe.devices.memory import Region, size_text
 from mixpe.lm.fit import channels_within
 from mixpe.plan.layer import LayerPlan, LayerShape
@@ -27,7 +28,7 @@ class Stream:
         self._device      = device
         self._residence   = residence
         self._activations = activations
-        self._region      = Region(device.memory, residence.region_bytes)
+        self._region      = Region(driver_of(device).memory, residence.region_bytes)
         self._rate        = None  # bytes a second, once measured
 
     def layers(self, found):
@@ -43,7 +44,7 @@ class Stream:
 
     def run(self, matrix, x):
         """Send a matrix, multiply, and leave the region empty again: (m, k) float32 → (m, n) float32."""
-        with self._device.turn:  # the region is one for all
+        with driver_of(self._device).turn:  # the region is one for all
             layer = self._device.load(matrix, activations=self._activations, memory=self._region)
             try:
                 return layer(x)
@@ -71,7 +72,7 @@ class Stream:
         start = time.perf_counter()
         layer = self._device.load(matrix.channels(slice(0, min(channels, matrix.n))), activations=self._activations,
             memory=self._region)
-        self._device.bank.read("scratch")  # comes back when the bytes before it are in memory
+        driver_of(self._device).bank.read("scratch")  # comes back when the bytes before it are in memory
         try:
             return layer.weight_bytes/(time.perf_counter() - start)
         finally:

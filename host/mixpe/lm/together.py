@@ -60,7 +60,7 @@ def go_on_together(sessions, tokens, count=1, *, listed=False):
     if any(each.device_program is not program for each in sessions):
         raise ModelError("sessions of one model go on together, these are of several")
     found = [_Text(session, int(token), count, program.ends) for session, token in zip(sessions, tokens, strict=True)]
-    with program.device.turn:
+    with program.driver.turn:
         for text in found:
             text.attempt(lambda text: text.session.check([text.next], count))
         while going := [text for text in found if text.left]:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 import mixpe
-from mixpe.devices.driver import Device
+from mixpe.devices.device import Device
 from mixpe.errors import DtypeError, ModelError
 from mixpe.formats import safetensors
 from mixpe.formats.mapping import parse_json

@@ -7,7 +7,7 @@ import numpy as np
 from torch import nn
 
 import mixpe
-from mixpe.devices.driver import Device
+from mixpe.devices.device import Device
 from mixpe.errors import DtypeError, MixpeError, ModelError
 from mixpe.progress import Progress
 from mixpe.quant.matrix import QuantizedMatrix

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 import mixpe
+from mixpe.devices.driver import driver_of
 from mixpe.formats import safetensors
 from mixpe.formats.hf_config import architecture_of
 
@@ -58,10 +59,11 @@ class Workload:
 
     def prepare(self, device):
         """Put the layers and the region on a device."""
+        driver = driver_of(device)
         self._device = device
         self._layers = [device.load(matrix) for matrix in self._matrices]
-        self._place  = device.memory.allocate(self._data.size)
-        device.write_memory(self._place, self._data)
+        self._place  = driver.memory.allocate(self._data.size)
+        driver.write_memory(self._place, self._data)
         self._model  = None
 
     def get_ready(self, phase):
@@ -101,7 +103,7 @@ class Workload:
         return np.array_equal(self._layers[index](self._x), self._right[index])
 
     def _read_back(self):
-        return np.array_equal(self._device.read_memory(self._place, self._data.size), self._data)
+        return np.array_equal(driver_of(self._device).read_memory(self._place, self._data.size), self._data)
 
     def _program(self):
         return self._generate() == self._tokens
