@@ -42,7 +42,7 @@ class Board:
     baudrate : int
         The fastest that the board's UART bridge takes.
     framed : bool
-        The UART's bridge takes frames beside UARTBone. Its CRC ends the clock of an ECP5-6 at some 73 MHz.
+        The UART's bridge takes frames beside UARTBone; False where the FPGA has no room for them.
     loader : tuple of str
         Arguments of openFPGALoader that name the board or its cable.
     dfu : bool
@@ -70,7 +70,7 @@ class Board:
     links: tuple = ("uart",)
     ethernet: int = 0
     baudrate: int = 1_000_000
-    framed: bool = False
+    framed: bool = True
     loader: tuple = ()
     dfu: bool = False
     idcode: int = 0

@@ -53,7 +53,6 @@ COLORLIGHT_I5 = Colorlight(
     config = Config(rows=8, port_bits=32, k_max=4096, buffer_beats=512, queue_depth=4, fused=False, scalers=1,
                     pe="dense"),
     idcode = 0x41111043,
-    framed = True,
     **FACTS,
 )
 

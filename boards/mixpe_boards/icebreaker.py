@@ -30,6 +30,7 @@ ICEBREAKER = IceBreaker(
     config      = Config(rows=1, port_bits=16, k_max=512, buffer_beats=128, queue_depth=2, fused=False, scalers=1,
                          pe="bitplane"),
     baudrate    = 1_000_000,
+    framed      = False,
     loader      = ("-b", "ice40_generic"),
     bitstream   = ".bin",
 )

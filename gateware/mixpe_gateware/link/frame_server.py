@@ -29,8 +29,8 @@ class FrameServer(LiteXModule):
                    └─► source ◄── header, words, CRC
         answer ────────┘   └──► kept: the answer to the last read, should it be asked for again
 
-    A read's header goes out while its first words are fetched; then a word a cycle. A write is answered when it begins:
-    nothing can keep it from happening, and before all that comes later.
+    A read's header goes out while its first words are fetched; then a word a cycle, and one in three of what was kept.
+    A write is answered when it begins: nothing can keep it from happening, and before all that comes later.
 
     Attributes
     ----------
@@ -169,7 +169,9 @@ class FrameServer(LiteXModule):
         keep  = kept.get_port(write_capable=True)
         again = kept.get_port()
         self.specials += kept, keep, again
+        held  = Signal(32)  # a memory's output is late in its cycle, and the CRC is long
         self.comb += [keep.adr.eq(index), keep.dat_w.eq(answers.data), again.adr.eq(index)]
+        self.sync += held.eq(again.dat_r)
         is_last = index == self._words - 1
         fsm.act("WORDS",
             source.valid.eq(answers.valid),
@@ -182,10 +184,11 @@ class FrameServer(LiteXModule):
                 If(is_last, If(self.requests.framed, NextState("CRC")).Else(NextState("END"))),
             ),
         )
-        fsm.act("FETCH", NextState("AGAIN"))  # of the kept word at `index`
+        fsm.act("FETCH", NextState("HOLD"))  # the kept word at `index`
+        fsm.act("HOLD",  NextState("AGAIN"))
         fsm.act("AGAIN",
             source.valid.eq(1),
-            source.data.eq(again.dat_r),
+            source.data.eq(held),
             If(self._sent,
                 self.crc.step.eq(1),
                 NextValue(index, index + 1),
