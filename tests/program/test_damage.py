@@ -10,8 +10,11 @@ from mixpe.devices import open_device
 from mixpe.devices.driver import driver_of
 from mixpe.errors import DamageError, DeviceError, LinkError
 from mixpe.lm import LlamaModel
+from mixpe.lm.together import go_on_together
+from mixpe_gateware.contract.program.run import ROW_BYTES
 
 CACHE = "a session's keys and values"
+ROWS  = 2  # of a program for two sessions
 
 
 def flip(device, offset):
@@ -101,6 +104,68 @@ def test_a_session_that_cannot_be_read_again_says_so(model, device, prompt, monk
             assert session.tokens == prompt
         monkeypatch.undo()
         assert session.go_on(first, 3) == made[1:]
+
+
+@pytest.fixture
+def doubled(device, monkeypatch):
+    """The device's driver, each run twice. `hit(n, offset)` flips a bit of memory behind the n-th run."""
+    driver = driver_of(device)
+    monkeypatch.setattr(driver, "copies", 2)
+    run, driver.ran, driver.hits = driver._end_of, 0, {}
+
+    def counted(each):
+        end = run(each)
+        if driver.ran in driver.hits:
+            flip(device, driver.hits.pop(driver.ran))
+        driver.ran += 1
+        return end
+
+    monkeypatch.setattr(driver, "_end_of", counted)
+    driver.hit = lambda behind, offset: driver.hits.__setitem__(driver.ran + behind, offset)
+    return driver
+
+
+def test_each_run_is_twice(model, doubled, prompt):
+    made = list(model.generate_tokens(prompt, 8))
+    assert doubled.ran and doubled.ran % 2 == 0
+    doubled.copies, before = 1, doubled.ran
+    assert list(model.generate_tokens(prompt, 8)) == made and 2*(doubled.ran - before) == before
+
+
+@pytest.mark.parametrize("copy", [0, 1])
+@pytest.mark.parametrize("where", ["keys.0", "values.1", "tokens"])
+def test_a_run_that_is_not_the_same_twice(model, doubled, prompt, copy, where):
+    """A bit of what one of them left flips: an error, and the next call is right, as it is for other sessions."""
+    made = list(model.generate_tokens(prompt, 5))
+    with model.session() as session, model.session() as other:
+        first, region = session.read(prompt), session._region
+        assert other.read(prompt) == first
+        row = model._decoder.program.program.session[where].offset if where != "tokens" else 0
+        doubled.hit(copy, region.tokens_addr + 4 if where == "tokens" else region.state_addr + row + 3)
+        with pytest.raises(DamageError, match="not the same twice") as caught:
+            session.go_on(first, 4)
+        assert caught.value.names == ("the program",) and not doubled.hits and session.tokens == prompt
+        assert session.go_on(first, 4) == made[1:] == other.go_on(first, 4)
+
+
+@pytest.mark.parametrize("copy", [0, 1])
+def test_a_batch_that_is_not_the_same_twice(model, doubled, prompt, copy):
+    made = list(model.generate_tokens(prompt, 5))
+    with model.session() as session, model.session() as other:
+        both = [session, other]
+        first, _ = (each.read(prompt) for each in both)
+        for addr in (lambda: other.region.state_addr + model._decoder.program.program.session["values.1"].offset,
+                     lambda: model._decoder.program.batches._of(2).table.addr + ROWS*ROW_BYTES + 4):
+            go_on_together(both, [first, first], 1)
+            for each in both:
+                each.length = len(prompt)
+            doubled.hit(copy, addr())
+            with pytest.raises(DamageError, match="not the same twice"):
+                go_on_together(both, [first, first], 4)
+            assert not doubled.hits and session.tokens == other.tokens == prompt
+            assert [each.tokens for each in go_on_together(both, [first, first], 4)] == [made[1:]]*2
+            for each in both:
+                each.length = len(prompt)
 
 
 # The SoC of test_gateware.py.

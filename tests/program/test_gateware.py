@@ -38,10 +38,10 @@ class Twin:
         self.unlike  = []  # (address, size) of what a run that fails may leave behind
         self._run, driver_of(self.device).run_program = driver_of(self.device).run_program, self.run
 
-    def run(self, run):
+    def run(self, run, left):
         memory, harness = driver_of(self.device).link.memory, self.harness
         harness.memory[:] = memory
-        end = self._run(run)
+        end = self._run(run, left)
         self.seed    += 1
         self.batches += run.batch
         harness.setup(seed=self.seed, stall=self.stall, latency_cycles=2 + 7*self.seed % 30)

@@ -50,7 +50,7 @@ def cache_of(session):
 def runs_of(model, monkeypatch):
     """Counts what is run: list of Run."""
     seen, run = [], driver_of(model.device).run_program
-    monkeypatch.setattr(driver_of(model.device), "run_program", lambda each: seen.append(each) or run(each))
+    monkeypatch.setattr(driver_of(model.device), "run_program", lambda each, left: seen.append(each) or run(each, left))
     return seen
 
 

@@ -16,7 +16,8 @@ from mixpe_gateware.contract.jobs import JobCode
 from mixpe_gateware.contract.program.records import TOP
 from mixpe_gateware.contract.program.run import ROW_BYTES, tokens_bytes
 
-PASSES_MAX = 32  # of a run
+PASSES_MAX  = 32  # of a run
+TABLE_BYTES = tokens_bytes(PASSES_MAX, False, True)
 
 
 class _Batch:
@@ -25,8 +26,9 @@ class _Batch:
     def __init__(self, owner, program):
         self.program = program
         self.work    = owner.region("what sessions share in a pass", program.session.size)
-        self.table   = owner.region("a table of sessions", tokens_bytes(PASSES_MAX, False, True))
+        self.table   = owner.region("a table of sessions", TABLE_BYTES)
         self.records = owner.records_of(program)
+        self.places  = [(self.work.addr, program.session.size), (self.table.addr, TABLE_BYTES)]
 
 
 class Batches:
@@ -114,7 +116,7 @@ class Batches:
             limit_cycles=count*owner.pass_cycles(program, max(positions) + count))
         with owner.timed():
             driver.write_memory(batch.table.addr, np.array(table, "<u4"))
-            end  = driver.run_program(run)
+            end  = driver.run_program(run, [*batch.places, *{session.places[0]: None for session in sessions}])
             made = self._chosen(batch, end.passes)[:, :len(sessions)].T.tolist()
             top  = self._top(batch, len(sessions)) if listed and end.code == JobCode.OK else []
         return end, made, top

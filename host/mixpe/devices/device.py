@@ -35,7 +35,7 @@ class Device:
     csr_base : int, optional
         Address of the SoC's CSRs where it is not one of the usual ones.
     twice : bool
-        Each job of a layer runs twice, and its results are taken where both are the same.
+        Each job of a layer and each run of a program is done twice, and its results are taken where both are the same.
     check_s : float, optional
         Weights, programs and sessions that a call uses were looked at no longer ago than so many seconds; see `check`.
 

@@ -13,6 +13,7 @@ from mixpe.devices.stage import Stage
 from mixpe.devices.transfer import Transfer
 from mixpe.devices.turns import in_turn
 from mixpe.devices.upkeep import Upkeep
+from mixpe.errors import DamageError
 from mixpe_gateware.contract.errors import ConfigError, DeviceError, MixpeError
 from mixpe_gateware.contract.program.run import RUN_TOKENS
 from mixpe_gateware.contract.registers import STATUS_CHECKSUM
@@ -172,25 +173,44 @@ class Driver:
                 self._try_recover()
             raise
 
-    def run_program(self, run):
-        """Run a program and wait for its end.
+    @in_turn
+    def run_program(self, run, left=()):
+        """Run a program and wait for its end; where each job runs twice, see that it leaves the same both times.
 
         Parameters
         ----------
         run : Run
+            It reads nothing that it has written: the same run again does the same.
+        left : sequence of (offset, size)
+            What it may write, in whole beats; of a run that ends with a code nothing is said of it.
 
         Returns
         -------
         RunEnd
-            No error is raised for a code.
+            Of the first time. No error is raised for a code.
 
         Raises
         ------
         ConfigError
             The device has no decoder.
+        DamageError
+            It did not do the same twice.
         """
         if not self.config.decoder:
             raise ConfigError(f"the device {self.url} has no decoder")
+        end = self._end_of(run)
+        for _ in range(self.copies - 1):
+            seen  = [self.checksum(*part) for part in left]
+            again = self._end_of(run)
+            if again.outcome != end.outcome or not end.code and [self.checksum(*part) for part in left] != seen:
+                self._suspect = True
+                self._try_recover()
+                raise DamageError("a run of the program was not the same twice: the device "
+                    f"{self.url} computed or kept something wrong; what its sessions hold is read again before it is "
+                    "used", ("the program",))
+        return end
+
+    def _end_of(self, run):
         done = self.run_job(run)
         return RunEnd(done.code, done.cycles, *self.bank.read(RUN_TOKENS, 2))  # and RUN_RECORD behind it
 

@@ -202,7 +202,7 @@ class DeviceProgram:
         with self.timed():
             if prompt:
                 self.driver.write_memory(session.tokens_addr, np.array(tokens, "<u4"))
-            return self._completed(runs)
+            return self._completed(runs, session.places)
 
     @contextmanager
     def timed(self):
@@ -222,11 +222,11 @@ class DeviceProgram:
             position=position, identity=records.identity, count=count, prompt=prompt, **options,
             limit_cycles=-(-count//rows)*self.pass_cycles(records.program, position + count))
 
-    def _completed(self, runs):
+    def _completed(self, runs, left):
         """Run one after the other until one fails; how all of them ended. Tokens of a part of a pass do not count."""
         cycles = passes = 0
         for records, run in runs:
-            end     = self.driver.run_program(run)
+            end     = self.driver.run_program(run, left)
             cycles += end.cycles
             passes += end.passes//records.program.rows*records.program.rows
             if end.code != JobCode.OK:

@@ -66,3 +66,8 @@ class RunEnd:
     cycles: int
     passes: int
     record: int
+
+    @property
+    def outcome(self):
+        """All that depends on what was run alone."""
+        return self.code, self.passes, self.record

@@ -24,6 +24,8 @@ class SessionRegion(Resident):
         The device's.
     state_addr, tokens_addr : int
         Offsets in the device's memory.
+    places : list of (offset, size)
+        All of it, in whole beats.
 
     Raises
     ------
@@ -41,9 +43,10 @@ class SessionRegion(Resident):
     @in_turn
     def _place(self):
         driver, session = self.driver, self.program.program.session
+        size = 4*(self.program.program.context + 1)
         self.state_addr = driver.memory.allocate(session.size)
         try:
-            self.tokens_addr = driver.memory.allocate(4*(self.program.program.context + 1))
+            self.tokens_addr = driver.memory.allocate(size)
             try:
                 self.clear()
             except BaseException:
@@ -52,6 +55,8 @@ class SessionRegion(Resident):
         except BaseException:
             driver.memory.free(self.state_addr)
             raise
+        beat = driver.config.beat_bytes
+        self.places = [(self.state_addr, session.size), (self.tokens_addr, -(-size//beat)*beat)]
         driver.upkeep.add(self)
 
     def clear(self):
