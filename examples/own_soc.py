@@ -9,6 +9,7 @@ from litex_boards.platforms import radiona_ulx3s
 from litex_boards.targets.radiona_ulx3s import _CRG
 
 from mixpe_gateware.contract.config import Config
+from mixpe_gateware.control.csr_map import complete_csr_maps
 from mixpe_gateware.dram import add_host_init
 from mixpe_gateware.integration import add_mixpe
 
@@ -33,4 +34,6 @@ class MySoC(SoCCore):
 
 
 if __name__ == "__main__":
-    Builder(MySoC(), output_dir="build/my_soc", csr_csv="csr.csv").build(run=False)   # run=True: with the tools
+    builder = Builder(MySoC(), output_dir="build/my_soc", csr_csv="csr.csv")
+    builder.build(run=False)              # run=True: with the tools
+    complete_csr_maps(builder)            # csr.csv gets fields, and which registers are write-only

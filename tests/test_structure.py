@@ -31,12 +31,25 @@ PARTS = {
     "mixpe.reference":          "reference",
     "mixpe.explore":            "explore",
     "mixpe.link":               "link",
+    "mixpe.program":            "program",
+    "mixpe.devices":            "devices",
+    "mixpe.models":             "models",
+    "mixpe.lm":                 "lm",
+    "mixpe.serve":              "serve",
+    "mixpe.torch":              "torch",
+    "mixpe.bench":              "bench",
+    "mixpe.selftest":           "selftest",
+    "mixpe.terminal":           "screen",
+    "mixpe.progress":           "screen",
+    "mixpe.exports":            "exports",
     "mixpe.cli":                "cli",
     "mixpe.__main__":           "cli",
     "mixpe":                    "host",
 }
 PURE    = {"contract", "errors"}
-HOST    = {*PURE, "quant", "formats", "text", "tools", "plan", "reference", "link", "host"}
+DEVICE  = {*PURE, "quant", "plan", "program", "reference", "link", "screen", "devices"}
+HOST    = {*DEVICE, "formats", "text", "tools", "models", "lm", "serve", "torch", "bench", "selftest", "exports",
+    "host"}
 ALLOWED = {
     "contract":  {"contract"},
     "errors":    PURE,
@@ -49,7 +62,17 @@ ALLOWED = {
     "plan":      {*PURE, "plan"},
     "link":      {*PURE, "link"},
     "reference": {*PURE, "quant", "plan", "link", "reference"},
-    "host":      HOST,
+    "screen":    {"screen"},
+    "exports":   PURE,
+    "program":   {*PURE, "formats", "plan", "screen", "program"},  # as plan: without a device
+    "devices":   DEVICE,
+    "models":    {*PURE, "formats", "models"},
+    "lm":        {*DEVICE, "formats", "text", "tools", "lm"},
+    "serve":     {*PURE, "plan", "lm", "serve"},
+    "torch":     {*DEVICE, "formats", "host", "torch"},
+    "selftest":  {*DEVICE, "selftest"},
+    "bench":     {*DEVICE, "formats", "tools", "models", "lm", "host", "bench"},
+    "host":      {"errors", "quant", "devices", "lm", "host"},
     "explore":   {*HOST, "explore", "gateware", "baselines"},
     "cli":       {*HOST, "explore", "cli"},
     "boards":    {*HOST, "boards", "gateware"},
@@ -127,8 +150,7 @@ def test_no_file_imports_one_that_imports_it():
     assert not circles, circles
 
 
-@pytest.mark.parametrize("path", [path for path in SOURCES if path.is_relative_to(ROOT/"gateware")],
-    ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_constructor_is_longer_than_a_screen_or_two(path):
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.FunctionDef):
@@ -182,7 +204,9 @@ def test_the_link_knows_no_register(path):
 def test_gateware_is_what_can_be_in_a_bitstream():
     """Everything but the compared designs is reached from what a SoC is built of."""
     files = {module_of(path): path for path in SOURCES if part_of(module_of(path)) in ("gateware", "contract")}
-    socs    = [path for path in SOURCES if part_of(module_of(path)) in ("sim", "boards")]
+    aside   = tuple(f"mixpe_sim.{name}" for name in ("faults", "harness", "netlist", "proofs"))
+    socs    = [path for path in SOURCES
+        if part_of(module_of(path)) in ("sim", "boards") and not module_of(path).startswith(aside)]
     waiting = {name for path in socs for name in imports(path, everywhere=True)}
     reached = set()
     while waiting:
@@ -194,6 +218,13 @@ def test_gateware_is_what_can_be_in_a_bitstream():
             name = name.rpartition(".")[0]
     missing = {name for name in files if part_of(name) == "gateware"} - reached
     assert not missing, f"in gateware/ and in no bitstream: {', '.join(sorted(missing))}"
+
+
+def test_the_root_of_gateware_is_the_whole_and_the_call_that_adds_it():
+    root = ROOT/"gateware"/"mixpe_gateware"
+    assert {path.stem for path in root.glob("*.py")} == {"__init__", "accelerator", "integration"}
+    assert {path.parent.name for path in root.glob("*/__init__.py")} == {"contract", "control", "gemm", "vector",
+        "attention", "stream", "pe", "baselines", "link", "dram", "soc"}
 
 
 def test_the_rule_sees_what_it_should(tmp_path):

@@ -72,7 +72,7 @@ def adapt_placer(command, folder, config, clock_hz=None):
     list of str
     """
     if command[0] == "nextpnr-ecp5":
-        command = [*command, "--router", ROUTERS[config.pe]]
+        command = [*command, "--router", ROUTERS.get(config.pe, "router2")]
         if config.pe == "dense" and config.port_bits >= WIDE_PORT_BITS:
             command += ["--placer", "static"]
     if clock_hz and command[0] in DEFAULT_CLOCK and "--freq" not in command:

@@ -23,9 +23,9 @@ from mixpe_gateware.control.counters import Counters
 from mixpe_gateware.control.dispatch import Dispatcher
 from mixpe_gateware.control.engine import EVENTS, PROGRESS
 from mixpe_gateware.control.ledger import Ledger
+from mixpe_gateware.control.program.decoder import DECODER_PROGRESS, Decoder
 from mixpe_gateware.control.queue import JobQueue
 from mixpe_gateware.control.supervisor import Supervisor
-from mixpe_gateware.decoder import DECODER_PROGRESS, Decoder
 from mixpe_gateware.gemm.datapath import GemmEngine
 from mixpe_gateware.stream.fanout import register_stage
 
@@ -85,22 +85,26 @@ class Accelerator(LiteXModule):
 
         # # #
 
+        further = self.make_further()
+        most    = 5 if config.decoder else 3 + 3*len(further)
         self.cd_mixpe   = ClockDomain("mixpe")
-        self.counters   = counters   = Counters(counters_of(config.parts), 5 if config.decoder else 3)
+        self.counters   = counters   = Counters(counters_of(config.parts), most)
         self.supervisor = supervisor = Supervisor(watchdog_cycles)
         self.ledger     = ledger     = Ledger(config.queue_depth)
         self.queue      = queue      = ClockDomainsRenamer("mixpe")(JobQueue(config.queue_depth))
         self.gemm       = engine     = ClockDomainsRenamer("mixpe")(self.make_gemm(config, mem_bytes, weight_ports,
             act_port, out_port, chunk_beats=chunk_beats, target=target))
-        engines, events = {Opcode.GEMM: engine}, {}
         if config.decoder:
             self.decoder = decoder = dispatcher = ClockDomainsRenamer("mixpe")(self.make_decoder(config, mem_bytes,
                 engine, *decoder_ports))
-            self.run, events = decoder.run, decoder.events
+            self.run = decoder.run
+            parts, progress = [engine, decoder], (*PROGRESS, *DECODER_PROGRESS)
         else:
+            engines = {Opcode.GEMM: engine, **further}
+            for each in further.values():
+                self.submodules += ClockDomainsRenamer("mixpe")(each)
             self.dispatcher = dispatcher = ClockDomainsRenamer("mixpe")(Dispatcher(engines, config.queue_depth))
-        parts    = [engine, dispatcher] if config.decoder else [engine]
-        progress = (*PROGRESS, *DECODER_PROGRESS) if config.decoder else PROGRESS
+            parts, progress = [*engines.values()], PROGRESS
         self.source = ledger.source
         self.reset  = supervisor.reset
         self.busy   = ledger.busy
@@ -163,9 +167,13 @@ class Accelerator(LiteXModule):
             counters.events["cycles"].eq(ledger.busy),
             counters.events["jobs"].eq(ledger.sink.valid),
             counters.events["errors"].eq(ledger.sink.valid & (ledger.sink.code != JobCode.OK)),
-            *[counters.events[name].eq(reduce(add, [each[name] for each in (engine.events, events) if name in each]))
-                for name in dict.fromkeys((*EVENTS, *events))],
+            *[counters.events[name].eq(reduce(add, [part.events[name] for part in parts if name in part.events]))
+                for name in dict.fromkeys((*EVENTS, *[name for part in parts for name in part.events]))],
         ]
+
+    def make_further(self):
+        """Engines beside the GEMM engine that the dispatcher gives descriptors to: dict of opcode → Engine."""
+        return {}
 
     # Tests of what is around the engines have other ones.
 

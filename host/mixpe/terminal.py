@@ -169,3 +169,12 @@ def table(head, rows, align, *, wrap=(), heading=0, below=()):
     str
     """
     return "\n".join(table_lines([head, *rows], align, width(), wrap=wrap, heading=heading, below=below))
+
+
+def size_text(size):
+    """1536 → ``1.5 KiB``."""
+    for unit in ("bytes", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.4g} {unit}"
+        size /= 1024
+    return f"{size:.4g} GiB"

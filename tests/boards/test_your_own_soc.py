@@ -54,6 +54,9 @@ def test_its_registers_are_found_as_the_page_says(built):
     rows = list(csv.reader((built/"csr.csv").read_text().splitlines()))
     base, = [int(row[2], 16) for row in rows if row[:2] == ["memory_region", "csr"]]
     assert base == BASE
+    access = {row[1]: row[-1] for row in rows if row[0] == "csr_register"}
+    assert access["mixpe_job_tag"] == "wo" and access["mixpe_status"] == "ro"
+    assert ["csr_field", "mixpe_status_posted", "8", "8", "ro"] in rows
     assert int(re.search(r"\?csr_base=(0x\w+)", blocks()[1])[1], 16) == base
 
     class Link:

@@ -6,7 +6,7 @@ from collections import deque
 import numpy as np
 import pytest
 
-from mixpe_gateware.contract.config import Config
+from mixpe_gateware.contract.config import PE_KINDS, Config
 from mixpe_gateware.contract.reference import partials
 from mixpe_gateware.gemm.array import ArrayDatapath
 from mixpe_gateware.pe.element import element
@@ -17,7 +17,7 @@ CONFIGS = [
     ({"rows": 1, "port_bits": 128, "queue_depth": 2, "pe": "bitplane"}, 512),  # the longest group: k = 16384
     ({"rows": 2, "port_bits": 32, "queue_depth": 2, "pe": "dense"}, 8),
     ({"rows": 4, "port_bits": 64}, 16),
-    ({"rows": 4, "port_bits": 16, "pe": "dense"}, 4),
+    *[({"rows": 4, "port_bits": 16, "pe": name}, 4) for name in PE_KINDS],
     ({"rows": 16, "port_bits": 32}, 8),  # two copies of what all rows need
     ({"rows": 32, "port_bits": 16, "pe": "bitplane"}, 8),  # two levels
 ]

@@ -4,9 +4,10 @@
 import numpy as np
 import pytest
 
-from mixpe.devices.memory import Allocator, size_text
+from mixpe.devices.memory import Allocator
 from mixpe.errors import DeviceMemoryError
 from mixpe.plan.cut import ALIGN_BYTES
+from mixpe.terminal import size_text
 
 
 def test_weights_from_the_bottom_buffers_from_the_top():

@@ -8,7 +8,7 @@ from migen.sim import run_simulation
 from mixpe_gateware.baselines import BitPlaneInt8, Int8, QServeA8
 from mixpe_gateware.contract.config import Config
 from mixpe_gateware.gemm.array import ArrayDatapath
-from mixpe_gateware.pe import BitPlaneA8, PairPlaneA8, ShiftAddA8
+from mixpe_gateware.pe import DESIGNS
 from mixpe_gateware.stream.fanout import levels
 
 SEED = 9
@@ -16,7 +16,7 @@ GROUPS, BEATS = 6, 5
 
 
 @pytest.mark.parametrize("rows, queue_depth", [(1, 16), (4, 2), (16, 16)])
-@pytest.mark.parametrize("design", [ShiftAddA8, BitPlaneA8, PairPlaneA8, Int8, BitPlaneInt8, QServeA8],
+@pytest.mark.parametrize("design", [*DESIGNS.values(), Int8, BitPlaneInt8, QServeA8],
                          ids=lambda design: design.name)
 def test_sums(design, rows, queue_depth):
     """Edge values first; beats come with random gaps, and each group is for some of the rows only."""
@@ -75,7 +75,7 @@ def test_sums(design, rows, queue_depth):
 
 def test_latency():
     """One group, without gaps."""
-    params = PairPlaneA8(lanes=8)
+    params = DESIGNS["dense"](lanes=8)
     dut    = ArrayDatapath(Config(rows=8, port_bits=32), design=params)
     cycles = []
 

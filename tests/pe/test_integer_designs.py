@@ -6,9 +6,10 @@ import pytest
 
 from mixpe_gateware.baselines import OlAccel
 from mixpe_gateware.contract.errors import ConfigError, DtypeError, RangeError, ShapeError
-from mixpe_gateware.pe import BitPlaneA8, PairPlaneA8, ShiftAddA8
+from mixpe_gateware.pe import DESIGNS as OF_THE_ARRAY
+from mixpe_gateware.pe import BitPlaneA8, PairPlaneA8
 
-DESIGNS = [ShiftAddA8, BitPlaneA8, PairPlaneA8]
+DESIGNS = [pytest.param(design, id=name) for name, design in OF_THE_ARRAY.items()]
 SEED = 20251122
 
 

@@ -4,10 +4,25 @@
 from pathlib import Path
 
 from mixpe_gateware.contract.config import GROUP_MIN, PARAMETERS, PE_KINDS
-from mixpe_gateware.contract.descriptor import WORDS
+from mixpe_gateware.contract.descriptor import WORDS, Opcode
 from mixpe_gateware.contract.digest import VERSION, digest
 from mixpe_gateware.contract.jobs import JobCode
 from mixpe_gateware.contract.layout import section_entries
+from mixpe_gateware.contract.program.records import (
+    ATTENTION,
+    CHECK,
+    HEADER,
+    HEADS,
+    OP,
+    PATCH,
+    PATCHES,
+    RECORD_BYTES,
+    RECORD_WORDS,
+    ROW,
+    VECTOR,
+    RecordWord,
+)
+from mixpe_gateware.contract.program.run import ROW_WORDS, RUN_WORDS
 from mixpe_gateware.contract.registers import (
     ACCESS,
     COUNTER_BANK,
@@ -72,6 +87,24 @@ Which they are depends on the form of the job; `MINIMUM` and `TWO_LEVEL` are in 
 (`contract/scaling.py`).
 
 {sections}
+
+## Programs
+
+In builds with `decoder` a descriptor with the opcode {run} runs a program in memory. Its words, by
+`contract/program/run.py`:
+
+{run_words}
+
+A row of a batch's table has the words {row_words}.
+
+A program is a header and records of {record_words} words, {record_bytes} bytes, one behind the other
+(`contract/program/records.py`). Words of the header that are not here are zero, but for its check:
+
+{header}
+
+Words of a record; those of one for the GEMM engine are a job's, with results and their room where these are:
+
+{records}
 """
 
 
@@ -132,6 +165,22 @@ def _sections():
             yield [f"`{form.name}`", section.name, f"{section.bits} bits", f"a channel and {what[entries]}"]
 
 
+def _records():
+    shared = {0: OP, CHECK: RecordWord("check", "of the other words, the record's place and the program's identity")}
+    shared |= {index: PATCH for index in PATCHES}
+    for index in range(RECORD_WORDS):
+        if index in shared:
+            word = shared[index]
+            text = _text(word) + (f"<br>or, where a record names a row: {_text(ROW)}" if index == PATCHES[0] else "")
+            yield [index, f"`{word.name}`", text, f"`{word.name}`", "the same"]
+        else:
+            cells = []
+            for table in (VECTOR, ATTENTION):
+                name, text = table.get(index, ("", ""))
+                cells += [f"`{name}`" if name else "", _text(HEADS) if name == HEADS.name else text]
+            yield [index, *cells]
+
+
 def manual():
     """The page: str."""
     return TEXT.format(
@@ -147,7 +196,13 @@ def manual():
             for code in JobCode]),
         kinds=", ".join(PE_KINDS),
         parameters=_table(["parameter", "default", "must be", "what"], _parameters()),
-        sections=_table(["form", "section", "size", "of"], _sections()))
+        sections=_table(["form", "section", "size", "of"], _sections()),
+        run=int(Opcode.RUN), record_words=RECORD_WORDS, record_bytes=RECORD_BYTES,
+        run_words=_table(["word", "name", "what"], [[index, f"`{word.name}`", _text(word)]
+            for index, word in enumerate(RUN_WORDS)]),
+        row_words=", ".join(ROW_WORDS),
+        header=_table(["word", "name", "what"], [[index, f"`{name}`", text] for index, (name, text) in HEADER.items()]),
+        records=_table(["word", "of VECTOR", "what", "of ATTENTION", "what"], _records()))
 
 
 def main():

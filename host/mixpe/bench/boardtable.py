@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What is modelled of models on boards, as aligned text."""
 
-from mixpe.devices.memory import size_text
-from mixpe.terminal import paragraph, table
+from mixpe.terminal import paragraph, size_text, table
 
 COLUMNS = ("model", "weights", "in memory", "load", "tokens/s", "device alone", "ms a token:", "array", "memory",
     "link", "turns", "prompt t/s")

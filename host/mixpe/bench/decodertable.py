@@ -3,9 +3,8 @@
 
 from mixpe.bench.boardtable import aligned, facts, ms_text, rate_text
 from mixpe.bench.ondevice import POSITION
-from mixpe.devices.memory import size_text
 from mixpe.lm.generation import RUN_TOKENS
-from mixpe.terminal import paragraph
+from mixpe.terminal import paragraph, size_text
 
 COLUMNS = ("model", "position", "weights", "in memory", "tokens/s", "device alone", "a GB/s", "cycles", "array")
 

@@ -5,8 +5,7 @@ import json
 from importlib import metadata
 
 import mixpe
-from mixpe.devices.memory import size_text
-from mixpe.terminal import paragraph
+from mixpe.terminal import paragraph, size_text
 from mixpe_gateware.contract.config import OPTIONAL_PARTS
 from mixpe_gateware.contract.digest import VERSION, digest
 

@@ -4,8 +4,7 @@
 import json
 
 import mixpe
-from mixpe.devices.memory import size_text
-from mixpe.terminal import paragraph
+from mixpe.terminal import paragraph, size_text
 
 DESCRIPTION = """\
 Test a device: the link through a scratch register, data and address lines of the memory, patterns in blocks over the

@@ -3,6 +3,7 @@
 
 import json
 import sys
+from argparse import BooleanOptionalAction
 
 from mixpe.cli.exports import add_export_options, export_targets
 from mixpe.errors import ToolError
@@ -24,6 +25,7 @@ Builds are kept in $MIXPE_CACHE, or mixpe/sim in the user's cache folder."""
 # Numbers that follow neither the memory nor what the simulation wants.
 CONFIG_HELP = {each.name: each.brief + ("" if each.default is None else f" ({each.default})") for each in PARAMETERS
     if not each.is_flag and not each.is_name and each.name not in ("port_bits", "memory_bits", "inbox_bytes")}
+FLAG_HELP   = {each.name: each.brief for each in PARAMETERS if each.is_flag}
 
 
 def add_parser(subparsers):
@@ -43,12 +45,8 @@ def add_parser(subparsers):
     accelerator = p.add_argument_group("accelerator")
     for name, text in CONFIG_HELP.items():
         accelerator.add_argument(f"--{name.replace('_', '-')}", type=int, default=None, metavar="N", help=text)
-    accelerator.add_argument("--no-fused", dest="fused", action="store_false", default=None,
-                             help="leave the scale-accumulate out")
-    accelerator.add_argument("--no-minima", dest="minima", action="store_false", default=None,
-                             help="leave real minima and two-level scales out")
-    accelerator.add_argument("--decoder", action="store_true", default=None,
-                             help="build the decoder: vector and attention engines, and a sequencer for programs")
+    for name, text in FLAG_HELP.items():
+        accelerator.add_argument(f"--{name.replace('_', '-')}", action=BooleanOptionalAction, default=None, help=text)
     accelerator.add_argument("--pe", default=None, choices=PE_KINDS,
                              help=f"processing element ({PE_KINDS[0]})")
     accelerator.add_argument("--no-accelerator", action="store_true", help="the bare SoC")
@@ -74,8 +72,8 @@ def add_parser(subparsers):
 
 
 def _options(args):
-    names = ["memory", "link", "cpu_type", "jobs", "threads", "opt_level", "sdram_verbosity", "fused", "minima",
-             "decoder", "pe", *CONFIG_HELP]
+    names = ["memory", "link", "cpu_type", "jobs", "threads", "opt_level", "sdram_verbosity", "pe",
+             *FLAG_HELP, *CONFIG_HELP]
     options = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     for name in ("trace_start", "trace_end"):
         if getattr(args, name) is not None:

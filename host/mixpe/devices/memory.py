@@ -6,16 +6,8 @@ the space for weights into pieces.
 """
 
 from mixpe.plan.cut import ALIGN_BYTES
+from mixpe.terminal import size_text
 from mixpe_gateware.contract.errors import DeviceMemoryError
-
-
-def size_text(size):
-    """1536 → ``1.5 KiB``."""
-    for unit in ("bytes", "KiB", "MiB"):
-        if size < 1024:
-            return f"{size:.4g} {unit}"
-        size /= 1024
-    return f"{size:.4g} GiB"
 
 
 class Allocator:

@@ -4,10 +4,10 @@
 import importlib
 from dataclasses import replace
 
-from mixpe.devices.memory import size_text
 from mixpe.errors import ModelMemoryError
 from mixpe.lm.fit import Space, job_plans, residence, stream_bytes
 from mixpe.program.jobs import HEAD
+from mixpe.terminal import size_text
 
 FORMS = ((8, 32), (8, 64), (8, 128), (4, 32), (4, 64), (4, 128), (4, 256))  # bits and group size, the best first
 NAMED = 4  # boards

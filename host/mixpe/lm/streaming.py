@@ -6,9 +6,10 @@ import time
 import numpy as np
 
 from mixpe.devices.driver import driver_of
-from mixpe.devices.memory import Region, size_text
+from mixpe.devices.memory import Region
 from mixpe.lm.fit import channels_within
 from mixpe.plan.layer import LayerPlan, LayerShape
+from mixpe.terminal import size_text
 
 PROBE_BYTES = 256 << 10  # packed and sent once, to know what that takes
 

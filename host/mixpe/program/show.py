@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """A program for people and for JSON: its records, and what it takes."""
 
-from mixpe.devices.memory import size_text
 from mixpe.program.fences import fences
 from mixpe.program.place import SESSION, Place
-from mixpe.terminal import paragraph, table
+from mixpe.terminal import paragraph, size_text, table
 from mixpe_gateware.contract.descriptor import Opcode
 from mixpe_gateware.contract.program.records import (
     A_SCALED,

@@ -11,7 +11,8 @@ from mixpe_gateware.contract.layout import tile_results, unpack_nibbles, unpack_
 from mixpe_gateware.contract.reference import dequantise, partials_of, row_sums, spread
 from mixpe_gateware.contract.wide import join
 
-CACHE_BYTES = 1 << 30  # unpacked weights that are kept between jobs
+CACHE_BYTES = 1 << 30   # unpacked weights that are kept between jobs
+WIDE_BYTES  = 64 << 20  # of these as FP64; more would be bound by the processor's memory, not by its arithmetic
 
 
 class _Planes:
@@ -90,6 +91,8 @@ class Executor:
                 job.form)
             q = unpack_nibbles(packed).reshape(job.n, job.passes, job.k)
             self._cache[key] = found = make(q, scaling, job.group_size)
+            if make is product_of and found is not None and self._cached_bytes + 2*found.nbytes <= WIDE_BYTES:
+                found.widen()
             self._cached_bytes += found.nbytes if found is not None else 0
             # Layers come in turns: of those that do not fit, the one used last is needed last.
             while self._cached_bytes > CACHE_BYTES and len(self._cache) > 1:

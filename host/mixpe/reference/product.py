@@ -61,6 +61,10 @@ class ExactProduct:
         """That are kept."""
         return self._weights.nbytes + self._bounds.nbytes + (0 if self._minima is None else 2*self._minima.nbytes)
 
+    def widen(self):
+        """Keep the weights as FP64: twice the bytes, and nothing to convert in a call."""
+        self._weights = self._weights.astype(np.float64)
+
     def __call__(self, a, shifts=None):
         """F of integer activations.
 
@@ -93,7 +97,7 @@ class ExactProduct:
         beyond = bound > EXACT
         sums   = np.empty((m, n), np.float64)
         for rows in self._chunks():
-            np.matmul(acts, self._weights[rows].astype(np.float64).T, out=sums[:, rows])
+            np.matmul(acts, self._weights[rows].astype(np.float64, copy=False).T, out=sums[:, rows])
             if self._minima is not None:
                 sums[:, rows] += lower @ self._minima[rows].astype(np.float64).T
         sums = np.ldexp(sums + 0.0, low)  # + 0.0: an exact zero is +0
@@ -101,7 +105,7 @@ class ExactProduct:
 
     def _chunks(self):
         n, k = self._weights.shape
-        step = max(1, CHUNK//k)
+        step = n if self._weights.dtype == np.float64 else max(1, CHUNK//k)
         return [slice(start, min(n, start + step)) for start in range(0, n, step)]
 
 

@@ -50,39 +50,9 @@ class EngineTop(LiteXModule):
 
         # # #
 
-        def pin(name, signal=1, bits=None):
-            """An output pin that shows a signal."""
-            out = Signal(bits or len(signal), name=name)
-            self.ios.add(out)
-            self.comb += out.eq(signal)
-
-        def driven(name, bits=1):
-            """An input pin."""
-            found = Signal(bits, name=name)
-            self.ios.add(found)
-            return found
-
-        under_way = []  # accesses of each port that were taken and not answered
-        for index, (port, mode) in enumerate(zip(ports, modes, strict=True)):
-            pin(f"port{index}_cmd_valid", port.cmd.valid)
-            pin(f"port{index}_cmd_we",    port.cmd.we)
-            pin(f"port{index}_cmd_addr",  port.cmd.addr)
-            self.comb += port.cmd.ready.eq(driven(f"port{index}_cmd_ready"))
-            if mode == "read":
-                answered = port.rdata.valid
-                self.comb += [
-                    port.rdata.valid.eq(driven(f"port{index}_rdata_valid")),
-                    port.rdata.data.eq(driven(f"port{index}_rdata_data", config.memory_bits)),
-                ]
-            else:
-                answered = port.wdata.ready
-                self.comb += port.wdata.ready.eq(driven(f"port{index}_wdata_ready"))
-                pin(f"port{index}_wdata_valid", port.wdata.valid)
-                pin(f"port{index}_wdata_data",  port.wdata.data)
-                pin(f"port{index}_wdata_we",    port.wdata.we)
-            count = Signal(16)
-            under_way.append((count != 0) | port.cmd.valid)
-            self.sync += count.eq(count + (port.cmd.valid & port.cmd.ready) - answered)
+        pin, driven = self._pin, self._driven
+        under_way   = [self._add_port(f"port{index}", port, mode) for index, (port, mode) in
+            enumerate(zip(ports, modes, strict=True))]
 
         # The record.
         memory = Memory(32, RECORD_WORDS)
@@ -143,6 +113,41 @@ class EngineTop(LiteXModule):
         pin("busy",          engine.events["busy"] != 0)
         for name in COUNTERS:
             pin(f"event_{name}", engine.events.get(name, 0), 2)
+
+    def _pin(self, name, signal=1, bits=None):
+        """An output pin that shows a signal."""
+        out = Signal(bits or len(signal), name=name)
+        self.ios.add(out)
+        self.comb += out.eq(signal)
+
+    def _driven(self, name, bits=1):
+        """An input pin."""
+        found = Signal(bits, name=name)
+        self.ios.add(found)
+        return found
+
+    def _add_port(self, name, port, mode):
+        """A port's pins; whether accesses were taken and not answered."""
+        pin, driven = self._pin, self._driven
+        pin(f"{name}_cmd_valid", port.cmd.valid)
+        pin(f"{name}_cmd_we",    port.cmd.we)
+        pin(f"{name}_cmd_addr",  port.cmd.addr)
+        self.comb += port.cmd.ready.eq(driven(f"{name}_cmd_ready"))
+        if mode == "read":
+            answered = port.rdata.valid
+            self.comb += [
+                port.rdata.valid.eq(driven(f"{name}_rdata_valid")),
+                port.rdata.data.eq(driven(f"{name}_rdata_data", len(port.rdata.data))),
+            ]
+        else:
+            answered = port.wdata.ready
+            self.comb += port.wdata.ready.eq(driven(f"{name}_wdata_ready"))
+            pin(f"{name}_wdata_valid", port.wdata.valid)
+            pin(f"{name}_wdata_data",  port.wdata.data)
+            pin(f"{name}_wdata_we",    port.wdata.we)
+        count = Signal(16)
+        self.sync += count.eq(count + (port.cmd.valid & port.cmd.ready) - answered)
+        return (count != 0) | port.cmd.valid
 
 
 class EngineHarness(Harness):

@@ -10,8 +10,8 @@ from mixpe_gateware.accelerator import Accelerator
 from mixpe_gateware.contract.program.records import Function
 from mixpe_gateware.control.engine import Engine
 from mixpe_gateware.control.fetch import WordFetch
+from mixpe_gateware.control.program.decoder import Decoder
 from mixpe_gateware.control.program.tokens import WordWriter
-from mixpe_gateware.decoder import Decoder
 from mixpe_sim.harness import Harness
 from mixpe_sim.harness.build import build_library
 from mixpe_sim.harness.top import HarnessTop, accelerator_header
