@@ -4,13 +4,12 @@
 import sys
 from contextlib import closing
 
+from mixpe.cli.modeloptions import add_model_options, add_sampling_options, model_options
 from mixpe.cli.prompt import history_file, line_editing
 from mixpe.errors import MixpeError
 from mixpe.lm import LlamaModel, checkpoint
 from mixpe.lm.conversation import Conversation
-from mixpe.lm.model import DECODERS
 from mixpe.lm.text import tokenizer_of
-from mixpe.plan.kinds import KINDS
 
 DESCRIPTION = """\
 Talk with a model that has a chat template. Answers appear as they are made, with their tokens a second below; Ctrl-C
@@ -24,29 +23,11 @@ def add_parser(subparsers):
     """Add the command to `argparse` sub-parsers."""
     p = subparsers.add_parser("chat", help="a conversation with a language model", description=DESCRIPTION)
     p.add_argument("--model", default="smollm2", metavar="MODEL", help="name, folder or file (smollm2)")
-    p.add_argument("--device", default="reference", metavar="URL",
-                   help="reference (default), sim, serial:///dev/…, serial+tcp://host:port, etherbone://host; "
-                        "'none' computes in float32 on the host")
+    add_model_options(p)
+    add_sampling_options(p)
     p.add_argument("--prompt", metavar="TEXT", help="answer this and leave")
     p.add_argument("--system", metavar="TEXT", help="what the model is told first")
     p.add_argument("--tokens", type=int, default=512, metavar="N", help="most tokens of an answer (512)")
-    p.add_argument("--activations", choices=KINDS, help="format of the activations (a16)")
-    p.add_argument("--group-size", type=int, default=128, metavar="G",
-                   help="weights that share a scale, where the model has floats (128)")
-    p.add_argument("--bits", type=int, default=4, choices=(4, 8), help="of a weight, where the model has floats (4)")
-    p.add_argument("--head-bits", type=int, choices=(4, 8),
-                   help="round the output head to so many bits, whatever it is stored as")
-    p.add_argument("--head-group-size", type=int, default=32, metavar="G",
-                   help="weights of such a head that share a scale (32)")
-    p.add_argument("--stream", action="store_true",
-                   help="send layers that do not fit the device's memory each time that they are needed")
-    p.add_argument("--decoder", default="auto", choices=DECODERS,
-                   help="where all between the linear layers runs: on a device that has a decoder (auto), there or "
-                        "nowhere, or on the host")
-    p.add_argument("--context", type=int, metavar="N", help="positions of a text on such a device (what it has)")
-    p.add_argument("--temperature", type=float, default=0.0, metavar="T", help="0 takes the likeliest token (default)")
-    p.add_argument("--top-p", type=float, default=1.0, metavar="P", help="draw from the likeliest share P (1)")
-    p.add_argument("--seed", type=int, default=0, metavar="S", help="of the draws (0)")
     p.add_argument("--no-history", action="store_true", help="do not keep what is typed for the next time")
     p.add_argument("--stats", action="store_true", help="say what an answer cost, on standard error")
     return p
@@ -104,10 +85,7 @@ def run(args):
     opened    = checkpoint.opened(args.model)
     tokenizer = tokenizer_of(opened)  # what is missing is said before the weights are loaded
     device    = None if args.device == "none" else args.device
-    with LlamaModel.from_pretrained(opened, device, group_size=args.group_size, bits=args.bits,
-                                    activations=args.activations, head_bits=args.head_bits,
-                                    head_group_size=args.head_group_size, stream=args.stream,
-                                    decoder=args.decoder, context=args.context) as model:
+    with LlamaModel.from_pretrained(opened, device, **model_options(args)) as model:
         model.tokenizer = tokenizer
         if args.prompt is None:
             with line_editing(None if args.no_history else history_file("chat")):

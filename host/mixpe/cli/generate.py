@@ -6,14 +6,13 @@ import sys
 
 import numpy as np
 
+from mixpe.cli.modeloptions import add_model_options, add_sampling_options, model_options
 from mixpe.errors import ModelError
 from mixpe.lm import LlamaModel, calibration, checkpoint
 from mixpe.lm.deployment import LINKS, Deployment
-from mixpe.lm.model import DECODERS
 from mixpe.lm.text import tokenizer_of
 from mixpe.lm.weights import Weights
 from mixpe.models import corpus
-from mixpe.plan.kinds import KINDS
 from mixpe.terminal import paragraph
 from mixpe.text import ByteTokenizer
 
@@ -27,32 +26,13 @@ def add_parser(subparsers):
     """Add the command to `argparse` sub-parsers."""
     p = subparsers.add_parser("generate", help="a language model writes text through the device",
                               description=DESCRIPTION)
-    p.add_argument("--device", default="reference", metavar="URL",
-                   help="reference (default), sim, serial:///dev/…, serial+tcp://host:port, etherbone://host; "
-                        "'none' computes in float32 on the host")
+    add_model_options(p, activations="a16, for the packaged model a8")
+    add_sampling_options(p)
     p.add_argument("--prompt", default="def ", help="text to continue ('def ')")
     p.add_argument("--tokens", type=int, default=128, metavar="N", help="most tokens to make (128)")
     p.add_argument("--model", metavar="MODEL", help="name, folder or file (the packaged byte model); see mixpe models")
-    p.add_argument("--group-size", type=int, default=128, metavar="G",
-                   help="weights that share a scale, where the model has floats (128)")
-    p.add_argument("--bits", type=int, default=4, choices=(4, 8), help="of a weight, where the model has floats (4)")
-    p.add_argument("--head-bits", type=int, choices=(4, 8),
-                   help="round the output head to so many bits, whatever it is stored as")
-    p.add_argument("--head-group-size", type=int, default=32, metavar="G",
-                   help="weights of such a head that share a scale (32)")
-    p.add_argument("--stream", action="store_true",
-                   help="send layers that do not fit the device's memory each time that they are needed")
-    p.add_argument("--activations", choices=KINDS,
-                   help="format of the activations (a16, for the packaged model a8)")
     p.add_argument("--quantiser", default="nearest", choices=("nearest", "gptq"),
                    help="round the weights to nearest, or calibrate them on the training text")
-    p.add_argument("--decoder", default="auto", choices=DECODERS,
-                   help="where all between the linear layers runs: on a device that has a decoder (auto), there or "
-                        "nowhere, or on the host")
-    p.add_argument("--context", type=int, metavar="N", help="positions of a text on such a device (what it has)")
-    p.add_argument("--temperature", type=float, default=0.0, metavar="T", help="0 takes the likeliest token (default)")
-    p.add_argument("--top-p", type=float, default=1.0, metavar="P", help="draw from the likeliest share P (1)")
-    p.add_argument("--seed", type=int, default=0, metavar="S", help="of the draws (0)")
     p.add_argument("--board-mhz", type=float, default=50.0, metavar="F",
                    help="clock of the board that the cost is modelled for, in MHz (50)")
     p.add_argument("--board-link", default="serial-3M", choices=LINKS, metavar="LINK",
@@ -97,10 +77,7 @@ def run(args):
     byte_level = isinstance(tokenizer, ByteTokenizer)
     device = None if args.device == "none" else args.device
     quantiser = None if device is None else _quantiser(args, opened, byte_level)
-    with LlamaModel.from_pretrained(opened, device, group_size=args.group_size, bits=args.bits,
-                                    activations=args.activations, quantiser=quantiser, head_bits=args.head_bits,
-                                    head_group_size=args.head_group_size, stream=args.stream,
-                                    decoder=args.decoder, context=args.context) as model:
+    with LlamaModel.from_pretrained(opened, device, quantiser=quantiser, **model_options(args)) as model:
         model.tokenizer = tokenizer
         text = _Written(model, args, byte_level)
         out = sys.stdout.buffer

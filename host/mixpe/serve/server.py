@@ -52,8 +52,8 @@ def start(model, name, key=None, *, slots=None, waiting=32, host="127.0.0.1", ch
     return make_app(service, host), owner
 
 
-def serve(args, key, say):
-    """Serve as the command line says; `say` gets lines for people.
+def serve(args, options, key, say):
+    """Serve as the command line says, a model loaded with `options`; `say` gets lines for people.
 
     Raises
     ------
@@ -67,9 +67,7 @@ def serve(args, key, say):
     name      = args.name or Path(args.model).name
     with socket.create_server((args.host, args.port), family=socket.AF_INET6 if ":" in args.host else socket.AF_INET,
                               reuse_port=False) as listening:
-        with LlamaModel.from_pretrained(opened, None if args.device == "none" else args.device,
-                                        group_size=args.group_size, bits=args.bits, activations=args.activations,
-                                        head_bits=args.head_bits, decoder=args.decoder, context=args.context) as model:
+        with LlamaModel.from_pretrained(opened, None if args.device == "none" else args.device, **options) as model:
             model.tokenizer = tokenizer
             app, owner = start(model, name, key, slots=args.slots, waiting=args.queue, host=args.host,
                 check_s=args.check_s or None)
