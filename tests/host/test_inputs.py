@@ -46,6 +46,37 @@ def test_layers_share_an_input_of_any_kind(layer, x):
     np.testing.assert_array_equal(second[0], layer(x))
 
 
+@pytest.mark.parametrize("given", [lambda layer, x: [layer], lambda layer, x: [(layer, x, x)],
+    lambda layer, x: [(1, x)], lambda layer, x: [(layer, x), x]])
+def test_what_run_takes(given, layer, x):
+    with mixpe.open("reference") as device, pytest.raises(DtypeError, match=r"pairs of a layer and its activations"):
+        device.run(given(layer, x))
+
+
+@pytest.mark.parametrize("given", [lambda w: w.astype(np.float64), lambda w: w.tolist(), lambda w: w.astype(">f4"),
+    lambda w: w.astype(">f8"), np.asfortranarray])
+def test_weights_and_activations_may_be_what_a_layer_takes(given, x):
+    """The same numbers give the same codes."""
+    for function in (lambda w: mixpe.quantize(w, group_size=32), mixpe.quantize_activations):
+        found, wanted = function(given(x)), function(x)
+        if isinstance(wanted, tuple):
+            for one, other in zip(found, wanted, strict=True):
+                np.testing.assert_array_equal(one, other)
+        else:
+            np.testing.assert_array_equal(found.dequantize(), wanted.dequantize())
+
+
+@pytest.mark.parametrize("given, error, words", [
+    (np.zeros((2, 64), np.int8), DtypeError, "not int8; convert with"), ([["a"]*64], DtypeError, "must hold numbers"),
+    ([[1.0]*64, [1.0]], ShapeError, "same length"), ([1.0]*64, ShapeError, "two axes"),
+    (None, DtypeError, "not NoneType"),
+])
+def test_weights_that_are_refused(given, error, words):
+    for function in (mixpe.quantize, mixpe.quantize_activations):
+        with pytest.raises(error, match=words):
+            function(given)
+
+
 def test_integers_in_lists_are_numbers(layer):
     np.testing.assert_array_equal(layer([[1]*K]), layer(np.ones((1, K), np.float32)))
 
@@ -88,10 +119,18 @@ def test_the_version_is_the_packages():
 
 
 def test_torch_is_reachable_and_not_loaded():
-    code = ("import sys, mixpe; assert 'torch' in dir(mixpe); assert 'torch' not in sys.modules\n"
-            "try: mixpe.torch\nexcept ImportError: print('missing')\nelse: print(mixpe.torch.offload.__name__)")
+    code = ("import sys, pydoc, mixpe; pydoc.render_doc(mixpe); assert 'torch' not in sys.modules\n"
+            "assert [mixpe.__dict__.get(n, mixpe.__version__) for n in dir(mixpe)] and 'torch' not in dir(mixpe)\n"
+            "try: mixpe.torch\nexcept AttributeError as error: print(error)\nelse: print(mixpe.torch.offload.__name__)")
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True)
-    assert found.stdout.strip() in ("missing", "offload")
+    assert found.stdout.strip() in ("mixpe.torch needs torch; get it with: pip install 'mixpe[torch]'", "offload")
+
+
+def test_its_names_are_what_a_user_calls():
+    assert dir(mixpe) == sorted([*mixpe.__all__, "__version__", *(["torch"] if "mixpe.torch" in sys.modules else [])])
+    with mixpe.open("reference") as device:
+        assert [name for name in dir(device) if not name.startswith("_")] == ["check", "clock_hz", "close", "config",
+            "counters", "info", "link_bytes", "load", "recover", "reset_counters", "run", "url"]
 
 
 def test_other_names_are_missing_as_usual():

@@ -125,7 +125,7 @@ def test_not_finite(bad, place):
 
 @pytest.mark.parametrize("w, error, text", [
     (np.ones((4, 64), np.int32), DtypeError, "int32"), (np.ones((4, 64), complex), DtypeError, "complex"),
-    ([[1.0]], DtypeError, "list"), (np.ones(64, np.float32), ShapeError, r"\(64,\)"),
+    ([["1"]], DtypeError, "lists of w"), (np.ones(64, np.float32), ShapeError, r"\(64,\)"),
     (np.ones((2, 2, 2), np.float32), ShapeError, r"\(2, 2, 2\)"),
     (np.ones((0, 64), np.float32), ShapeError, r"\(0, 64\)"),
     (np.ones((4, 0), np.float32), ShapeError, r"\(4, 0\)"), (np.ones((1, 65537), np.float32), ShapeError, "65537"),

@@ -121,6 +121,104 @@ def test_readers_are_found_in_the_source(device):
     assert model["part"](torch.ones(1, 32)).shape == (1, 32)
 
 
+class Hidden(nn.Module):
+    """Its layers, each of whose weights a test's class reads in another way."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer  = nn.Linear(32, 32)
+        self.layers = nn.ModuleList([nn.Linear(32, 32)])
+        self.part   = nn.ModuleDict({"inner": nn.Linear(32, 32)})
+
+
+class ByName(Hidden):
+    def forward(self, x):
+        layer = self.layer
+        return nn.functional.linear(x, layer.weight)
+
+
+class ByNames(Hidden):
+    def forward(self, x):
+        one, _ = self.layer, 0
+        return x @ one.weight.T
+
+
+class ByIndex(Hidden):
+    def forward(self, x):
+        return x @ self.layers[0].weight.T
+
+
+class ByLoop(Hidden):
+    def forward(self, x):
+        for number, layer in enumerate(self.layers):
+            x = number + x @ layer.weight.T
+        return x
+
+
+class ByList(Hidden):
+    def forward(self, x):
+        return sum(x @ layer.weight.T for layer in reversed(self.layers))
+
+
+class ByPair(Hidden):
+    def forward(self, x):
+        for layer, scale in zip(self.layers, (1, 2), strict=False):
+            x = scale*nn.functional.linear(x, layer.weight)
+        return x
+
+
+class ByKey(Hidden):
+    def forward(self, x):
+        return x @ self.part["inner"].weight.T
+
+
+class ByGetattr(Hidden):
+    def forward(self, x):
+        return x @ getattr(self, "layer", None).weight.T
+
+
+class ByProperty(Hidden):
+    @property
+    def matrix(self):
+        return self.layer.weight.T
+
+    def forward(self, x):
+        return x @ self.matrix
+
+
+class ByStatic(Hidden):
+    @classmethod
+    def helper(cls, x):
+        return x
+
+    def forward(self, x):
+        return self.helper(x) @ (layer := self.layer).weight.T + layer.bias
+
+
+@pytest.mark.parametrize("kind, name", [(ByName, "layer"), (ByNames, "layer"), (ByIndex, "layers.0"),
+    (ByLoop, "layers.0"), (ByList, "layers.0"), (ByPair, "layers.0"), (ByKey, "part.inner"), (ByGetattr, "layer"),
+    (ByProperty, "layer"), (ByStatic, "layer")], ids=lambda value: getattr(value, "__name__", value))
+def test_readers_in_other_words(kind, name, device):
+    with pytest.raises(ModelError, match=rf"^{name}: {kind.__name__}\."):
+        offloading.offload(kind(), device, group_size=32)
+
+
+class Caller(Hidden):
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer(x)
+        layer = self.layer
+        width = layer.weight.shape[0]
+        layer = x
+        return layer[:, :width]
+
+
+def test_layers_that_are_called_are_no_readers(device):
+    model = Caller()
+    offloading.offload(model, device, group_size=32)
+    assert isinstance(model.layer, offloading.OffloadedLinear) and model(torch.ones(1, 32)).shape == (1, 32)
+
+
 def test_conv1d_of_gpt2(gpt2, device):
     wanted = gpt2(IDS).logits
     weight = gpt2.transformer.h[0].mlp.c_fc.weight.detach().numpy().copy()

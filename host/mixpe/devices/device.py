@@ -12,6 +12,7 @@ from mixpe.devices.streams import LayerStream
 from mixpe.quant.matrix import QuantizedMatrix
 from mixpe_gateware.contract.config import Config
 from mixpe_gateware.contract.digest import VERSION, digest
+from mixpe_gateware.contract.errors import DtypeError
 from mixpe_gateware.contract.registers import CONTROL_COUNTERS, CONTROL_LATCH, STATUS_LATCHING, counters_of
 
 
@@ -124,7 +125,18 @@ class Device:
         Returns
         -------
         list of (…, n) float32
+
+        Raises
+        ------
+        DtypeError
+            A request is no pair of a layer and its activations.
+        DeviceError
+            A layer of another device, or one that was freed.
         """
+        requests = list(requests)
+        for request in requests:
+            if not isinstance(request, tuple | list) or len(request) != 2 or not isinstance(request[0], DeviceLinear):
+                raise DtypeError(f"run takes pairs of a layer and its activations, (layer, x), not {request!r}")
         return self._driver.run(requests)
 
     def check(self, older_s: float = 0.0, limit_s: float = float("inf")) -> int:

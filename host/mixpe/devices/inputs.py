@@ -3,9 +3,8 @@
 
 import numpy as np
 
-from mixpe_gateware.contract.errors import DtypeError, ShapeError
-
-KINDS = (np.float16, np.float32, np.float64)
+from mixpe.quant.floats import as_floats
+from mixpe_gateware.contract.errors import ShapeError
 
 
 def as_rows(x, k):
@@ -31,26 +30,10 @@ def as_rows(x, k):
     ShapeError
         Another last axis, or lists that are no array.
     """
-    if isinstance(x, (list, tuple)):
-        x = _listed(x)
-    if not isinstance(x, np.ndarray) or x.dtype.newbyteorder("=") not in KINDS:
-        found = x.dtype.name if isinstance(x, np.ndarray) else type(x).__name__
-        way   = "; convert with x.astype(np.float32)" if isinstance(x, np.ndarray) else ""
-        raise DtypeError(f"x must be an array of floats of 16, 32 or 64 bits, or lists of numbers, not {found}{way}")
+    x = as_floats("x", x)
     if x.ndim == 0 or x.shape[-1] != k:
         raise ShapeError(f"activations must have the shape ({k},), (m, {k}) or (…, {k}), not {x.shape}")
     if x.dtype.itemsize == 8:
         with np.errstate(over="ignore"):  # what is too large is refused as Inf is
             x = x.astype(np.float32)
-    return x.astype(x.dtype.newbyteorder("="), copy=False).reshape(-1, k), x.shape[:-1]
-
-
-def _listed(x):
-    """Lists of numbers as a float32 array."""
-    try:
-        found = np.array(x)
-    except ValueError:
-        raise ShapeError("lists of activations must all have the same length") from None
-    if found.dtype.kind not in "iuf":
-        raise DtypeError(f"lists of activations must hold numbers, not {found.dtype.name}")
-    return found.astype(np.float64)
+    return x.reshape(-1, k), x.shape[:-1]

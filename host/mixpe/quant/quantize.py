@@ -19,21 +19,20 @@ Source: MixPE, arXiv 2411.16158, equations 1 and 2; per-token scales as in QServ
 import numpy as np
 
 from mixpe.quant.checks import check_shape, group_span
+from mixpe.quant.floats import as_floats
 from mixpe.quant.matrix import Int4Matrix, Int8Matrix
-from mixpe_gateware.contract.errors import DtypeError, RangeError, ShapeError
+from mixpe_gateware.contract.errors import RangeError, ShapeError
 
 BLOCK_WEIGHTS   = 1 << 16  # floats worked on at a time: block and temporaries stay in the second-level cache
 ROUND_MAGIC     = np.float32(1.5*2**23)  # adding it rounds an FP32 below 2^22 to an integer in its low bits
 SMALLEST_SCALE  = np.float16(2.0**-24)
-FLOAT_TYPES     = (np.float16, np.float32, np.float64)
 
 
-def _check_floats(name, array):
-    if not isinstance(array, np.ndarray) or array.dtype not in FLOAT_TYPES:
-        found = array.dtype.name if isinstance(array, np.ndarray) else type(array).__name__
-        raise DtypeError(f"{name} must be an array of float16, float32 or float64, not {found}")
+def _matrix(name, given):
+    array = as_floats(name, given)
     if array.ndim != 2:
         raise ShapeError(f"{name} must have two axes, not the shape {array.shape}")
+    return array
 
 
 def _scales_and_zeros(low, high, bits, symmetric):
@@ -75,7 +74,7 @@ def quantize(w: np.ndarray, group_size: int | None = 128, symmetric: bool = Fals
 
     Parameters
     ----------
-    w : (n, k) float16, float32 or float64
+    w : (n, k) float16, float32 or float64 of any byte order, or lists of numbers
         Finite. float64 is rounded to float32 first.
     group_size : int or None
         Weights along k that share a scale and a zero point: 32, 64, 128, 256 or k (None).
@@ -95,7 +94,7 @@ def quantize(w: np.ndarray, group_size: int | None = 128, symmetric: bool = Fals
     RangeError
         Inf, NaN, weights whose scale is no FP16, another group size or number of bits.
     """
-    _check_floats("w", w)
+    w = _matrix("w", w)
     if bits not in (4, 8):
         raise RangeError(f"bits must be 4 or 8, not {bits!r}")
     n, k = w.shape
@@ -143,7 +142,8 @@ def quantize_activations(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Parameters
     ----------
-    x : (m, k) float16, float32 or float64, finite
+    x : (m, k) float16, float32 or float64 of any byte order, or lists of numbers
+        Finite.
 
     Returns
     -------
@@ -155,7 +155,7 @@ def quantize_activations(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     ------
     DtypeError, ShapeError, RangeError
     """
-    _check_floats("x", x)
+    x = _matrix("x", x)
     values = x.astype(np.float32, copy=False)
     largest = np.maximum(values.max(axis=1, initial=0), -values.min(axis=1, initial=0))
     if not np.isfinite(largest).all():
