@@ -103,7 +103,7 @@ QUANTIZE = START.format("from mixpe.cli.main import main") + "sys.exit(main(['qu
 LOAD = START.format("import mixpe; from mixpe.lm import LlamaModel") + """
 with mixpe.open(f"reference?mem_bytes={int(sys.argv[2])}") as device:
     with LlamaModel.from_pretrained(sys.argv[1], device):
-        print(driver_of(device).memory.total_bytes - driver_of(device).memory.free_bytes)
+        print(device.info()['mem_bytes'] - device.info()['mem_free_bytes'])
 """
 
 

@@ -232,6 +232,7 @@ def test_what_is_no_linear_layer_is_left_and_conv1d_is_transposed(tmp_path, caps
 @pytest.mark.parametrize("target, text", [
     ("x"*300, "File name too long"), ("x"*300 + ".safetensors", "File name too long"), ("none/out", "is no folder"),
     ("in.safetensors", "is IN itself"), ("in.safetensors/out", "is no folder"), ("full.safetensors", "File too large"),
+    ("out.gguf", "would be no .gguf file"),
 ])
 def test_targets_that_cannot_be_written(checkpoint, tmp_path, target, text):
     source, _ = checkpoint

@@ -20,13 +20,12 @@ JSON_BYTES = 1 << 26  # longest JSON file: an index of the largest models has 10
 
 def _regular(path):
     try:
-        if not path.exists():
-            raise ModelError(f"{path} cannot be read: there is no such file")
-        if not path.is_file():
-            raise ModelError(f"{path} cannot be read: it is not a plain file")
-        return path.stat().st_size
+        exists, plain, size = path.exists(), path.is_file(), path.stat().st_size if path.is_file() else 0
     except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         raise ModelError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    if not plain:
+        raise ModelError(f"{path} cannot be read: {'it is not a plain file' if exists else 'there is no such file'}")
+    return size
 
 
 def map_file(path):

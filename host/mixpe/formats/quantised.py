@@ -27,6 +27,7 @@ from mixpe.formats.tensor import FloatTensor
 
 WEIGHTS    = "model.safetensors"
 GENERATION = "generation_config.json"
+OTHERS     = (".gguf", ".bin", ".pt", ".pth", ".onnx")  # of model files that are not written
 
 
 def companions(checkpoint):
@@ -82,6 +83,8 @@ def check_target(target, files):
     ModelError
     """
     _refuse_special(target)
+    if target.suffix in OTHERS:
+        raise ModelError(f"{target} would be no {target.suffix} file: name a new folder, or a file *.safetensors")
     if target.suffix != ".safetensors":
         if target.is_file():
             raise ModelError(f"{target} is a file; name a new folder, or a file *.safetensors")
