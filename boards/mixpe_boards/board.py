@@ -42,7 +42,8 @@ class Board:
     baudrate : int
         The fastest that the board's UART bridge takes.
     framed : bool
-        The UART's bridge takes frames beside UARTBone; False where the FPGA has no room for them.
+        The UART's bridge takes frames beside UARTBone; False where the FPGA has no room for them, or was not routed
+        with them.
     loader : tuple of str
         Arguments of openFPGALoader that name the board or its cable.
     dfu : bool

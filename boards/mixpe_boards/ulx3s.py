@@ -37,6 +37,7 @@ ULX3S = Ulx3s(
                          pe="dense"),
     target      = "ecp5",
     baudrate    = 3_000_000,
+    framed      = False,  # not routed with frames yet
     loader      = ("-b", "ulx3s"),
     decoder     = {"attention_heads": 2, "attention_lanes": 2, "head_max": 64},  # what the memory brings a cycle
     idcode      = 0x41113043,
