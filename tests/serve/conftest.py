@@ -16,11 +16,12 @@ LIMIT_S = 30
 
 
 @contextmanager
-def served(model, name="bytes", **options):
+def served(model, name="bytes", host="127.0.0.1", **options):
     """Serve a model; gives its URL and its owner."""
-    app, owner = start(model, name, **options)
+    app, owner = start(model, name, host=host, **options)
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=2))
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, 0), family=family) as listening:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
         end = time.monotonic() + LIMIT_S
@@ -28,7 +29,7 @@ def served(model, name="bytes", **options):
             assert time.monotonic() < end and thread.is_alive()
             time.sleep(0.01)
         try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}", owner
+            yield f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}", owner
         finally:
             server.should_exit = True
             thread.join(LIMIT_S)

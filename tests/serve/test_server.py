@@ -8,6 +8,7 @@ import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import openai
 import pytest
@@ -128,8 +129,47 @@ def test_errors_have_openais_shape(server):
     assert fetch(f"{server}/v1/completions")[0] == 405
 
 
-def test_another_sites_name_for_this_machine_is_refused(server):
-    assert fetch(f"{server}/stats", headers={"Host": "evil.example"})[0] == 400
+@pytest.mark.parametrize(("path", "method", "status", "said"), [
+    ("/v1/embeddings", "POST", 404, "/v1/embeddings"), ("/nowhere", "GET", 404, "/nowhere"),
+    ("/v1/completions", "GET", 405, "GET"), ("/v1/models", "DELETE", 405, "DELETE"), ("/", "POST", 405, "POST")])
+def test_what_is_not_there_is_said_in_openais_shape(server, path, method, status, said):
+    found, body, headers = fetch(f"{server}{path}", method=method)
+    assert found == status and headers["Content-Type"] == "application/json"
+    assert body["error"]["type"] == "invalid_request_error" and said in body["error"]["message"]
+    assert set(body["error"]) == {"message", "type", "param", "code"}
+    assert (headers["Allow"] is not None) == (status == 405)
+
+
+def test_a_fault_of_the_servers_own_is_said_in_openais_shape(server, model, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("/a/path/of/this/machine")
+
+    monkeypatch.setattr(model.tokenizer, "encode", fail, raising=False)
+    with pytest.raises(openai.InternalServerError, match="RuntimeError") as failed:
+        client(server).completions.create(model="bytes", prompt="a")
+    assert failed.value.type == "server_error" and "/a/path" not in str(failed.value)
+
+
+@pytest.mark.parametrize("name", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "8.8.8.8", "[::2]",
+    "[::1", "localhost:x", "evil.example@127.0.0.1", ""])
+def test_another_sites_name_for_this_machine_is_refused(server, name):
+    status, body, _ = fetch(f"{server}/stats", headers={"Host": name})
+    assert status == 400 and repr(name) in body["error"]["message"]
+    assert body["error"]["type"] == "invalid_request_error"
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "127.0.0.1:1", "localhost", "LOCALHOST:8000", "[::1]", "[::1]:8000"])
+def test_this_machines_names_are_taken(server, name):
+    assert fetch(f"{server}/health", headers={"Host": name})[0] == 200
+
+
+@pytest.mark.parametrize("host", ["127.0.0.2", "::1"])
+def test_an_address_that_is_listened_on_is_taken(model, host):
+    if host == "::1" and not Path("/proc/net/if_inet6").exists():
+        pytest.skip("this machine has no IPv6")
+    with served(model, host=host) as (url, _):
+        assert fetch(f"{url}/health")[:2] == (200, {"status": "ok"})
+        assert fetch(f"{url}/health", headers={"Host": "evil.example"})[0] == 400
 
 
 def test_metrics_count_what_was_done(server):
@@ -157,11 +197,18 @@ def test_the_page_comes_with_all_its_parts_and_a_policy(server):
 
 def test_a_key_is_asked_for(model):
     with served(model, key="secret") as (url, _):
-        assert fetch(f"{url}/health")[0] == 200
-        for path in ("/v1/models", "/v1/models/bytes", "/metrics", "/stats"):
-            assert fetch(f"{url}{path}")[0] == 401
-            assert fetch(f"{url}{path}", headers={"Authorization": "Bearer wrong"})[0] == 401
-            assert fetch(f"{url}{path}", headers={"Authorization": "Bearer secret"})[0] == 200
+        for path in ("/health", "/", "/app.js", "/style.css"):  # nothing in them is anybody's
+            assert fetch(f"{url}{path}")[0] == 200
+        asked = {"model": "bytes", "prompt": "a", "max_tokens": 1}
+        for path, body, status in (("/v1/models", None, 200), ("/v1/models/bytes", None, 200),
+                ("/v1/models/other", None, 404), ("/metrics", None, 200), ("/stats", None, 200),
+                ("/v1/completions", asked, 200), ("/v1/completions", {**asked, "model": "other"}, 404),
+                ("/v1/chat/completions", {}, 404)):
+            for given in (None, "", "secret", "Bearer", "Bearer wrong", "Basic secret", "Bearer secret secret"):
+                found, answer, _ = fetch(f"{url}{path}", body, {} if given is None else {"Authorization": given})
+                assert found == 401 and answer["error"]["code"] == "invalid_api_key" and "bytes" not in str(answer)
+            for given in ("Bearer secret", "bearer secret", "BEARER  secret"):
+                assert fetch(f"{url}{path}", body, {"Authorization": given})[0] == status
         with pytest.raises(openai.AuthenticationError):
             client(url, "no").completions.create(model="bytes", prompt="a")
         assert client(url, "secret").completions.create(model="bytes", prompt="a", max_tokens=1).choices

@@ -5,8 +5,10 @@
     owner     the thread that has the model: admits requests, decodes them together, keeps caches
     sequence  one text being made: its tokens, its text, where it stops
     app       routes, streaming, keys
+    guard     requests for other names, and errors that no route answers
+    replies   answers and errors in OpenAI's shape
     figures   what was measured, for /metrics and the page
     page      the page's files
 
-Only `app` needs Starlette (the extra `serve`).
+Only `app` and `guard` need Starlette (the extra `serve`).
 """

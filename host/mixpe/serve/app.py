@@ -8,14 +8,15 @@ import secrets
 from pathlib import Path
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from mixpe.errors import MixpeError
 from mixpe.serve.address import is_loopback
 from mixpe.serve.ask import AskError, parse
+from mixpe.serve.guard import LoopbackOnly, failed, unanswered
 from mixpe.serve.replies import Reply, error_body, event
 from mixpe.serve.sequence import Sequence
 
@@ -75,24 +76,30 @@ class Service:
         self._key, self._facts = key, facts
 
     def routes(self):
-        """Of Starlette."""
+        """Of Starlette. All but /health and the page's files ask for the key before they look at anything else."""
         return [
-            Route("/v1/chat/completions", self.chat, methods=["POST"]),
-            Route("/v1/completions", self.complete, methods=["POST"]),
-            Route("/v1/models", self.models),
-            Route("/v1/models/{name:path}", self.one_model),
+            Route("/v1/chat/completions", self._keyed(self.chat), methods=["POST"]),
+            Route("/v1/completions", self._keyed(self.complete), methods=["POST"]),
+            Route("/v1/models", self._keyed(self.models)),
+            Route("/v1/models/{name:path}", self._keyed(self.one_model)),
             Route("/health", self.health),
-            Route("/metrics", self.metrics),
-            Route("/stats", self.stats),
+            Route("/metrics", self._keyed(self.metrics)),
+            Route("/stats", self._keyed(self.stats)),
             *[Route(path, self.page) for path in FILES],
         ]
+
+    def _keyed(self, route):
+        """A route that answers those alone who give the key."""
+        async def answer(request):
+            return self._refusal(request) or await route(request)
+        return answer
 
     def _refusal(self, request):
         """What is wrong with a request's key, or None."""
         if self._key is None:
             return None
-        given = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if hmac.compare_digest(given.encode(), self._key.encode()):
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), self._key.encode()):
             return None
         body = error_body("a key is needed: Authorization: Bearer …", code="invalid_api_key", status=401)
         return JSONResponse(body, 401)
@@ -104,9 +111,6 @@ class Service:
         return await self._answer(request, chat=False)
 
     async def _answer(self, request, *, chat):
-        refusal = self._refusal(request)
-        if refusal is not None:
-            return refusal
         mail = Mailbox()
         try:
             ask      = parse(await self._body(request), self.name, chat=chat)
@@ -199,27 +203,27 @@ class Service:
     def _entry(self):
         return {"id": self.name, "object": "model", "created": int(self.figures.begun), "owned_by": "mixpe"}
 
-    async def models(self, request):
-        return self._refusal(request) or JSONResponse({"object": "list", "data": [self._entry()]})
+    async def models(self, _request):
+        return JSONResponse({"object": "list", "data": [self._entry()]})
 
     async def one_model(self, request):
         if request.path_params["name"] != self.name:
             body = error_body(f"only {self.name!r} is served here", code="model_not_found", status=404)
             return JSONResponse(body, 404)
-        return self._refusal(request) or JSONResponse(self._entry())
+        return JSONResponse(self._entry())
 
     async def health(self, _request):
         alive = self.owner.is_alive()
         return JSONResponse({"status": "ok" if alive else "the model's thread has ended"}, 200 if alive else 503)
 
-    async def metrics(self, request):
-        return self._refusal(request) or PlainTextResponse(self.figures.prometheus(*self.owner.lengths()),
+    async def metrics(self, _request):
+        return PlainTextResponse(self.figures.prometheus(*self.owner.lengths()),
             media_type="text/plain; version=0.0.4")
 
-    async def stats(self, request):
+    async def stats(self, _request):
         waiting, active = self.owner.lengths()
-        return self._refusal(request) or JSONResponse(
-            {"facts": self._facts, "waiting": waiting, "active": active, **self.figures.snapshot()}, headers=POLICY)
+        return JSONResponse({"facts": self._facts, "waiting": waiting, "active": active, **self.figures.snapshot()},
+            headers=POLICY)
 
     async def page(self, request):
         name, kind = FILES[request.url.path]
@@ -227,6 +231,6 @@ class Service:
 
 
 def make_app(service, host):
-    """The application. On loopback, requests for other names are refused: a page elsewhere cannot reach it by DNS."""
-    hosts = ["localhost", "127.0.0.1", "[::1]", "testserver"] if is_loopback(host) else ["*"]
-    return Starlette(routes=service.routes(), middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=hosts)])
+    """The application, for an address to listen on."""
+    return Starlette(routes=service.routes(), middleware=[Middleware(LoopbackOnly)] if is_loopback(host) else [],
+        exception_handlers={HTTPException: unanswered, Exception: failed})
