@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What clients ask, checked field by field: the bodies of OpenAI's /v1/chat/completions and /v1/completions."""
 
+import json
 import math
 from dataclasses import dataclass, field
 
@@ -11,11 +12,16 @@ STOP_CHARS_MAX = 256
 SEED_LIMIT     = 1 << 63
 DEFAULT_TOKENS = 256   # of an answer whose length is not said
 
-# Fields that say nothing here, and those that may only have the value that changes nothing.
-IGNORED  = ("user", "metadata", "store", "safety_identifier", "prompt_cache_key", "service_tier")
-NEUTRAL  = {"n": 1, "best_of": 1, "presence_penalty": 0, "frequency_penalty": 0, "logprobs": False, "top_logprobs": 0,
-    "logit_bias": {}, "echo": False, "suffix": "", "tools": [], "tool_choice": "none", "parallel_tool_calls": True,
-    "response_format": {"type": "text"}, "modalities": ["text"]}
+# Fields that cannot change an answer here, and those that may only have a value that changes nothing, or null.
+IGNORED = ("user", "metadata", "store", "safety_identifier", "prompt_cache_key", "prompt_cache_retention",
+    "service_tier", "prediction", "parallel_tool_calls")
+NEUTRAL = {
+    "n": (1,), "best_of": (1,), "presence_penalty": (0,), "frequency_penalty": (0,), "repetition_penalty": (1,),
+    "top_k": (0, -1), "min_p": (0,), "logit_bias": ({},), "logprobs": (False,), "top_logprobs": (0,),
+    "echo": (False,), "suffix": ("",), "response_format": ({"type": "text"},), "modalities": (["text"],), "audio": (),
+    "tools": ([],), "tool_choice": ("none", "auto"), "functions": ([],), "function_call": ("none", "auto"),
+    "reasoning_effort": ("none",), "verbosity": ("medium",), "web_search_options": (),
+}
 CHAT_ROLES = ("system", "developer", "user", "assistant")
 
 
@@ -82,6 +88,17 @@ def _flag(body, name):
     if value not in (None, True, False) or isinstance(value, (int, float)) and not isinstance(value, bool):
         raise AskError(f"{name} must be true or false, not {value!r}", name)
     return bool(value)
+
+
+def _check_neutral(body):
+    """Refuse what would change the answer, and is not done here."""
+    for name, neutral in NEUTRAL.items():
+        value = body.get(name)
+        # True is no 1 and 0 no False: in a text's request logprobs 0 asks for those of the chosen tokens.
+        if value is not None and not any(
+                value == each and isinstance(value, bool) == isinstance(each, bool) for each in neutral):
+            right = f", or give {' or '.join(map(json.dumps, neutral))}" if neutral else ""
+            raise AskError(f"{name} is not supported: leave it out{right}", name, "unsupported_parameter")
 
 
 def _stops(body):
@@ -161,10 +178,8 @@ def parse(body, model, *, chat):
     for name in body:
         if name not in known:
             raise AskError(f"{name!r} is not known here", str(name)[:64])
-    for name, neutral in NEUTRAL.items():
-        if body.get(name) not in (None, neutral):
-            raise AskError(f"{name} is not supported: leave it out, or give {neutral!r}", name, "unsupported_parameter")
-    options = body.get("stream_options") or {}
+    _check_neutral(body)
+    options = {} if body.get("stream_options") is None else body["stream_options"]
     if not isinstance(options, dict) or set(options) - {"include_usage", "include_obfuscation"}:
         raise AskError("stream_options may have include_usage", "stream_options")
     length = "max_completion_tokens" if body.get("max_completion_tokens") is not None else "max_tokens"
