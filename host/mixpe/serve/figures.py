@@ -6,7 +6,7 @@ import time
 from collections import deque
 from contextlib import contextmanager
 
-WINDOW_S = 30.0  # over which rates are taken
+WINDOW_S = 30.0  # over which rates are taken, and as long after the last reading as they are given
 SAMPLE_S = 1.0   # between two readings of the device's counters
 
 
@@ -81,7 +81,7 @@ class Figures:
             self.outcomes["refused"] += 1
 
     def snapshot(self):
-        """For the page, ready for JSON: sums, and rates of the last seconds that were measured, or None."""
+        """For the page, ready for JSON: sums, and rates of the last seconds; None if nothing was measured then."""
         with self._lock:
             found = {
                 "up_s": time.time() - self.begun, "generated_tokens": self.generated, "prompt_tokens": self.prompt,
@@ -89,7 +89,7 @@ class Figures:
                 "requests": dict(self.outcomes), "counters": self._counters,
                 "link": self._link, "window": None, "looked_bytes": self.looked_bytes, "damages": self.damages,
             }
-            if len(self._samples) >= 2:
+            if len(self._samples) >= 2 and self._samples[-1][0] >= time.monotonic() - WINDOW_S:
                 first, last = self._samples[0], self._samples[-1]
                 found["window"] = {
                     "seconds": last[0] - first[0], "tokens": last[1] - first[1], "busy_s": last[2] - first[2],
