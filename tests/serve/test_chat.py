@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Conversations with OpenAI's client: whole, in pieces, stops and roles, with a chat template on the packaged model."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import openai
 import pytest
 
@@ -85,6 +88,28 @@ def test_the_next_turn_keeps_the_cache(chats, wanted):
     assert first.choices[0].message.content == wanted(f"{begun}def ", 6)
     assert again.choices[0].message.content == wanted(f"{begun}# user: more\ndef ", 6)
     assert again.usage.prompt_tokens_details.cached_tokens == len(begun)
+
+
+def test_a_template_that_takes_long_holds_nobody_else(chats, model, monkeypatch):
+    """It is a program that came with the model, and runs before the model does."""
+    begun, let_go = threading.Event(), threading.Event()
+
+    class Slow:
+        def encode(self, tokenizer, messages):
+            begun.set()
+            assert let_go.wait(20)
+            return tokenizer.encode(messages[0]["content"])
+
+    monkeypatch.setattr(model.tokenizer, "chat", Slow())
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(ask, chats, TALK, 2)
+        try:
+            assert begun.wait(20)
+            found = chats._client.with_options(timeout=10).completions.create(model="bytes", prompt="a", max_tokens=2)
+            assert found.usage.completion_tokens == 2 and not asked.done()
+        finally:
+            let_go.set()
+        assert asked.result(20).usage.prompt_tokens == len("short")
 
 
 def test_what_a_conversation_is_refused_for(chats, model, monkeypatch):

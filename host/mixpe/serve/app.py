@@ -114,7 +114,8 @@ class Service:
         mail = Mailbox()
         try:
             ask      = parse(await self._body(request), self.name, chat=chat)
-            sequence = self._sequence(ask, mail)
+            prompt   = await asyncio.to_thread(self._prompt, ask)  # a template may take seconds: others go on
+            sequence = self._sequence(ask, prompt, mail)
             self.owner.submit(sequence)
         except AskError as error:
             self.figures.refused()
@@ -141,21 +142,23 @@ class Service:
         except (ValueError, RecursionError):
             raise AskError("the body is no JSON") from None
 
-    def _sequence(self, ask, mail):
-        model, tokenizer = self.model, self.model.tokenizer
-        if ask.messages is not None:
-            if tokenizer.chat is None:
-                raise AskError(f"{self.name} has no chat template: use /v1/completions", "messages", "no_chat_template")
-            prompt = tokenizer.chat.encode(tokenizer, ask.messages)
-        else:
-            prompt = tokenizer.encode(ask.prompt, parse_special=False)
-        context = model.context
+    def _prompt(self, ask):
+        """Tokens of a conversation or a text."""
+        tokenizer = self.model.tokenizer
+        if ask.messages is None:
+            return tokenizer.encode(ask.prompt, parse_special=False)
+        if tokenizer.chat is None:
+            raise AskError(f"{self.name} has no chat template: use /v1/completions", "messages", "no_chat_template")
+        return tokenizer.chat.encode(tokenizer, ask.messages)
+
+    def _sequence(self, ask, prompt, mail):
+        model, context = self.model, self.model.context
         if not prompt or len(prompt) > context:
             raise AskError(f"the prompt has {len(prompt)} tokens, and the context {context}",
                 code="context_length_exceeded")
         seed = secrets.randbits(63) if ask.seed is None else ask.seed % (1 << 64)
         n    = min(ask.n, context + 1 - len(prompt))
-        return Sequence(ask, list(prompt), n, tokenizer, model.config.vocab_size, seed, mail.put)
+        return Sequence(ask, list(prompt), n, model.tokenizer, model.config.vocab_size, seed, mail.put)
 
     async def _whole(self, request, sequence, mail, reply):
         text = []
