@@ -39,6 +39,7 @@ ORANGECRAB = OrangeCrab(
     target      = "ecp5",
     cpu         = True,
     baudrate    = 3_000_000,
+    framed      = False,  # with frames two seeds were not routed in half an hour each
     loader      = ("-b", "orangeCrab"),
     decoder     = {"attention_heads": 4, "attention_lanes": 8, "head_max": 128, "scalers": 2},
     dfu         = True,
