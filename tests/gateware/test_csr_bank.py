@@ -152,6 +152,22 @@ def test_what_can_only_be_read_takes_nothing(register):
     simulate(test)
 
 
+@pytest.mark.parametrize("register", REGISTERS, ids=lambda each: each.name)
+def test_a_write_has_the_effect_that_the_table_says(register):
+    """That one, and no other."""
+    def test(bank):
+        accelerator, done = bank.accelerator, bank.accelerator.source
+        words = {Effect.WORD, Effect.POST}
+        acts  = {accelerator.reset: {Effect.STROBE}, accelerator.counters.latch: {Effect.STROBE},
+            accelerator.write: words, done.ready: {Effect.COLLECT}, bank.checksum.start: {Effect.CHECK}}
+        yield done.tag.eq(0b101)
+        yield
+        found = yield from bank.write(register.name, 0b101, [*acts, accelerator.word])
+        assert found[:-1] == [register.effect in effects for effects in acts.values()]
+        assert register.effect not in words or (found[-1] == POST) == (register.effect == Effect.POST)
+    simulate(test)
+
+
 def test_words_of_a_job():
     def test(bank):
         accelerator = bank.accelerator
