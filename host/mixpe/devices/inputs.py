@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from mixpe.quant.floats import as_floats
+from mixpe.quant.floats import KINDS, as_floats
 from mixpe_gateware.contract.errors import ShapeError
 
 
@@ -30,7 +30,8 @@ def as_rows(x, k):
     ShapeError
         Another last axis, or lists that are no array.
     """
-    x = as_floats("x", x)
+    if not isinstance(x, np.ndarray) or x.dtype not in KINDS:  # a call is to be short
+        x = as_floats("x", x)
     if x.ndim == 0 or x.shape[-1] != k:
         raise ShapeError(f"activations must have the shape ({k},), (m, {k}) or (…, {k}), not {x.shape}")
     if x.dtype.itemsize == 8:

@@ -91,7 +91,8 @@ class Executor:
                 job.form)
             q = unpack_nibbles(packed).reshape(job.n, job.passes, job.k)
             self._cache[key] = found = make(q, scaling, job.group_size)
-            if make is product_of and found is not None and self._cached_bytes + 2*found.nbytes <= WIDE_BYTES:
+            if make is product_of and found is not None \
+                    and self._cached_bytes + 2*found.nbytes <= min(WIDE_BYTES, CACHE_BYTES):
                 found.widen()
             self._cached_bytes += found.nbytes if found is not None else 0
             # Layers come in turns: of those that do not fit, the one used last is needed last.
