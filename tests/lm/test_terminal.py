@@ -93,8 +93,10 @@ def terminal(tmp_path):
 def test_open_completes_names_and_keeps_its_lines(terminal, tmp_path):
     first = terminal("open", "reference")
     first.wait_for(PROMPT)
-    first.type("mixpe.__vers\t")
-    first.wait_for(r"mixpe\.__version__")
+    first.type("mixpe.\t\t")  # all of them
+    first.wait_for("LlamaModel(?s:.+)quantize_activations(?s:.+)mixpe\\.$")
+    first.type("__vers\t")
+    first.wait_for("__version__")
     first.type("+ 'th'\r")
     first.wait_for(r"'[\d.]+th'\r")
     first.wait_for(">>> $")
