@@ -4,7 +4,7 @@
 import sys
 import time
 
-from mixpe.terminal import width
+from mixpe.terminal import scaled, width
 
 FIRST_S  = 0.5  # work shorter than this shows nothing
 REDRAW_S = 0.1
@@ -13,11 +13,8 @@ FACTS    = 26            # usual ones of what stands behind the bar, so that it 
 
 
 def _scaled(value):
-    for unit in ("", "k", "M"):
-        if value < 1000:
-            return f"{value:.3g} {unit}"
-        value /= 1000
-    return f"{value:.3g} G"
+    number, unit = scaled(value, 1000, ("", "k", "M", "G"))
+    return f"{number:.3g} {unit}"
 
 
 def _clock(seconds):

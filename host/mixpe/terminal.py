@@ -171,10 +171,16 @@ def table(head, rows, align, *, wrap=(), heading=0, below=()):
     return "\n".join(table_lines([head, *rows], align, width(), wrap=wrap, heading=heading, below=below))
 
 
+def scaled(value, step, units):
+    """A value in the first unit of which there are fewer than a step, or in the last one: (number, unit)."""
+    for unit in units[:-1]:
+        if value < step:
+            return value, unit
+        value /= step
+    return value, units[-1]
+
+
 def size_text(size):
     """1536 → ``1.5 KiB``."""
-    for unit in ("bytes", "KiB", "MiB"):
-        if size < 1024:
-            return f"{size:.4g} {unit}"
-        size /= 1024
-    return f"{size:.4g} GiB"
+    number, unit = scaled(size, 1024, ("bytes", "KiB", "MiB", "GiB"))
+    return f"{number:.4g} {unit}"

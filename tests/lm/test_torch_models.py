@@ -213,6 +213,23 @@ class Caller(Hidden):
         return layer[:, :width]
 
 
+def helped(module, x):
+    return nn.functional.linear(x, module.layer.weight, module.layer.bias)
+
+
+class Given(Hidden):
+    def forward(self, x):
+        return helped(self, x)
+
+
+def test_a_function_that_is_given_the_module_computes_with_its_weight(device):
+    """It is not looked into: its product stays in PyTorch, and is right."""
+    model, x = Given(), torch.randn(2, 32)
+    wanted = model(x)
+    offloading.offload(model, device, group_size=32)
+    assert isinstance(model.layer, offloading.OffloadedLinear) and torch.equal(model(x), wanted)
+
+
 def test_layers_that_are_called_are_no_readers(device):
     model = Caller()
     offloading.offload(model, device, group_size=32)

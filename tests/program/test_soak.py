@@ -176,7 +176,6 @@ def test_random_work(folder):
         warnings.simplefilter("ignore")  # the embedding is quantised
         models = [LlamaModel.from_pretrained(path, each, group_size=32, decoder="device")
             for each in (device, reference)]
-        free  = device.info()["mem_free_bytes"]
         pair  = Pair([device, reference], models, seed=int(os.environ.get("MIXPE_SOAK_SEED", "1")))
         begin = time.monotonic()
         steps, flat, spent = 0, None, []  # bytes of this process and the simulation's, once warm and at the end
@@ -187,11 +186,8 @@ def test_random_work(folder):
                 flat = memory_bytes(), memory_bytes(sim.pid)
         spent = memory_bytes(), memory_bytes(sim.pid)
         pair.close()
-        kept = models[0]._decoder.program.regions
-        for batch in [each for each in models[0]._decoder.program.batches._found.values() if each]:
-            assert batch.work in kept  # memory of batches stays
         models[0].close()
-        assert device.info()["mem_free_bytes"] == device.info()["mem_bytes"] >= free
+        assert device.info()["mem_free_bytes"] == device.info()["mem_bytes"]
     print(f"{steps} steps in {time.monotonic() - begin:.0f} s, compared: {pair.done}; grew by "
         f"{[(end - start) >> 10 for start, end in zip(flat, spent, strict=True)]} KiB, this process and the simulation")
     assert all(end - start < GROWTH for start, end in zip(flat, spent, strict=True)), (flat, spent)

@@ -4,7 +4,7 @@
 import numpy as np
 
 from mixpe.plan.kinds import KINDS
-from mixpe.quant.quantize import quantize_activations
+from mixpe.quant.quantize import quantize_rows
 from mixpe_gateware.contract import narrow, wide
 from mixpe_gateware.contract.errors import DtypeError, ShapeError
 from mixpe_gateware.contract.layout import shift_pitch
@@ -39,7 +39,7 @@ def quantised(x, kind, span):
         x ≈ codes·2^shifts·factors
     """
     if kind == "a8":
-        codes, factors = quantize_activations(x)
+        codes, factors = quantize_rows(x)
         return codes, None, factors
     return (wide if KINDS[kind].wide else narrow).align(x, span)
 

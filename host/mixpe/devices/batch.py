@@ -116,7 +116,7 @@ class Batches:
             limit_cycles=count*owner.pass_cycles(program, max(positions) + count))
         with owner.timed():
             driver.write_memory(batch.table.addr, np.array(table, "<u4"))
-            end  = driver.run_program(run, [*batch.places, *{session.places[0]: None for session in sessions}])
+            end  = driver.run_program(run, [*batch.places, *(session.places[0] for session in sessions)])
             made = self._chosen(batch, end.passes)[:, :len(sessions)].T.tolist()
             top  = self._top(batch, len(sessions)) if listed and end.code == JobCode.OK else []
         return end, made, top

@@ -19,7 +19,7 @@ Source: MixPE, arXiv 2411.16158, equations 1 and 2; per-token scales as in QServ
 import numpy as np
 
 from mixpe.quant.checks import check_shape, group_span
-from mixpe.quant.floats import KINDS, as_floats
+from mixpe.quant.floats import as_floats
 from mixpe.quant.matrix import Int4Matrix, Int8Matrix
 from mixpe_gateware.contract.errors import RangeError, ShapeError
 
@@ -29,7 +29,7 @@ SMALLEST_SCALE  = np.float16(2.0**-24)
 
 
 def _matrix(name, given):
-    array = given if isinstance(given, np.ndarray) and given.dtype in KINDS else as_floats(name, given)
+    array = as_floats(name, given)
     if array.ndim != 2:
         raise ShapeError(f"{name} must have two axes, not the shape {array.shape}")
     return array
@@ -155,7 +155,11 @@ def quantize_activations(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     ------
     DtypeError, ShapeError, RangeError
     """
-    x = _matrix("x", x)
+    return quantize_rows(_matrix("x", x))
+
+
+def quantize_rows(x):
+    """`quantize_activations` of what is known to be a matrix of floats of this machine."""
     values = x.astype(np.float32, copy=False)
     largest = np.maximum(values.max(axis=1, initial=0), -values.min(axis=1, initial=0))
     if not np.isfinite(largest).all():

@@ -39,14 +39,10 @@ class Decoder(LiteXModule):
     ----------
     valid, index, value, pop, source
         As of a `Dispatcher`.
-    now : Signal(32), in
-        Free-running time stamp in cycles.
-    enable : Signal(), in
-        Low stops new reads and writes.
-    quiet : Signal(), out
-        Nothing is on its way from or to memory.
+    now, enable, quiet
+        As of an `Engine`.
     run : dict of name: Signal, out
-        What the registers of those names say.
+        As of the `Sequencer`.
     events : dict of name: Signal, out
         Counters that only builds with a decoder have, and beats of its engines.
     """
