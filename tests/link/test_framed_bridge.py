@@ -158,6 +158,18 @@ def test_a_frame_that_comes_again_is_answered_again_and_not_carried_out(wide):
 
 
 @both_widths
+@pytest.mark.parametrize("seed", range(3))
+def test_an_answer_that_comes_again_has_each_of_its_words(wide, seed):
+    """They are others in memory by then."""
+    start, talk = started()
+    values = np.random.default_rng(seed).integers(0, 1 << 32, (2, 9), dtype=np.uint32).tolist()
+    write, read, later = talk.write(BUS, values[0]), talk.read(BUS, 9), talk.write(BUS, values[1])
+    found, bench = play(start + write + read + later + read, wide, seed)
+    assert told(found) == [(HERE, []), (TAKEN, []), (DATA, values[0]), (TAKEN, []), (DATA, values[0])]
+    assert bench.reads == 9
+
+
+@both_widths
 def test_a_frame_that_was_cut_is_forgotten_after_a_while(wide):
     start, talk = started()
     bench = Bench(0, wide, 4, framed=True)
