@@ -271,3 +271,27 @@ def test_style(path):
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.ImportFrom):
             assert all(alias.name != "*" for alias in node.names), f"star import of {node.module}"
+
+
+def replaced(text):
+    """Functions of the clock's and the network's modules that a test's source replaces for all threads of a process.
+
+    A server of another test whose event loop looks at a clock that stands waits for hours.
+    """
+    found = []
+    for call in ast.walk(ast.parse(text)):
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "setattr":
+            path = call.args[0].value if isinstance(call.args[0], ast.Constant) else ast.unparse(call.args[0]) + ".it"
+            found += [path] if path.split(".")[-2] in ("time", "select", "socket", "threading", "asyncio") else []
+    return found
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_test_replaces_what_other_threads_go_by(path):
+    assert not replaced(path.read_text(encoding="utf-8"))
+
+
+def test_what_is_replaced_is_seen():
+    assert replaced('m.setattr(time, "monotonic", f); m.setattr("mixpe.link.udp.select.select", f)') == [
+        "time.it", "mixpe.link.udp.select.select"]
+    assert not replaced('m.setattr(progress, "time", f); m.setattr("mixpe.link.udp.select", f); setattr(x, "time", f)')

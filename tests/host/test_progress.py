@@ -2,6 +2,7 @@
 """Progress bars: on a terminal, with rate and time left; nothing when piped."""
 
 import io
+from types import SimpleNamespace
 
 import pytest
 
@@ -18,7 +19,7 @@ class Terminal(io.StringIO):
 def clock(monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     now = [100.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: now[0]))
     return now
 
 

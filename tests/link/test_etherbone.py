@@ -6,6 +6,7 @@ What both links promise is in test_protocol.py.
 
 import time
 import zlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -456,7 +457,7 @@ def test_a_packet_that_the_system_does_not_take_is_lost(bridge, monkeypatch):
                 sent.append(packet)
                 raise BlockingIOError
 
-        monkeypatch.setattr("mixpe.link.udp.select.select", lambda *lists: lists)
+        monkeypatch.setattr("mixpe.link.udp.select", SimpleNamespace(select=lambda *lists: lists))
         made, carrier.socket = carrier.socket, Full()
         carrier.send(b"abc", 1)
         carrier.socket = made

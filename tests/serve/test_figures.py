@@ -2,9 +2,11 @@
 """What is said of the last seconds: sums of a device's counters between two readings, and nothing once they are old."""
 
 import time
+from types import SimpleNamespace
 
 import pytest
 
+from mixpe.serve import figures
 from mixpe.serve.figures import WINDOW_S, Figures
 
 
@@ -25,30 +27,30 @@ class Device:
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock that stands until it is set."""
+    """A clock that stands until it is set, for this module alone: threads of others go by the real one."""
     now = [1000.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(figures, "time", SimpleNamespace(**vars(time) | {"monotonic": lambda: now[0]}))
     return now
 
 
 def test_the_window_ends_with_the_last_reading_and_goes_when_that_is_old(clock):
-    figures = Figures(Device())
-    assert figures.snapshot()["window"] is None  # one reading
+    kept = Figures(Device())
+    assert kept.snapshot()["window"] is None  # one reading
     clock[0] += 2
-    figures.read()
-    window = figures.snapshot()["window"]
+    kept.read()
+    window = kept.snapshot()["window"]
     assert (window["seconds"], window["counters"], window["link"]["sent"]) == (2, {"cycles": 10}, 4)
     clock[0] += WINDOW_S
-    assert figures.snapshot()["window"] == window
+    assert kept.snapshot()["window"] == window
     clock[0] += 0.5
-    idle = figures.snapshot()
+    idle = kept.snapshot()
     assert idle["window"] is None and idle["counters"] == {"cycles": 20}  # sums stay
-    figures.read()
-    assert figures.snapshot()["window"]["counters"] == {"cycles": 10}     # from the reading before it
+    kept.read()
+    assert kept.snapshot()["window"]["counters"] == {"cycles": 10}     # from the reading before it
 
 
 def test_without_a_device_there_is_no_window(clock):
-    figures = Figures(None)
-    figures.read()
-    found = figures.snapshot()
-    assert found["window"] is None and found["counters"] is None and "device_total" not in figures.prometheus(0, 0)
+    kept = Figures(None)
+    kept.read()
+    found = kept.snapshot()
+    assert found["window"] is None and found["counters"] is None and "device_total" not in kept.prometheus(0, 0)
