@@ -10,6 +10,7 @@ import pytest
 import uvicorn
 
 import mixpe
+from mixpe.serve.protocol import config_of
 from mixpe.serve.server import start
 
 LIMIT_S = 30
@@ -19,7 +20,7 @@ LIMIT_S = 30
 def served(model, name="bytes", host="127.0.0.1", **options):
     """Serve a model; gives its URL and its owner."""
     app, owner = start(model, name, host=host, **options)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=2))
+    server = uvicorn.Server(config_of(app, log_level="error", end_s=2))
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, 0), family=family) as listening:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)

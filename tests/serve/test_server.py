@@ -8,6 +8,7 @@ import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import openai
@@ -15,6 +16,7 @@ import pytest
 
 from mixpe.devices.driver import driver_of
 from mixpe.errors import LinkError
+from mixpe.serve import protocol
 from tests.serve.conftest import served
 
 REQUEST = b"POST /v1/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n%b"
@@ -148,6 +150,44 @@ def test_a_fault_of_the_servers_own_is_said_in_openais_shape(server, model, monk
     with pytest.raises(openai.InternalServerError, match="RuntimeError") as failed:
         client(server).completions.create(model="bytes", prompt="a")
     assert failed.value.type == "server_error" and "/a/path" not in str(failed.value)
+
+
+def answer_to(url, request):
+    """Status, headers and JSON of what comes for these bytes, to the end of the connection."""
+    host, port = url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=20) as connection:
+        connection.sendall(request)
+        found = b""
+        while part := connection.recv(4096):
+            found += part
+    head, _, body = found.partition(b"\r\n\r\n")
+    return int(head.split()[1]), head.lower(), json.loads(body)
+
+
+@pytest.mark.parametrize("sent", [b"nonsense\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+    b"GET /health HTTP/1.1\r\n\r\n", b"GET /health HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+    b"GET /" + b"a"*66_000, b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n"])
+def test_what_is_no_request_is_said_in_openais_shape(server, sent):
+    status, head, body = answer_to(server, sent)
+    assert status == 400 and b"content-type: application/json" in head
+    assert body["error"]["type"] == "invalid_request_error"
+    assert fetch(f"{server}/health")[0] == 200
+
+
+def test_a_connection_too_many_is_said_in_openais_shape(model, monkeypatch):
+    monkeypatch.setattr(protocol, "CONNECTIONS_MAX", 8)
+    with served(model) as (url, _), ExitStack() as opened:
+        host, port = url.removeprefix("http://").split(":")
+        for _ in range(8):
+            connection = opened.enter_context(socket.create_connection((host, int(port)), timeout=20))
+            connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+        with pytest.raises(openai.InternalServerError, match="8 connections are open already") as refused:
+            client(url).models.list()
+        assert refused.value.status_code == 503 and refused.value.code == "too_many_connections"
+        assert refused.value.response.headers["Retry-After"] == "1"
+        opened.close()
+        wait_for(lambda: fetch(f"{url}/health")[0] == 200)
 
 
 @pytest.mark.parametrize("name", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "8.8.8.8", "[::2]",

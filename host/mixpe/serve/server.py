@@ -12,6 +12,7 @@ from mixpe.plan.kinds import KINDS
 from mixpe.serve.app import Service, make_app
 from mixpe.serve.figures import Figures
 from mixpe.serve.owner import Owner
+from mixpe.serve.protocol import config_of
 
 HOST_SLOTS = 4  # without a device; and at least with its decoder, where what fits no pass takes turns
 
@@ -74,7 +75,6 @@ def serve(args, options, key, say):
             try:
                 host = f"[{args.host}]" if ":" in args.host else args.host
                 say(f"{name} on {args.device}: http://{host}:{listening.getsockname()[1]}/ (Ctrl-C ends)")
-                uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_keep_alive=30,
-                    timeout_graceful_shutdown=5, limit_concurrency=256)).run(sockets=[listening])
+                uvicorn.Server(config_of(app)).run(sockets=[listening])
             finally:
                 owner.close()
