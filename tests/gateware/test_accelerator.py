@@ -29,7 +29,7 @@ STALLS = (0.0, 0.1, 0.5, 0.9)
 @pytest.mark.parametrize("options", CONFIGS, ids=lambda options: "-".join(map(str, options.values())))
 def test_random_jobs_queued_four_deep(options, open_harness, compare, mem_bytes):
     harness = open_harness(**options)
-    for seed in range(24):
+    for seed in range(16):
         rng = np.random.default_rng(seed)
         harness.setup(seed=seed, stall=STALLS[seed % len(STALLS)], latency_cycles=int(rng.integers(1, 40)))
         jobs = []

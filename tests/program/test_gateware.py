@@ -154,7 +154,8 @@ def test_a_row_writes_to_its_session_alone(folder, twin):
             for prompt in ([3, 1, 4], [5])]
 
 
-@pytest.mark.parametrize("memory_bits", [16, 32, 64])
+@pytest.mark.parametrize("memory_bits", [pytest.param(16, marks=pytest.mark.slow), 32,
+    pytest.param(64, marks=pytest.mark.slow)])
 def test_sessions_together_by_widths_of_the_memory(memory_bits, folder, twin):
     found = twin(memory_bits)
     found.stall = 0.2

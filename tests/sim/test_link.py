@@ -55,7 +55,7 @@ def test_address_lines_are_all_there(link):
 def test_no_byte_is_lost_with_a_slow_reader(sdr):
     """Requests for more than all buffers hold are queued at once and the answers are taken in small sips."""
     rng = random.Random(SEED)
-    n = 300_000  # words: 1.2 MB
+    n = 150_000  # words: 0.6 MB
     with socket.create_connection(("127.0.0.1", sdr.port), timeout=60) as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         requests = read_requests(MEM_BASE, n).tobytes()
