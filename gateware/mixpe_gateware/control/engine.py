@@ -14,9 +14,9 @@ EVENTS   = (*PROGRESS, "wait_weights", "wait_results")     # that an engine coun
 class Engine(LiteXModule):
     """Base of the engines: it reads descriptors word by word, works, and says how each job ended, in order.
 
-    An engine checks a job's regions (with `control.regions`, or as it reads them) before it touches memory, never reads
-    or writes outside them, and ends each job that it took with a code. A reset of its clock domain empties it; before
-    that `enable` goes low and `quiet` is awaited.
+    An engine checks a job's regions (with `control.regions`) before it touches memory, never reads or writes outside
+    them, and ends each job that it took with a code. A reset of its clock domain empties it; before that `enable` goes
+    low and `quiet` is awaited.
 
     Attributes
     ----------

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Checks of memory regions, the same for every engine: where one ends, whether it lies in memory, what it overlaps.
 
-Sizes and addresses are in beats. Nothing outside a job's buffers is ever read or written: an engine begins only when
-all its regions passed.
+Sizes and addresses are in beats, those of `BytesCheck` in bytes. Nothing outside a job's buffers is ever read or
+written: an engine begins only when all its regions passed.
 """
 
 from litex.gen import LiteXModule
@@ -48,6 +48,39 @@ class RegionCheck(LiteXModule):
         if config.inbox_bytes:
             behind = mem_beats + (config.inbox_bytes >> beat_log2)
             self.sync += self.in_inbox.eq((self.start >= mem_beats) & (self.end <= behind))
+
+
+class BytesCheck(LiteXModule):
+    """Whether start … start + size lies in the memory, in bytes: for records whose addresses have 32 bits.
+
+    Latency 1 cycle.
+
+    Parameters
+    ----------
+    mem_bytes : int
+    size_bits : int
+
+    Attributes
+    ----------
+    start : Signal(32), size : Signal(size_bits), in
+    outside : Signal(), out
+    """
+
+    def __init__(self, mem_bytes, size_bits):
+        self.start   = Signal(32)
+        self.size    = Signal(size_bits)
+        self.outside = Signal()
+
+        # # #
+
+        mem_bits = log2(mem_bytes - 1) + 1
+        end      = Signal(max(mem_bits, size_bits) + 1)
+        behind   = Signal()  # the start alone is behind the memory
+        self.sync += [
+            end.eq(self.start[:mem_bits] + self.size),
+            behind.eq(self.start[mem_bits:] != 0),
+        ]
+        self.comb += self.outside.eq(behind | (end > mem_bytes))
 
 
 class Overlap(LiteXModule):

@@ -29,6 +29,7 @@ from mixpe_gateware.contract.program.records import (
 )
 from mixpe_gateware.contract.widths import log2
 from mixpe_gateware.control.fetch import WordFetch
+from mixpe_gateware.control.regions import BytesCheck
 from mixpe_gateware.vector.words import COUNT_BITS
 
 WORDS_READ = max(VECTOR) + 1
@@ -143,10 +144,7 @@ class Record(LiteXModule):
 
     def _add_steps(self, mem_bytes, bad_shape, misaligned):
         words, is_a, source = self.words, self.function, self.source
-        mem_bits = log2(mem_bytes - 1) + 1
-        end      = Signal(max(mem_bits, COUNT_BITS + 2) + 1)  # of an operand, in bytes
-        behind   = Signal()                                   # its address alone is behind the memory
-        outside  = Signal()
+        self.region = region = BytesCheck(mem_bytes, COUNT_BITS + 2)
         b_words  = Signal(COUNT_BITS)
         factor   = Signal(18)
         times    = Signal.like(words["rows"])
@@ -155,7 +153,6 @@ class Record(LiteXModule):
         left     = Signal(32)
         extra    = Signal()                                   # a product counts in
         self.comb += [
-            outside.eq(behind | (end > mem_bytes)),
             # ROTATE's table is a row: d/2 cosines and d/2 sines.
             b_words.eq(self.total),
             If(self.one_row | is_a[Function.ROTATE], b_words.eq(words["n"])),
@@ -176,10 +173,6 @@ class Record(LiteXModule):
         ]
         most  = Mux(words["constant"][:7] > words["n"], words["n"], words["constant"][:7])
         alone = Mux(is_a[Function.SELECT], most, Mux(is_a[Function.APPEND], words["n"], self.total))
-
-        def ends_at(address, count):
-            return [NextValue(end, address[:mem_bits] + (count << 2)),
-                NextValue(behind, address[mem_bits:] != 0)]
 
         def end_with(code):
             return [NextValue(source.code, code), NextState("SHOW")]
@@ -213,19 +206,21 @@ class Record(LiteXModule):
             factor.eq(words["pitch"]),
             times.eq(words["rows"] - 1),
             NextValue(self.product, Mux(is_a[Function.APPEND], part << 18, part)),
-            *ends_at(words["a_addr"], self.total),
+            region.start.eq(words["a_addr"]),
+            region.size.eq(self.total << 2),
             NextState("SECOND"),
         )
         fsm.act("SECOND",
             If(is_a[Function.APPEND], NextValue(self.product, self.product + part)),
-            *ends_at(words["b_addr"], b_words),
+            region.start.eq(words["b_addr"]),
+            region.size.eq(b_words << 2),
             NextState("ROOM"),
-            If(outside, *end_with(JobCode.MEMORY)),
+            If(region.outside, *end_with(JobCode.MEMORY)),
         )
         fsm.act("ROOM",
             NextValue(sum_, alone + Mux(extra, self.product, 0)),
             NextState("LAST"),
-            If(self.reads_b & outside, *end_with(JobCode.MEMORY)),
+            If(self.reads_b & region.outside, *end_with(JobCode.MEMORY)),
         )
         fsm.act("LAST",
             NextState("SHOW"),

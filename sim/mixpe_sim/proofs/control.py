@@ -4,7 +4,7 @@
 from migen import If, Signal
 
 from mixpe_gateware.contract.widths import log2
-from mixpe_gateware.control.regions import Overlap, RegionCheck
+from mixpe_gateware.control.regions import BytesCheck, Overlap, RegionCheck
 from mixpe_gateware.control.supervisor import SETTLE_CYCLES, Supervisor
 from mixpe_gateware.stream.credits import Credits
 from mixpe_sim.proofs.claim import Claim
@@ -61,6 +61,32 @@ class RegionsEnd(Claim):
             behind = beats + config.inbox_bytes//config.beat_bytes
             self.check(~full | ~block.in_inbox | ((start >= beats) & (end <= behind)))
         self.comb += self.seen.eq(full & block.inside & (end == beats))
+
+
+class BytesEnd(Claim):
+    """A region in bytes is outside of the memory if and only if its exact end is.
+
+    Parameters
+    ----------
+    mem_bytes, size_bits : int
+    """
+
+    def __init__(self, mem_bytes, size_bits):
+        Claim.__init__(self)
+        self.block = block = BytesCheck(mem_bytes, size_bits)
+
+        # # #
+
+        start, size = self.symbol(32, "start"), self.symbol(size_bits, "size")
+        end, later  = Signal(34), Signal()
+        self.sync += later.eq(1)
+        self.comb += [
+            block.start.eq(start),
+            block.size.eq(size),
+            end.eq(start + size),
+            self.seen.eq(later & (end == mem_bytes) & ~block.outside),
+        ]
+        self.check(~later | (block.outside == (end > mem_bytes)))
 
 
 class RegionsMeet(Claim):

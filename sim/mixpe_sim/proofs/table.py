@@ -9,7 +9,7 @@ from mixpe_gateware.stream.fanout import register_stage
 from mixpe_gateware.stream.reader import Gatherer
 from mixpe_gateware.stream.writer import Packer, Splitter
 from mixpe_sim.proofs.arithmetic import SumOfProducts
-from mixpe_sim.proofs.control import AbortsEnd, CreditsCount, RegionsEnd, RegionsMeet
+from mixpe_sim.proofs.control import AbortsEnd, BytesEnd, CreditsCount, RegionsEnd, RegionsMeet
 from mixpe_sim.proofs.memory import (
     AnswersFindTheirReader,
     JobsAreWritten,
@@ -106,6 +106,8 @@ PROOFS = {
         Mutation("[30:1] < high_beat)", "[30:1] <= high_beat)")),
     "region": Proof("what is found inside lies in the memory: no sum wraps", lambda: RegionsEnd(BOARD, 1 << 24), 5,
         Mutation("inside <= (end0 <= 23'd4194304);", "inside <= (end0[22:0] <= 23'd4194304);")),
+    "region in bytes": Proof("so with addresses of 32 bits", lambda: BytesEnd(3 << 22, 26), 3,
+        Mutation("(bytesend_start[31:24] != 1'd0);", "1'd0;")),
     "overlap": Proof("regions overlap if and only if a beat is in both", lambda: RegionsMeet(16), 3,
         Mutation("(overlap0 < overlap3)", "(overlap0 <= overlap3)")),
     "abort": Proof("every job ends once, every abort comes to its end", AbortsEnd, 80,
