@@ -37,7 +37,6 @@ VERSA_ECP5 = VersaEcp5(
     links       = ("uart", "etherbone"),
     ethernet    = 1000,
     baudrate    = 3_000_000,
-    framed      = False,  # not routed with frames yet
     loader      = ("-c", "ft2232"),
     decoder     = {"attention_heads": 3, "attention_lanes": 4, "head_max": 64, "scalers": 2, "context_max": 1024},
     idcode      = 0x81112043,
