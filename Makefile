@@ -10,7 +10,7 @@ FUZZ_SECONDS ?= 600
 FAULTS ?= 10000
 SOAK_SECONDS ?= 600
 
-.PHONY: help setup demo demo-smollm2 test test-slow test-torch test-models test-writers test-browser browser screenshot docs fuzz faults test-netlists prove soak lint bench explore explore-quick test-boards clean
+.PHONY: help setup demo demo-smollm2 test test-slow test-torch test-models test-writers test-browser browser screenshot docs fuzz faults test-netlists prove mutate soak lint bench explore explore-quick test-boards clean
 
 help:
 	@echo "make demo           set up, build the simulated SoC, and let a language model write through it"
@@ -31,6 +31,7 @@ help:
 	@echo "make test-netlists  the iCEBreaker's netlist, of the vendor's cells, answers at its pins; some six minutes"
 	@echo "make bench          cycles, bandwidth and link of the simulated SoC, with plots"
 	@echo "make prove          proofs by SAT that blocks of the gateware do what they promise"
+	@echo "make mutate         small faults in gateware and host, and which of them the tests see; two hours"
 	@echo "make explore-quick  a small design-space exploration; make explore: all of it"
 	@echo "make test-boards    place and route the boards that open tools support (an hour or more)"
 	@echo "make clean          remove the virtual environment and builds"
@@ -87,6 +88,9 @@ browser: setup
 
 test-browser: browser
 	@$(PYTEST) -q -m browser tests/browser
+
+mutate: setup
+	@$(VENV)/bin/python -m tests.mutation --jobs $(JOBS)
 
 prove: setup
 	@$(VENV)/bin/python -m mixpe_sim.proofs
