@@ -24,6 +24,7 @@ USED = {  # by whom, though no line of ours says so
     "PyTorch shows a layer by it":                        {"extra_repr"},
     "Python's own: what kind an object is":               {"__class__"},
     "Python asks a module for what it has not":           {"__getattr__", "__dir__"},
+    "uvicorn calls it":                                    {"send_400_response"},
     "ast calls it":                                       {"visit_NamedExpr"},
 }
 

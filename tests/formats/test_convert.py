@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from mixpe.errors import ModelError, RangeError
-from mixpe.formats.convert import device_group, exact_matrix, requantize, rounded_matrix, stored_form, stored_matrix
+from mixpe.formats.convert import device_group, exact_matrix, rounded_matrix, stored_form, stored_matrix
 from mixpe.formats.ggml_blocks import TYPES, block_tensor
 from mixpe.formats.groups import GroupedTensor, Groups
+from mixpe.formats.requantize import requantize
 from mixpe.formats.tensor import FloatTensor
 from mixpe.quant.matrix import Int4Matrix, Int8Matrix
 from mixpe.quant.sqnr import sqnr_db

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import mixpe
-from mixpe.formats.convert import requantize, stored_matrix
+from mixpe.formats.convert import stored_matrix
 from mixpe.formats.open import open_checkpoint
+from mixpe.formats.requantize import requantize
 from mixpe.lm import LlamaModel
 from mixpe.lm.linear import job_tensors
 from mixpe.lm.offload import DeviceLoader

@@ -23,9 +23,10 @@ from hypothesis import strategies as st
 
 from mixpe.errors import MixpeError
 from mixpe.formats import safetensors
-from mixpe.formats.convert import exact_matrix, requantize
+from mixpe.formats.convert import exact_matrix
 from mixpe.formats.matrixfile import save_matrices
 from mixpe.formats.open import open_checkpoint
+from mixpe.formats.requantize import requantize
 from mixpe.quant.matrix import Int4Matrix
 from mixpe.quant.quantize import quantize
 

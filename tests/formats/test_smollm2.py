@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from mixpe.bench.load import weight_stream
-from mixpe.formats.convert import requantize, stored_matrix
+from mixpe.formats.convert import stored_matrix
 from mixpe.formats.gguf_model import our_name
 from mixpe.formats.open import open_checkpoint
+from mixpe.formats.requantize import requantize
 from mixpe_gateware.contract.config import Config
 from mixpe_gateware.contract.scaling import Form
 

@@ -3,8 +3,7 @@
 
     exact_matrix    the stored codes, scales and what stands beside them; refuses everything else
     rounded_matrix  the same with scales of BF16 or FP32 rounded to FP16; returns the loss
-    requantize      any tensor, by its float32 values; returns the loss. requantize_into: a few rows at a time
-    stored_matrix   the first of these that is possible, and what it cost
+    stored_matrix   one of these where that is possible, else by `requantize`; and what it cost
 
 A real minimum never becomes an integer zero here: that costs more than any other step.
 """
@@ -16,29 +15,12 @@ import numpy as np
 
 from mixpe.errors import ModelError, RangeError
 from mixpe.formats.groups import GroupedTensor
-from mixpe.quant.matrix import W8_SCALE_MAX, Int4Matrix, Int8Matrix
-from mixpe.quant.quantize import quantize
+from mixpe.formats.requantize import Loss, requantize
+from mixpe.quant.matrix import W8_SCALE_MAX
 from mixpe_gateware.contract.config import GROUP_SIZES
 from mixpe_gateware.contract.scaling import Form, groups_along, superblocks
 
 REQUANTISED = "requantised to 8 bits in groups of 32"
-
-
-class _Loss:
-    """Signal to noise of a matrix, added up over blocks of rows."""
-
-    def __init__(self):
-        self._signal = self._noise = 0.0
-
-    def add(self, exact, found):
-        noise = np.subtract(found, exact).reshape(-1)
-        exact = exact.reshape(-1)
-        self._signal += float(np.dot(exact, exact))  # of a block: FP32 is enough to state decibels
-        self._noise  += float(np.dot(noise, noise))
-
-    @property
-    def decibels(self):
-        return 10*math.log10(self._signal/self._noise) if self._signal and self._noise else math.inf
 
 
 def device_group(tensor):
@@ -158,89 +140,12 @@ def rounded_matrix(tensor):
     matrix = _assemble(tensor, _ready(tensor), convert)
     if not changed:
         return matrix, math.inf
-    loss = _Loss()
+    loss = Loss()
     for rows in tensor.spans():
         arrays = {"zeros": None} | {name: array[rows] for name, array in matrix.arrays.items()}
         part   = type(matrix)((rows.stop - rows.start, matrix.k), group_size=matrix.group_size, **arrays)
         loss.add(tensor.groups(rows).weights(), part.dequantize())
     return matrix, loss.decibels
-
-
-def requantize(tensor, group_size=32, bits=8, symmetric=False):
-    """Quantise the tensor's float32 values again, round to nearest.
-
-    Parameters
-    ----------
-    tensor : Tensor
-        Of two axes.
-    group_size : int or None
-        32, 64, 128, 256 or k (None).
-    bits : int
-        4 or 8. Eight in groups of 32 keep 44 to 46 dB of the file; four lose more than the file's own quantisation.
-    symmetric : bool
-        See `quantize`.
-
-    Returns
-    -------
-    matrix : Int4Matrix or Int8Matrix
-        In the model's order of columns.
-    decibels : float
-        10·log10 of signal to noise against the tensor's float32 values; inf where nothing was lost.
-
-    Raises
-    ------
-    ModelError
-        The tensor is a vector, or has values that are not finite.
-    RangeError
-        Values that need a scale beyond FP16, another group size or number of bits.
-    """
-    packed = []
-
-    def take(rows, some):
-        if not packed:
-            packed.append(np.empty((tensor.shape[0], some.shape[1]), np.uint8))
-        packed[0][rows] = some
-
-    found = requantize_into(take, tensor, group_size, bits, symmetric)
-    kind  = Int4Matrix if bits == 4 else Int8Matrix
-    return kind(tensor.shape, packed[0], found.scales, found.zeros, found.group_size), found.decibels
-
-
-@dataclass(frozen=True)
-class Requantised:
-    """What `requantize_into` leaves: all of a matrix but its packed weights, and the loss in decibels."""
-
-    scales: np.ndarray
-    zeros: np.ndarray
-    group_size: int
-    decibels: float
-
-
-def requantize_into(take, tensor, group_size=32, bits=8, symmetric=False):
-    """As `requantize`, with the packed weights given away: they may be several times the tensor itself.
-
-    Parameters
-    ----------
-    take : callable
-        Gets rows, a slice, and their packed weights, (rows, planes·k_padded/2) uint8; from the first rows to the last.
-    tensor, group_size, bits, symmetric
-        See `requantize`, also for errors.
-
-    Returns
-    -------
-    Requantised
-    """
-    if len(tensor.shape) != 2:
-        raise ModelError(f"{tensor.name} has the shape {tensor.shape}; only a matrix can be quantised")
-    loss, scales, zeros = _Loss(), [], []
-    for rows in tensor.spans():
-        values = tensor.dequantize(rows)
-        part   = quantize(values, group_size, symmetric, bits)
-        loss.add(values, part.dequantize())
-        take(rows, part.packed)
-        scales.append(part.scales)
-        zeros.append(part.zeros)
-    return Requantised(np.concatenate(scales), np.concatenate(zeros), part.group_size, loss.decibels)
 
 
 @dataclass(frozen=True)

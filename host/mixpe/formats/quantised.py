@@ -18,11 +18,12 @@ from pathlib import Path
 from mixpe.errors import ModelError
 from mixpe.formats import safetensors
 from mixpe.formats.brief import brief
-from mixpe.formats.convert import REQUANTISED, keeps_its_codes, requantize_into, stored_form, stored_matrix
+from mixpe.formats.convert import REQUANTISED, keeps_its_codes, stored_form, stored_matrix
 from mixpe.formats.hf_config import config_of
 from mixpe.formats.huggingface import CONFIG
 from mixpe.formats.mapping import read_bytes, read_json, release
 from mixpe.formats.matrixfile import Outline, metadata_of
+from mixpe.formats.requantize import requantize_into
 from mixpe.formats.tensor import FloatTensor
 
 WEIGHTS    = "model.safetensors"

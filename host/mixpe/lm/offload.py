@@ -7,7 +7,8 @@ import numpy as np
 
 from mixpe.devices import open_device
 from mixpe.errors import DeviceMemoryError
-from mixpe.formats.convert import StoredMatrix, requantize, stored_matrix
+from mixpe.formats.convert import StoredMatrix, stored_matrix
+from mixpe.formats.requantize import requantize
 from mixpe.formats.tensor import FloatTensor
 from mixpe.lm.fit import Rounding, Space, job_plans, outline, residence
 from mixpe.lm.offers import refuse
