@@ -6,7 +6,14 @@ import pytest
 
 from mixpe_gateware.contract.config import PORT_BITS, Config
 from mixpe_gateware.contract.errors import DtypeError, RangeError, ShapeError
-from mixpe_gateware.contract.layout import pack_nibbles, pack_stream, stream_bytes, unpack_nibbles, unpack_stream
+from mixpe_gateware.contract.layout import (
+    pack_nibbles,
+    pack_stream,
+    split_nibbles,
+    stream_bytes,
+    unpack_nibbles,
+    unpack_stream,
+)
 from mixpe_gateware.contract.scaling import Form, Scaling, groups_along, superblocks
 
 
@@ -65,6 +72,15 @@ def test_first_nibble_is_the_low_one():
 def test_all_bytes_round_trip():
     every = np.arange(256, dtype=np.uint8)[None]
     np.testing.assert_array_equal(pack_nibbles(unpack_nibbles(every)), every)
+
+
+def test_split_bytes_are_their_low_and_high_nibbles_packed():
+    values = np.arange(1 << 16, dtype="<u2").view(np.uint8).reshape(4, -1)  # every pair of bytes
+    low, high = split_nibbles(values)
+    assert low.tobytes() == pack_nibbles(values & 15).tobytes()
+    assert high.tobytes() == pack_nibbles(values >> 4).tobytes()
+    with pytest.raises(ShapeError):
+        split_nibbles(np.zeros((1, 5), np.uint8))
 
 
 @pytest.mark.parametrize("value", [16, 17, 128, 255])

@@ -48,7 +48,8 @@ def key_of(path, digest, mutant):
 
 def argument(path, mutant):
     """Why no test can see a mutant, or None."""
-    return ARGUED.get((path, mutant.before, mutant.after))
+    line = (ROOT/path).read_text(encoding="utf-8").splitlines()[mutant.line - 1].strip()
+    return ARGUED.get((path, line, mutant.before, mutant.after))
 
 
 def try_all(work, jobs, wide, known, results):
