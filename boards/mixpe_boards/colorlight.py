@@ -63,7 +63,6 @@ COLORLIGHT_I9 = Colorlight(
     config = Config(rows=16, port_bits=32, k_max=4096, buffer_beats=512, queue_depth=8, scalers=4, minima=True,
                     pe="dense"),
     idcode = 0x41112043,
-    framed = False,  # not routed with frames yet
     decoder = {"attention_heads": 2, "head_max": 64, "context_max": 1024, "k_max": 2048},
     **{**FACTS, "loader": ("-b", "colorlight-i9")},
 )
