@@ -12,6 +12,7 @@ from mixpe.link import open_link
 from mixpe.link.byteend import ByteEnd, FrameEnd
 from mixpe.link.framelink import FrameLink
 from mixpe.link.frames import FILLER, FrameParser, after, control_frame, down_frame, is_before, read_frame, write_frames
+from mixpe.link.recognise import FIRST_S, takes_frames
 from mixpe.link.uartbone import UartBoneLink
 from mixpe.reference.device import MEM_BASE, ReferenceLink
 from mixpe_gateware.contract.frames import DATA, END, HERE, POWER_ON, PROBE, START, TAKEN, is_calm
@@ -75,6 +76,34 @@ def test_frames_cut_anywhere_are_put_together():
     parser = FrameParser()
     found  = [answer.number for index in range(len(data)) for answer in parser.take(data[index:index + 1])]
     assert found == [1, 4] and parser.noise == 5
+
+
+class Slow:
+    """A bridge whose answers come so much later than the host waits for at first."""
+
+    def __init__(self, end, late_s):
+        self.end, self.late_s, self.answers = end, late_s, []
+
+    def send(self, data, _limit_s):
+        self.answers.append((time.monotonic() + self.late_s, self.end.take(data)))
+
+    def receive(self, limit_s):
+        end = time.monotonic() + limit_s
+        while (now := time.monotonic()) < end:
+            if self.answers and self.answers[0][0] <= now:
+                return self.answers.pop(0)[1]
+            time.sleep(0.005)
+        return b""
+
+    def drain(self, quiet_s):
+        while self.receive(quiet_s):
+            pass
+
+
+@pytest.mark.parametrize("bridge, frames", [(ByteEnd, False), (FrameEnd, True)])
+def test_a_late_answer_says_what_an_early_one_does(bridge, frames):
+    slow = Slow(bridge(ReferenceLink(SMALL, mem_bytes=MEM_BYTES)), 1.3*FIRST_S)
+    assert takes_frames(slow, 20) is frames
 
 
 @pytest.mark.parametrize("bridge, kind", [(ByteEnd, UartBoneLink), (FrameEnd, FrameLink)])

@@ -36,6 +36,7 @@ def takes_frames(transport, timeout_s):
     end, plain, part_s = time.monotonic() + timeout_s, 0, min(FIRST_S, timeout_s/4)
     question = read_requests(ADDR, 1).tobytes()
     tries    = 0
+    names    = set()
     is_late  = False  # an answer may still come
     while plain < PROBES and time.monotonic() < end:
         name, frame = control_frame(PROBE)
@@ -43,7 +44,8 @@ def takes_frames(transport, timeout_s):
             transport.send((FILLER if tries else b"") + frame + question, timeout_s)
         except LinkTimeout:
             return False
-        answer = _answer(transport, name, min(part_s, max(0.0, end - time.monotonic())))
+        names.add(name)
+        answer = _answer(transport, names, min(part_s, max(0.0, end - time.monotonic())))
         if answer:
             return True
         if answer is None:  # a frame may have been cut off
@@ -58,13 +60,13 @@ def takes_frames(transport, timeout_s):
     return False
 
 
-def _answer(transport, name, limit_s):
-    """True for an answer to the probe, False for a word alone, None for neither."""
+def _answer(transport, names, limit_s):
+    """True for an answer to a probe, be it an earlier one's, False for a word alone, None for neither."""
     parser, end, count = FrameParser(), time.monotonic() + limit_s, 0
     while (left_s := end - time.monotonic()) > 0:
         data   = transport.receive(left_s)
         count += len(data)
-        if any(answer.kind == HERE and answer.number == name for answer in parser.take(data)):
+        if any(answer.kind == HERE and answer.number in names for answer in parser.take(data)):
             return True
         if count >= 4 and parser.is_empty:
             return False
