@@ -15,6 +15,7 @@ SYMBOL   = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "=="
 SIZES    = {"Signal", "Array", "Memory", "log2", "range", "Parameter", "Field", "Word", "SyncFIFO"}  # widths, texts
 TEXTS    = (ast.Raise, ast.JoinedStr, ast.Import, ast.ImportFrom, ast.Assert)
 ASSIGNS  = {"eq", "NextValue"}
+BOUNDS   = {"initial", "dtype", "copy"}  # of numpy's reductions, which another value only widens; of what is the same
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,14 @@ class Finder(ast.NodeVisitor):
         if node.name != "__repr__":
             for each in node.body:  # neither decorators nor defaults nor annotations
                 self.visit(each)
+
+    def visit_ClassDef(self, node):
+        for each in node.body:
+            self.visit(each)
+
+    def visit_keyword(self, node):
+        if node.arg not in BOUNDS:
+            self.visit(node.value)
 
     def visit_AnnAssign(self, node):
         if node.value is not None:

@@ -17,28 +17,20 @@ class Pins:
     high : tuple of str
         Inputs that rest at one; the others rest at zero.
     family : str
-        Folder of the cell models in Yosys.
-    own : dict of str → str
-        Cell → Verilog that stands for its model.
+        Folder of the cell models in Yosys, and our file of those that stand for some of them.
+    sdram : str
+        How the names of the pins of an SDR memory begin; "" where there is none.
     """
 
     clock: str
     high: tuple = ()
     family: str
-    own: dict
+    sdram: str = ""
 
-
-ICE40_PLL = """\
-module SB_PLL40_PAD #(
-  parameter FEEDBACK_PATH = "", parameter DIVR = 0, parameter DIVF = 0, parameter DIVQ = 0, parameter FILTER_RANGE = 0
-) (input PACKAGEPIN, input RESETB, output PLLOUTGLOBAL, output LOCK);
-  assign PLLOUTGLOBAL = PACKAGEPIN;
-  assign LOCK         = RESETB;
-endmodule
-"""
 
 PINS = {
-    "icebreaker": Pins(clock="clk12", high=("user_btn_n",), family="ice40", own={"SB_PLL40_PAD": ICE40_PLL}),
+    "icebreaker":    Pins(clock="clk12", high=("user_btn_n",), family="ice40"),
+    "colorlight_i5": Pins(clock="clk25", high=("cpu_reset_n",), family="ecp5", sdram="sdram_"),
 }
 
 
