@@ -23,13 +23,15 @@ class FrameLink(WordLink):
         Longest wait without progress, with all retries.
     window : int or None
         Frames of reads under way. None: 4, or 32 when the transport has back-pressure.
+    answer_s : float
+        What an answer took, as far as is known.
     """
 
-    def __init__(self, transport, *, timeout_s=2.0, window=None):
+    def __init__(self, transport, *, timeout_s=2.0, window=None, answer_s=0.0):
         super().__init__(timeout_s, window, WINDOW_MAX)
         self.transport = transport
         self.url       = transport.url
-        self.session   = FrameSession(transport, self.counters, timeout_s)
+        self.session   = FrameSession(transport, self.counters, timeout_s, answer_s)
         self.window    = window or (32 if transport.has_backpressure else 4)
 
     @property

@@ -68,6 +68,8 @@ class FrameSession:
     counters : mixpe.link.base.LinkCounters
     timeout_s : float
         Longest wait without progress.
+    answer_s : float
+        What an answer took before: each try adds to what a slow bridge has to go through, so none comes too early.
 
     Attributes
     ----------
@@ -75,14 +77,14 @@ class FrameSession:
         Sessions that ended with an error.
     """
 
-    def __init__(self, transport, counters, timeout_s):
+    def __init__(self, transport, counters, timeout_s, answer_s=0.0):
         self.transport, self.counters, self.timeout_s = transport, counters, timeout_s
         self.breaks     = 0
         self._name      = None     # of the session; None without one
         self._next      = 0        # number of the next frame
         self._pending   = deque()  # oldest first
         self._parser    = FrameParser()
-        self._slowest_s = FIRST_S/4
+        self._slowest_s = max(FIRST_S/4, answer_s)
         self._stale     = False    # the transport's connection may be gone
 
     def __enter__(self):

@@ -5,7 +5,7 @@ from mixpe.errors import UrlError
 from mixpe.link.autobaud import BAUDRATES, find_baudrate
 from mixpe.link.etherbone import WINDOW, EtherboneLink
 from mixpe.link.framelink import FrameLink
-from mixpe.link.recognise import takes_frames
+from mixpe.link.recognise import frames_answer_s
 from mixpe.link.transport import SerialTransport, TcpTransport
 from mixpe.link.uartbone import UartBoneLink
 from mixpe.link.udp import UdpCarrier
@@ -53,8 +53,8 @@ def open_link(url, *, is_device=None):
         if url.scheme == "serial" and is_device is not None and "baudrate" not in url.options:
             if find_baudrate(carrier, is_device) is None:
                 carrier.rates_tried = BAUDRATES
-        if kind is UartBoneLink and takes_frames(carrier, limits["timeout_s"]):
-            kind = FrameLink
+        if kind is UartBoneLink and (answer_s := frames_answer_s(carrier, limits["timeout_s"])) is not None:
+            return FrameLink(carrier, answer_s=answer_s, **limits)
         return kind(carrier, **limits)
     except BaseException:
         carrier.close()

@@ -19,8 +19,8 @@ QUIET_S = 0.05
 PROBES  = 2    # without an answer, where a plain one came
 
 
-def takes_frames(transport, timeout_s):
-    """Whether the bridge takes frames; False too where nobody answers at all.
+def frames_answer_s(transport, timeout_s):
+    """How long a bridge for frames took to answer; None where it takes none, or nobody answers at all.
 
     Parameters
     ----------
@@ -28,12 +28,18 @@ def takes_frames(transport, timeout_s):
     timeout_s : float
         Limit of all of it, but for a little.
 
+    Returns
+    -------
+    float or None
+        Seconds.
+
     Raises
     ------
     LinkError
         The stream is broken.
     """
-    end, plain, part_s = time.monotonic() + timeout_s, 0, min(FIRST_S, timeout_s/4)
+    begin = time.monotonic()
+    end, plain, part_s = begin + timeout_s, 0, min(FIRST_S, timeout_s/4)
     question = read_requests(ADDR, 1).tobytes()
     tries    = 0
     names    = set()
@@ -43,11 +49,11 @@ def takes_frames(transport, timeout_s):
         try:
             transport.send((FILLER if tries else b"") + frame + question, timeout_s)
         except LinkTimeout:
-            return False
+            return None
         names.add(name)
         answer = _answer(transport, names, min(part_s, max(0.0, end - time.monotonic())))
         if answer:
-            return True
+            return time.monotonic() - begin
         if answer is None:  # a frame may have been cut off
             time.sleep(1.2*BRIDGE_TIMEOUT_S)
             part_s *= 2
@@ -57,7 +63,7 @@ def takes_frames(transport, timeout_s):
         tries += 1
     if is_late:
         transport.drain(QUIET_S)
-    return False
+    return None
 
 
 def _answer(transport, names, limit_s):

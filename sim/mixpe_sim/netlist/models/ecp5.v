@@ -71,13 +71,9 @@ module DP16KD(
   wire clka = CLKAMUX == "INV" ? ~CLKA : CLKA;
   wire clkb = CLKBMUX == "INV" ? ~CLKB : CLKB;
 
-  integer slice, word;
-  reg [64*320-1:0] start;
+  integer word;
   initial begin
-    start = {@INITNAMES@};
-    for (slice = 0; slice < 64; slice = slice + 1)
-      for (word = 0; word < 16; word = word + 1)
-        memory[16*slice + word] = start[320*slice + 20*word +: 18];
+@INITIALS@
   end
 
   // Bits of a pair of words that an access of a width is about.
