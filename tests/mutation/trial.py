@@ -13,7 +13,7 @@ FOLDERS  = ("gateware", "host", "sim", "boards", "tests", "examples", "docs")
 FILES    = ("pyproject.toml", "README.md", "Makefile")
 RED      = 1    # exit status of pytest when a test failed
 NO_TESTS = 5
-LIMIT_S  = 120  # of a test, in which it is done many times over where nothing hangs
+LIMIT_S  = 300  # of a test, in which it is done many times over where nothing hangs
 
 
 class Tree:
