@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What a netlist's pins are for, board by board, and which cells cannot be simulated as they are."""
+"""What a netlist's pins are for, board by board."""
 
 from dataclasses import dataclass
 
