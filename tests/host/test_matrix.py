@@ -59,6 +59,8 @@ def test_scales_of_fp32_must_be_fp16():
 @pytest.mark.parametrize("change, error, text", [
     (lambda q, s, z: (q.astype(np.int8), s, z), DtypeError, "int8"),
     (lambda q, s, z: (q[0], s, z), ShapeError, "two axes"),
+    (lambda q, s, z: (q[:0], s[:0], z[:0]), ShapeError, "not \\(0, "),
+    (lambda q, s, z: (q[:, :0], s[:, :0], z[:, :0]), ShapeError, "not \\(6, 0\\)"),
     (lambda q, s, z: (q + np.uint8(16), s, z), RangeError, "weights are 0 … 15"),
     (lambda q, s, z: (q, s[:, :3], z), ShapeError, r"\(6, 4\)"),
     (lambda q, s, z: (q, s.astype(np.float64), z), DtypeError, "float16"),

@@ -9,7 +9,7 @@ import pytest
 import mixpe
 from mixpe.devices import linear
 from mixpe.devices.driver import driver_of
-from mixpe.errors import ConfigError, DeviceError, DeviceMemoryError, DtypeError, RangeError, ShapeError
+from mixpe.errors import ConfigError, DeviceError, DeviceMemoryError, DtypeError, LinkError, RangeError, ShapeError
 from mixpe.reference import execute
 from mixpe_gateware.contract import narrow, reference, wide
 from mixpe_gateware.contract.config import PORT_BITS
@@ -267,6 +267,24 @@ def test_counters_and_reset():
         assert counters["cycles"] == round(prediction.total)
         device.reset_counters()
         assert not any(device.counters().values())
+
+
+def test_what_the_link_says_of_a_job_is_an_error(monkeypatch):
+    """Not a result of nothing; and the next job is right."""
+    with mixpe.open("reference", mem_bytes=1 << 20) as device:
+        driver, lost = driver_of(device), LinkError("the cable was pulled")
+        good = Job(weights_addr=0, act_addr=512 << 10, out_addr=768 << 10, n=16, k=256, m=8, group=2,
+            out_bytes=64 << 10)
+
+        def fail():
+            raise lost
+
+        monkeypatch.setattr(driver.queue, "collect", fail)
+        with pytest.raises(LinkError) as error:
+            driver.run_job(good)
+        assert error.value is lost
+        monkeypatch.undo()
+        assert driver.run_job(good).code == JobCode.OK
 
 
 @pytest.mark.parametrize("changes, code", [

@@ -9,4 +9,6 @@ ARGUED = {
      "BLOCK_WEIGHTS   = 1 << 16  # floats worked on at a time: block and temporaries stay in the second-level cache",
      "16", "17"):
         "blocks of another size give the same bits",
+    ("host/mixpe/plan/cut.py", "elif span <= fits:", "<=", "<"):
+        "a group that just fits is as long as the pieces of 32 that fit",
 }
