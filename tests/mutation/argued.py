@@ -9,6 +9,8 @@ ARGUED = {
      "BLOCK_WEIGHTS   = 1 << 16  # floats worked on at a time: block and temporaries stay in the second-level cache",
      "16", "17"):
         "blocks of another size give the same bits",
-    ("host/mixpe/plan/cut.py", "elif span <= fits:", "<=", "<"):
-        "a group that just fits is as long as the pieces of 32 that fit",
+    ("host/mixpe/plan/cut.py", "if span in GROUP_SIZES and span <= fits:", "<=", "<"):
+        "a group that just fits is the next branch's, which makes the same pieces",
+    ("host/mixpe/link/framesession.py", "while (left_s := end - time.monotonic()) > 0 or not tries:", ">", ">="):
+        "the clock would have to stand at the limit to the last bit",
 }
