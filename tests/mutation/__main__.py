@@ -25,7 +25,7 @@ from tests.mutation.trial import ROOT, Tree
 SEED    = 1
 SHARE   = 0.95   # that must be seen
 NARROW_S, WIDE_S = 900, 3600
-RESULTS = ROOT/"docs"/"results"/"mutation.json"
+RESULTS = ROOT/"tests"/"mutation"/"results.json"
 
 
 def drawn(group):
