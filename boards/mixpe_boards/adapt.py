@@ -53,7 +53,7 @@ def adapt_synthesis(folder, name):
     script.write_text(relative_sources(text, folder), encoding="utf-8")
 
 
-def adapt_placer(command, folder, config, clock_hz=None, router=None):
+def adapt_placer(command, folder, config, clock_hz=None):
     """The command of nextpnr for this gateware.
 
     ECP5 gets the router and the placer of the array's processing element. LiteX gives Gowin no clock constraints, and
@@ -66,15 +66,13 @@ def adapt_placer(command, folder, config, clock_hz=None, router=None):
     config : Config
     clock_hz : int, optional
         System clock.
-    router : str, optional
-        Default: that of the array's processing element.
 
     Returns
     -------
     list of str
     """
     if command[0] == "nextpnr-ecp5":
-        command = [*command, "--router", router or ROUTERS.get(config.pe, "router2")]
+        command = [*command, "--router", ROUTERS.get(config.pe, "router2")]
         if config.pe == "dense" and config.port_bits >= WIDE_PORT_BITS:
             command += ["--placer", "static"]
     if clock_hz and command[0] in DEFAULT_CLOCK and "--freq" not in command:

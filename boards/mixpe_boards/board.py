@@ -44,8 +44,6 @@ class Board:
     framed : bool
         The UART's bridge takes frames beside UARTBone; False where the FPGA has no room for them, or was not routed
         with them.
-    router : str or None
-        Of nextpnr-ecp5, where it is another than the processing element's usual one.
     loader : tuple of str
         Arguments of openFPGALoader that name the board or its cable.
     dfu : bool
@@ -74,7 +72,6 @@ class Board:
     ethernet: int = 0
     baudrate: int = 1_000_000
     framed: bool = True
-    router: str | None = None
     loader: tuple = ()
     dfu: bool = False
     idcode: int = 0

@@ -120,7 +120,7 @@ def _place_and_route(board, command, gateware, seeds, say):
     ToolError
         nextpnr failed.
     """
-    command = adapt_placer(command, gateware, board.config, board.clock_hz, board.router)
+    command = adapt_placer(command, gateware, board.config, board.clock_hz)
     output = gateware/next(command[i + 1] for i, word in enumerate(command) if word in RESULT_OPTIONS)
     report = gateware/"report.json"
     best   = None

@@ -278,8 +278,6 @@ def test_every_processing_element_has_its_router(tmp_path):
         router = "router1" if pe == "dense" else "router2"
         assert adapt_placer(command, tmp_path, Config(pe=pe, port_bits=32)) == [*command, "--router", router]
     assert adapt_placer(command, tmp_path, Config(pe="dense"))[-4:] == ["--router", "router1", "--placer", "static"]
-    assert adapt_placer(command, tmp_path, Config(pe="dense", port_bits=32), router="router2") == [*command, "--router",
-        "router2"]
 
 
 def test_clocks_of_ice40_go_to_its_constraints(tmp_path):

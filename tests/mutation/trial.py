@@ -11,8 +11,7 @@ from pathlib import Path
 ROOT     = Path(__file__).parents[2]
 FOLDERS  = ("gateware", "host", "sim", "boards", "tests", "examples", "docs")
 FILES    = ("pyproject.toml", "README.md", "Makefile")
-RED      = 1    # exit status of pytest when a test failed
-NO_TESTS = 5
+NO_TESTS = 5    # exit status of pytest
 LIMIT_S  = 300  # of a test, in which it is done many times over where nothing hangs
 
 
