@@ -81,10 +81,13 @@ def test_frames_cut_anywhere_are_put_together():
 class Slow:
     """A bridge whose answers come so much later than the host waits for at first."""
 
+    url, has_backpressure = "slow", False
+
     def __init__(self, end, late_s):
-        self.end, self.late_s, self.answers = end, late_s, []
+        self.end, self.late_s, self.answers, self.sent = end, late_s, [], b""
 
     def send(self, data, _limit_s):
+        self.sent += data
         self.answers.append((time.monotonic() + self.late_s, self.end.take(data)))
 
     def receive(self, limit_s):
@@ -105,6 +108,14 @@ def test_a_late_answer_says_what_an_early_one_does(bridge, frames):
     slow = Slow(bridge(ReferenceLink(SMALL, mem_bytes=MEM_BYTES)), 1.3*FIRST_S)
     found = frames_answer_s(slow, 20)
     assert found > FIRST_S if frames else found is None
+
+
+def test_a_slow_bridge_is_not_asked_again_before_it_answers():
+    """Filler before each further try would keep it from answering."""
+    for answer_s, is_filled in ((0.0, True), (0.3, False)):
+        slow = Slow(FrameEnd(ReferenceLink(SMALL, mem_bytes=MEM_BYTES)), 0.3)
+        FrameLink(slow, timeout_s=20, answer_s=answer_s).session.begin()
+        assert (FILLER in slow.sent) is is_filled
 
 
 @pytest.mark.parametrize("bridge, kind", [(ByteEnd, UartBoneLink), (FrameEnd, FrameLink)])
